@@ -1,0 +1,34 @@
+# `make demo` and `make test` do all the set-up on a fresh Debian machine with Python 3.11; second runs reuse it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+DEMO_RUN ?= runs/demo
+
+.PHONY: demo test check format clean
+
+demo: $(INSTALLED)
+	$(BIN)/hscl train digits --out $(DEMO_RUN) --overwrite
+
+test: $(INSTALLED)
+	$(BIN)/pytest --cov --cov-report=term
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(INSTALLED): setup.py pyproject.toml tools/debian-packages
+	PYTHON="$(PYTHON)" sh tools/debian-packages
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "hscl-fast needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3.11"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[dev,bench,tensorboard]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,162 @@
+"""Checkpoints that are whole or not there: safetensors for weights, a weights-only pickle for the optimizer's state.
+
+A directory holds ``checkpoint.json``, which names its files with their SHA-256, and those files. A new checkpoint is
+written beside the old one and takes its place when ``checkpoint.json`` is renamed, so a crash or a full disk at any
+moment leaves the previous one intact.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from hscl_fast.atomic import write_bytes, write_json
+from hscl_fast.errors import UsageError
+
+MANIFEST = "checkpoint.json"
+_FORMAT = 1
+_PLAIN_NAME = re.compile(r"(weights|state)-[0-9a-f]{16}\.(safetensors|pt)")
+
+
+class Checkpoint(NamedTuple):
+    """``weights`` by name, ``state`` of the training step (None if not asked for or absent), and ``info`` as saved."""
+
+    weights: dict[str, Tensor]
+    state: dict[str, Any] | None
+    info: dict[str, Any]
+
+
+def save_checkpoint(
+    directory: Path, *, weights: dict[str, Tensor], info: dict[str, Any], state: dict[str, Any] | None = None
+) -> None:
+    """Write a checkpoint, then delete the one it replaces.
+
+    Parameters
+    ----------
+    directory
+        Made if missing.
+    weights
+        Tensors by name.
+    info
+        JSON values (the step, the best AUROC so far, ...).
+    state
+        Tensors and plain values that ``torch.load(weights_only=True)`` can read.
+
+    Raises
+    ------
+    UsageError
+        The disk is full or not writable; the previous checkpoint is still there.
+    """
+    contents = {"weights": (".safetensors", safetensors.torch.save(_contiguous(weights)))}
+    if state is not None:
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        contents["state"] = (".pt", buffer.getvalue())
+    files = {}
+    written = []
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for kind, (suffix, data) in contents.items():
+            digest = hashlib.sha256(data).hexdigest()
+            # Named by content: the previous checkpoint's files keep their names and are never written over.
+            path = directory / f"{kind}-{digest[:16]}{suffix}"
+            written += [] if path.exists() else [path]
+            write_bytes(path, data)
+            files[kind] = {"name": path.name, "sha256": digest}
+        write_json(directory / MANIFEST, {"format": _FORMAT, "files": files, "info": info})
+    except OSError as error:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise UsageError(
+            f"The checkpoint in {directory} could not be written: {error.strerror or error}. The previous checkpoint, if "
+            "any, is intact. Free some space or make the directory writable, then go on with --resume."
+        ) from error
+    kept = {file["name"] for file in files.values()}
+    for path in directory.iterdir():
+        if _PLAIN_NAME.fullmatch(path.name) and path.name not in kept:
+            path.unlink(missing_ok=True)
+
+
+def load_checkpoint(directory: Path, *, with_state: bool = False) -> Checkpoint:
+    """Read a checkpoint onto the CPU, verifying every byte; nothing in it is executed.
+
+    Raises
+    ------
+    UsageError
+        It is missing, damaged, or holds something else than tensors and plain values.
+    """
+    manifest = _read_manifest(directory)
+    try:
+        weights = safetensors.torch.load(_read_verified(directory, manifest, "weights"))
+    except safetensors.SafetensorError as error:
+        raise _damaged(directory, f"the weights are not a safetensors file ({error})") from error
+    state = None
+    if with_state:
+        if "state" not in manifest["files"]:
+            raise _damaged(directory, "it has weights but no training state, so it cannot be resumed")
+        data = _read_verified(directory, manifest, "state")
+        try:
+            state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        except Exception as error:  # the restricted unpickler and the zip reader raise many types
+            reason = (
+                "its training state holds something else than tensors and plain values; it was not executed"
+            )
+            raise _damaged(directory, reason) from error
+    return Checkpoint(weights, state, manifest["info"])
+
+
+def _contiguous(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+
+
+def _read_manifest(directory: Path) -> dict[str, Any]:
+    path = directory / MANIFEST
+    try:
+        manifest = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"There is no checkpoint in {directory}: {MANIFEST} is missing. Train first, or name a run directory that has "
+            "been trained."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise _damaged(directory, f"{MANIFEST} is not readable JSON ({error})") from error
+    try:
+        if manifest["format"] != _FORMAT or not isinstance(manifest["info"], dict):
+            raise KeyError("format")
+        for kind, file in manifest["files"].items():
+            if kind not in ("weights", "state") or not _PLAIN_NAME.fullmatch(file["name"]):
+                raise KeyError("files")
+            if not isinstance(file["sha256"], str):
+                raise KeyError("sha256")
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _damaged(directory, f"{MANIFEST} lacks or garbles {error}") from error
+    return manifest
+
+
+def _read_verified(directory: Path, manifest: dict[str, Any], kind: str) -> bytes:
+    file = manifest["files"].get(kind)
+    if file is None:
+        raise _damaged(directory, f"{MANIFEST} names no {kind} file")
+    try:
+        data = (directory / file["name"]).read_bytes()
+    except OSError as error:
+        raise _damaged(directory, f"{file['name']} cannot be read ({error.strerror})") from error
+    if hashlib.sha256(data).hexdigest() != file["sha256"]:
+        raise _damaged(directory, f"the bytes of {file['name']} do not match their SHA-256")
+    return data
+
+
+def _damaged(directory: Path, reason: str) -> UsageError:
+    return UsageError(
+        f"The checkpoint in {directory} is damaged: {reason}. Restore it from a copy, use the run's other checkpoint "
+        "(last or best), or train again with --overwrite."
+    )

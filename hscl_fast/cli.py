@@ -1,0 +1,178 @@
+"""The command line: ``hscl train | eval | predict | data``. Flags and YAML keys are the fields of the configuration."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace
+from rich.console import Console
+
+from hscl_fast import __version__
+from hscl_fast.config import RECIPES, add_sections, plain_message, to_dict
+from hscl_fast.errors import UsageError
+
+_USAGE_ERROR = 2
+_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run ``hscl`` and exit: 0 done, 2 bad input, 130 and 143 stopped by Ctrl-C and SIGTERM."""
+    sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; return its exit code. Errors a user can mend are printed as one paragraph."""
+    console = Console()
+    errors = Console(stderr=True)
+    try:
+        options = _parse(arguments)
+        from hscl_fast import (
+            commands,  # torch and scikit-learn take seconds, which --help and bad flags need not wait
+        )
+
+        return commands.COMMANDS[options.command](options[options.command], console)
+    except UsageError as error:
+        errors.print(f"hscl: error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        return _USAGE_ERROR
+    except KeyboardInterrupt:
+        errors.print("hscl: interrupted")
+        return _INTERRUPTED
+
+
+def _parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
+    """The parser, and its sub-parsers by name."""
+    parser = ArgumentParser(
+        prog="hscl",
+        version=__version__,
+        exit_on_error=False,
+        description="Train, evaluate and use image anomaly detectors from contaminated data.",
+    )
+    commands = parser.add_subcommands(dest="command")
+    parsers = {
+        "train": _train_parser(),
+        "eval": _eval_parser(),
+        "predict": _predict_parser(),
+        "data": ArgumentParser(
+            exit_on_error=False, description="What data there is, and whether it is intact."
+        ),
+    }
+    helps = {
+        "train": "train a detector, then evaluate it",
+        "eval": "evaluate a trained run again",
+        "predict": "score image files with a trained run",
+        "data": "list data sets, or verify one",
+    }
+    for name, sub in parsers.items():
+        commands.add_subcommand(name, sub, help=helps[name])
+    _add_data_actions(parsers["data"])  # after its parent: jsonargparse wants the levels in order
+    return parser, parsers
+
+
+def _train_parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        exit_on_error=False, description="Train a detector on DATA, evaluate it and write a report."
+    )
+    parser.add_argument(
+        "DATA", nargs="?", type=str, help="data-set name, folder, .csv or .npz (same as --data.name)"
+    )
+    parser.add_argument(
+        "--recipe",
+        type=str,
+        help=f"defaults to start from: {', '.join(RECIPES)} (unset: paper on a GPU, cpu without one)",
+    )
+    parser.add_argument(
+        "--config", action=ActionConfigFile, help="YAML with the fields below, such as RUN/config.yaml"
+    )
+    parser.add_argument("--out", type=str, help="run directory (unset: runs/NAME-TIME)")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
+    parser.add_argument("--overwrite", action="store_true", help="replace the run in --out")
+    add_sections(parser)
+    return parser
+
+
+def _eval_parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        exit_on_error=False, description="Evaluate RUN again: rewrites its scores, summary and report."
+    )
+    parser.add_argument("RUN", type=str, help="run directory")
+    parser.add_argument("--scoring", type=str, help="paper, rotations, released or knn (unset: as trained)")
+    parser.add_argument("--checkpoint", type=str, help="last or best (unset: as trained)")
+    parser.add_argument("--device", type=str, help="auto, cpu, cuda or cuda:N (unset: as trained)")
+    parser.add_argument("--root", type=str, help="where the data set lies now (unset: as trained)")
+    return parser
+
+
+def _predict_parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        exit_on_error=False, description="Score images; higher anomaly_score = more anomalous."
+    )
+    parser.add_argument("RUN", type=str, help="run directory")
+    parser.add_argument("PATH", type=str, nargs="+", help="image files, and folders of images")
+    parser.add_argument("--out", type=str, required=True, help="CSV to write: path, anomaly_score, decision")
+    parser.add_argument("--device", type=str, help="auto, cpu, cuda or cuda:N (unset: as trained)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing --out")
+    return parser
+
+
+def _add_data_actions(parser: ArgumentParser) -> None:
+    commands = parser.add_subcommands(dest="action")
+    listing = ArgumentParser(
+        exit_on_error=False, description="List the data sets and where they are looked for."
+    )
+    verify = ArgumentParser(
+        exit_on_error=False, description="Read a whole data set and print its counts and checksum."
+    )
+    verify.add_argument("DATA", type=str, help="data-set name, folder, .csv or .npz")
+    for sub in (listing, verify):
+        sub.add_argument("--root", type=str, help="folder the files lie in")
+    commands.add_subcommand("list", listing, help="list the data sets")
+    commands.add_subcommand("verify", verify, help="check one data set")
+
+
+def _parse(arguments: list[str]) -> Namespace:
+    parser, parsers = _parser()
+    if arguments[:1] == ["train"]:
+        parsers["train"].set_defaults(_starting_point(arguments))
+    try:
+        return parser.parse_args(arguments)
+    except ArgumentError as error:
+        command = " ".join(["hscl", *arguments[:1]])
+        raise UsageError(f"{plain_message(error)} See `{command} --help`.") from error
+
+
+def _starting_point(arguments: list[str]) -> dict[str, Any]:
+    """The defaults that flags and --config then override: the recipe's, or those of the run to resume."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    first.add_argument("--recipe", nargs="?")
+    first.add_argument("--out", nargs="?")
+    first.add_argument("--resume", action="store_true")
+    known, _ = first.parse_known_args(arguments[1:])
+    base: dict[str, dict[str, Any]] = {}
+    if known.resume:
+        if known.out is None:
+            raise UsageError("--resume needs --out RUN, the run directory to continue.")
+        from hscl_fast.run_directory import RunDirectory
+
+        base = to_dict(RunDirectory(Path(known.out)).load_config())
+    recipe = known.recipe
+    if recipe is None and not known.resume:
+        recipe = _default_recipe(arguments)
+    if recipe is not None and recipe not in RECIPES:
+        raise UsageError(
+            f"--recipe is {recipe!r}, but must be one of {', '.join(RECIPES)}. Give one of these."
+        )
+    for section, values in RECIPES.get(recipe or "", {}).items():
+        base.setdefault(section, {}).update(values)
+    return {f"{section}.{name}": value for section, values in base.items() for name, value in values.items()}
+
+
+def _default_recipe(arguments: list[str]) -> str:
+    if "--help" in arguments or "-h" in arguments:
+        return "paper"
+    import torch
+
+    return "paper" if torch.cuda.is_available() else "cpu"

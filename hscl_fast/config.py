@@ -1,0 +1,448 @@
+"""The configuration: frozen typed dataclasses that are the YAML file and the command-line flags at once.
+
+Every field is read somewhere; every value is validated once, here, when the dataclass is built.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
+
+from hscl_fast.errors import UsageError
+
+
+def _require(condition: bool, name: str, value: object, expected: str) -> None:
+    if not condition:
+        raise UsageError(f"--{name} is {value!r}, but must be {expected}. Give another value for --{name}.")
+
+
+def _require_positive(section: str, values: dict[str, float]) -> None:
+    for name, value in values.items():
+        _require(value > 0 and math.isfinite(value), f"{section}.{name}", value, "greater than 0")
+
+
+def _require_not_negative(section: str, values: dict[str, float]) -> None:
+    for name, value in values.items():
+        _require(value >= 0 and math.isfinite(value), f"{section}.{name}", value, "0 or more")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which images, and how they are split into roles.
+
+    Parameters
+    ----------
+    name
+        A data-set name (see ``hscl data list``), a folder, a ``.csv`` or an ``.npz`` file.
+    root
+        Where the files of a named data set lie, or the folder a CSV's paths are relative to.
+    image_size
+        Side in pixels to which every image is resized. Unset: the data set's own size, 32 for folders.
+    protocol
+        How roles are dealt out of a labelled data set: ``elsa`` or ``released``.
+    normal_class
+        The class that counts as normal; all others are anomalies.
+    known_abnormal_class
+        The one anomaly class that labelled anomalies come from (``elsa``). Unset: the class after the normal one.
+    labelled_ratio
+        gamma_l: labelled share of the training set, for normals and for anomalies each.
+    pollution_ratio
+        gamma_p: share of anomalies hidden among the unlabelled images.
+    superclasses
+        Which 20 super-classes of CIFAR-100: the ``standard`` ones or the list of ``csi``.
+    held_out_ratio
+        Share of the labelled training images kept out of training, to fit the decision threshold and to choose the
+        best checkpoint.
+    seed
+        Seed of the split.
+    manifest
+        A ``split.json`` to reload exactly, in place of drawing a split.
+    """
+
+    name: str = "digits"
+    root: str | None = None
+    image_size: int | None = None
+    protocol: Literal["elsa", "released"] = "elsa"
+    normal_class: int = 0
+    known_abnormal_class: int | None = None
+    labelled_ratio: float = 0.05
+    pollution_ratio: float = 0.10
+    superclasses: Literal["standard", "csi"] = "standard"
+    held_out_ratio: float = 0.2
+    seed: int = 0
+    manifest: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.image_size is not None:
+            _require(
+                8 <= self.image_size <= 1024, "data.image_size", self.image_size, "between 8 and 1024 pixels"
+            )
+        _require(self.normal_class >= 0, "data.normal_class", self.normal_class, "a class index, 0 or more")
+        if self.known_abnormal_class is not None:
+            known = self.known_abnormal_class
+            _require(known >= 0, "data.known_abnormal_class", known, "a class index, 0 or more")
+            _require(
+                known != self.normal_class,
+                "data.known_abnormal_class",
+                known,
+                "another class than normal_class",
+            )
+        _require(0 <= self.labelled_ratio < 0.5, "data.labelled_ratio", self.labelled_ratio, "in [0, 0.5)")
+        _require(0 <= self.pollution_ratio < 1, "data.pollution_ratio", self.pollution_ratio, "in [0, 1)")
+        _require(0 <= self.held_out_ratio < 1, "data.held_out_ratio", self.held_out_ratio, "in [0, 1)")
+        _require(0 <= self.seed < 2**63, "data.seed", self.seed, "in [0, 2**63)")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Encoder, projection head and prototypes.
+
+    Parameters
+    ----------
+    encoder
+        Any timm model name. ``resnet*`` gets a 3x3 stride-1 stem without max-pool for images up to 64 pixels.
+    width
+        Channels of a ``resnet*``'s first stage (64 is the full network); the later stages double it.
+    projection_hidden
+        Width of the projection head's hidden layer. Unset: the encoder's number of features.
+    embedding_dim
+        D, the number of features the objective sees.
+    prototypes
+        K, the number of normal prototypes.
+    """
+
+    encoder: str = "resnet18"
+    width: int = 64
+    projection_hidden: int | None = None
+    embedding_dim: int = 128
+    prototypes: int = 1
+
+    def __post_init__(self) -> None:
+        _require(
+            self.width >= 2 and self.width % 2 == 0, "model.width", self.width, "an even number, 2 or more"
+        )
+        if self.projection_hidden is not None:
+            _require(
+                self.projection_hidden > 0, "model.projection_hidden", self.projection_hidden, "1 or more"
+            )
+        _require(self.embedding_dim > 1, "model.embedding_dim", self.embedding_dim, "2 or more")
+        _require(1 <= self.prototypes <= 256, "model.prototypes", self.prototypes, "between 1 and 256")
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig:
+    """The training objective, L = L_SS + lambda_prototype L_SP + lambda_abnormal L_NA (Eq. 8).
+
+    Parameters
+    ----------
+    name
+        ``paper``: equations 1-8. ``released``: the loss of the authors' released code, term by term.
+    temperature
+        tau of the contrastive terms.
+    lambda_prototype
+        lambda_1, weight of the sample-to-prototype term. 0 switches prototypes off (score with ``knn`` then).
+    lambda_abnormal
+        lambda_2, weight of the normal-to-abnormal term.
+    weight_threshold
+        w_delta: rows with a smaller weight take no part in the normal-to-abnormal term.
+    na_estimator
+        How the normal-to-abnormal term is computed: ``expectation`` (no sampling) or ``multinomial``.
+    rotated_roles
+        What rotated copies count as: ``exclude`` (contrastive term only), ``inherit`` the image's role, or
+        ``abnormal`` (copies of non-abnormal images count as anomalies). The released objective always inherits.
+    shift_loss
+        Add the four-way rotation-classification cross-entropy. Needed for ``runtime.scoring=released``.
+    """
+
+    name: Literal["paper", "released"] = "paper"
+    temperature: float = 0.5
+    lambda_prototype: float = 1.0
+    lambda_abnormal: float = 1.0
+    weight_threshold: float = 0.4
+    na_estimator: Literal["expectation", "multinomial"] = "expectation"
+    rotated_roles: Literal["inherit", "exclude", "abnormal"] = "exclude"
+    shift_loss: bool = False
+
+    def __post_init__(self) -> None:
+        _require_positive("objective", {"temperature": self.temperature})
+        _require_not_negative(
+            "objective",
+            {"lambda_prototype": self.lambda_prototype, "lambda_abnormal": self.lambda_abnormal},
+        )
+        _require(
+            0 <= self.weight_threshold < 1, "objective.weight_threshold", self.weight_threshold, "in [0, 1)"
+        )
+        if self.name == "released":
+            inherits = self.rotated_roles == "inherit"
+            _require(
+                inherits, "objective.rotated_roles", self.rotated_roles, "inherit with the released objective"
+            )
+            unit = self.lambda_prototype == self.lambda_abnormal == 1.0
+            _require(
+                unit,
+                "objective.lambda_*",
+                (self.lambda_prototype, self.lambda_abnormal),
+                "1 with the released objective",
+            )
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """What a training view looks like.
+
+    Parameters
+    ----------
+    policy
+        ``released``: flip, rotation, jitter, grey, crop, in the order of the released code. ``none``: rotations only.
+    flip_probability, jitter_probability, gray_probability
+        Chances of a horizontal flip (per image and view), of colour jitter and of grey (per row).
+    brightness, contrast, saturation, hue
+        Half-widths of the jitter factors around 1 (around 0 for hue, in turns).
+    crop_area
+        Smallest and largest area of the Inception crop, as a share of the image.
+    crop_ratio
+        Smallest and largest aspect ratio of the crop.
+    """
+
+    policy: Literal["released", "none"] = "released"
+    flip_probability: float = 0.5
+    jitter_probability: float = 0.8
+    gray_probability: float = 0.2
+    brightness: float = 0.4
+    contrast: float = 0.4
+    saturation: float = 0.4
+    hue: float = 0.1
+    crop_area: tuple[float, float] = (0.08, 1.0)
+    crop_ratio: tuple[float, float] = (0.75, 4 / 3)
+
+    def __post_init__(self) -> None:
+        for name in ("flip_probability", "jitter_probability", "gray_probability"):
+            value = getattr(self, name)
+            _require(0 <= value <= 1, f"augment.{name}", value, "a probability in [0, 1]")
+        for name in ("brightness", "contrast", "saturation"):
+            value = getattr(self, name)
+            _require(0 <= value <= 1, f"augment.{name}", value, "in [0, 1]")
+        _require(0 <= self.hue <= 0.5, "augment.hue", self.hue, "in [0, 0.5] turns")
+        low, high = self.crop_area
+        _require(
+            0 < low <= high <= 1, "augment.crop_area", self.crop_area, "two numbers with 0 < low <= high <= 1"
+        )
+        low, high = self.crop_ratio
+        _require(0 < low <= high, "augment.crop_ratio", self.crop_ratio, "two numbers with 0 < low <= high")
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """Adam with linear warm-up, then cosine decay to zero.
+
+    Parameters
+    ----------
+    epochs
+        Passes over the training images.
+    max_steps
+        Upper limit on optimizer steps; the schedule then spans this many.
+    batch_size
+        B, images a step; 8 B rows go through the encoder (2 views x 4 rotations).
+    learning_rate
+        Peak learning rate, reached at the end of the warm-up.
+    warmup_epochs
+        Length of the linear warm-up (the paper: 10 of 250 epochs).
+    weight_decay
+        Adam's L2 penalty.
+    clip_norm
+        Largest gradient norm; larger gradients are scaled down. Unset: no clipping.
+    """
+
+    epochs: int = 250
+    max_steps: int | None = None
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    warmup_epochs: float = 10.0
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        _require(self.epochs >= 1, "optim.epochs", self.epochs, "1 or more")
+        if self.max_steps is not None:
+            _require(self.max_steps >= 1, "optim.max_steps", self.max_steps, "1 or more")
+        _require(self.batch_size >= 2, "optim.batch_size", self.batch_size, "2 or more")
+        _require_positive("optim", {"learning_rate": self.learning_rate})
+        _require_not_negative(
+            "optim", {"warmup_epochs": self.warmup_epochs, "weight_decay": self.weight_decay}
+        )
+        if self.clip_norm is not None:
+            _require_positive("optim", {"clip_norm": self.clip_norm})
+
+
+@dataclass(frozen=True)
+class RuntimeConfig:
+    """Where and how the run executes, what it writes and how it scores.
+
+    Parameters
+    ----------
+    device
+        ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+    precision
+        ``auto``: bfloat16 where the device has it, else float16 on a GPU, else float32.
+    threads
+        CPU threads of torch. Unset: torch's own choice.
+    deterministic
+        Ask the GPU libraries for kernels that give the same bits every run (needed to resume bit for bit).
+    seed
+        Seed of the initial weights, of the order of the images and of every view.
+    log_every
+        Steps between two rows of ``metrics.jsonl``, and between two reads of the device.
+    checkpoint_every
+        Steps between two checkpoints.
+    validate_every
+        Epochs between two looks at the held-out labelled images, to choose the best checkpoint.
+    max_skipped_updates
+        The run stops after this many updates in a row with a non-finite loss or gradient.
+    checkpoint
+        Which checkpoint is evaluated: ``last`` or ``best`` (on held-out labelled images).
+    scoring
+        Normality score: ``paper`` (Eq. 9), ``rotations`` (its mean over four rotations), ``released`` (10 crops x 4
+        rotations and rotation logits) or ``knn`` (no prototypes).
+    eval_batch_size
+        Images a batch while scoring.
+    tensorboard
+        Write TensorBoard event files beside ``metrics.jsonl`` (needs the extra ``tensorboard``).
+    """
+
+    device: str = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    threads: int | None = None
+    deterministic: bool = True
+    seed: int = 0
+    log_every: int = 10
+    checkpoint_every: int = 100
+    validate_every: int = 5
+    max_skipped_updates: int = 20
+    checkpoint: Literal["last", "best"] = "last"
+    scoring: Literal["paper", "rotations", "released", "knn"] = "paper"
+    eval_batch_size: int = 500
+    tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        named = self.device in ("auto", "cpu", "cuda") or (
+            self.device.startswith("cuda:") and self.device[5:].isdigit()
+        )
+        _require(named, "runtime.device", self.device, "auto, cpu, cuda or cuda:N")
+        if self.threads is not None:
+            _require(self.threads >= 1, "runtime.threads", self.threads, "1 or more")
+        _require(0 <= self.seed < 2**63, "runtime.seed", self.seed, "in [0, 2**63)")
+        counts = ("log_every", "checkpoint_every", "validate_every", "max_skipped_updates", "eval_batch_size")
+        for name in counts:
+            _require(getattr(self, name) >= 1, f"runtime.{name}", getattr(self, name), "1 or more")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides a run. Saved as ``config.yaml``; the same file runs it again."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+
+    def __post_init__(self) -> None:
+        scoring, objective = self.runtime.scoring, self.objective
+        if scoring == "released" and not objective.shift_loss:
+            raise UsageError(
+                "--runtime.scoring is 'released', which adds rotation logits, but the rotation head is not trained. "
+                "Add --objective.shift_loss true, or score with paper or rotations."
+            )
+        if scoring != "knn" and objective.lambda_prototype == 0:
+            raise UsageError(
+                f"--runtime.scoring is {scoring!r}, which needs prototypes, but --objective.lambda_prototype is 0, so "
+                "they are not trained. Add --runtime.scoring knn, or give lambda_prototype a positive value."
+            )
+
+
+SECTIONS: dict[str, type] = {
+    "data": DataConfig,
+    "model": ModelConfig,
+    "objective": ObjectiveConfig,
+    "augment": AugmentConfig,
+    "optim": OptimConfig,
+    "runtime": RuntimeConfig,
+}
+
+RECIPES: dict[str, dict[str, dict[str, Any]]] = {
+    # Section 4.2 of the paper: the class defaults, with every labelled image in training.
+    "paper": {
+        "data": {"held_out_ratio": 0.0},
+    },
+    # The released command: Adam at 1e-3 times a warm-up multiplier of 10, rotation loss, 10-crop scoring.
+    "released": {
+        "data": {"protocol": "released", "held_out_ratio": 0.0},
+        "objective": {"name": "released", "rotated_roles": "inherit", "shift_loss": True},
+        "optim": {"learning_rate": 1e-2, "weight_decay": 1e-6},
+        "runtime": {"scoring": "released"},
+    },
+    # Two CPU cores and a few minutes.
+    "cpu": {
+        "model": {"width": 16},
+        "optim": {"epochs": 40, "max_steps": 400, "batch_size": 64, "warmup_epochs": 2.0},
+        "runtime": {"log_every": 5, "checkpoint_every": 50},
+    },
+}
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """Return the configuration as plain nested dictionaries (tuples as lists), ready for YAML or JSON."""
+    plain = asdict(config)
+    for section in plain.values():
+        for name, value in section.items():
+            if isinstance(value, tuple):
+                section[name] = list(value)
+    return plain
+
+
+def add_sections(parser: ArgumentParser) -> None:
+    """Give a parser one option for every field of the configuration, ``--section.field``."""
+    for name, section in SECTIONS.items():
+        parser.add_class_arguments(section, name)
+
+
+def from_namespace(options: Namespace) -> Config:
+    """Return the configuration that a parser with :func:`add_sections` read."""
+    return Config(**{name: section(**vars(options[name])) for name, section in SECTIONS.items()})
+
+
+def from_dict(plain: object, origin: str) -> Config:
+    """Return the configuration that plain nested dictionaries describe; missing fields take the class defaults.
+
+    Raises
+    ------
+    UsageError
+        It is not a mapping, has an unknown or mistyped key, or a value out of range. ``origin`` is named.
+    """
+    if not isinstance(plain, Mapping):
+        raise UsageError(
+            f"{origin} holds a {type(plain).__name__}, but must be a mapping with the sections {', '.join(SECTIONS)}."
+        )
+    unknown = sorted(str(name) for name in plain if name not in SECTIONS)
+    if unknown:  # the parser overlooks an unknown section that is empty
+        raise UsageError(
+            f"{origin} has the unknown section {', '.join(unknown)}. The sections are {', '.join(SECTIONS)}; correct the "
+            "name, or remove it."
+        )
+    parser = ArgumentParser(exit_on_error=False)
+    add_sections(parser)
+    try:
+        return from_namespace(parser.parse_object(dict(plain)))
+    except ArgumentError as error:
+        raise UsageError(f"{origin}: {plain_message(error)} Correct that key, or remove it.") from error
+
+
+def plain_message(error: Exception) -> str:
+    """Return a parser's error as one paragraph that ends with a full stop."""
+    text = " ".join(str(error).split())
+    return text if text.endswith(".") else text + "."

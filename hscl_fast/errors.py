@@ -1,0 +1,9 @@
+"""The errors a user can mend, and nothing else."""
+
+
+class UsageError(ValueError):
+    """Bad input at the boundary: a flag, a file, a data set, a run directory.
+
+    The message is one paragraph that names the bad value, what was expected and how to mend it. The command
+    line prints it and exits with code 2; library callers catch it as a :class:`ValueError`.
+    """

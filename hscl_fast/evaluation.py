@@ -1,0 +1,231 @@
+"""From a trained run to its results: scores, threshold, figures, comparison and report."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+
+from hscl_fast.atomic import write_json, write_text
+from hscl_fast.baselines import classic_baselines
+from hscl_fast.checkpoint import load_checkpoint, save_checkpoint
+from hscl_fast.config import Config, to_dict
+from hscl_fast.data import Split, TestImages
+from hscl_fast.device import resolve_device, resolve_precision
+from hscl_fast.errors import UsageError
+from hscl_fast.metrics import decision_metrics, detection_metrics, fit_threshold
+from hscl_fast.model import Detector, build_detector
+from hscl_fast.report import write_report
+from hscl_fast.run_directory import RunDirectory
+from hscl_fast.scoring import Scorer
+
+Scores = NDArray[np.float64]
+
+_TRAINING_QUANTILE = 0.05
+
+
+def evaluate_run(run: RunDirectory, config: Config, split: Split, console: Console) -> dict[str, Any]:
+    """Score the test images of a run and write its results.
+
+    Writes ``scores.csv``, ``summary.json``, ``report.html`` and the calibration that ``hscl predict`` uses, each in one
+    step. No test label touches threshold or choice of checkpoint.
+
+    Returns
+    -------
+    dict
+        What ``summary.json`` holds.
+
+    Raises
+    ------
+    UsageError
+        The run has no usable checkpoint, or a file cannot be written.
+    """
+    scorer, info = load_model(run, config, split.training.images.shape[1])
+    with console.status("scoring"):
+        scorer = scorer.calibrate(split.training.images[split.training.roles >= 0])
+        threshold, threshold_source = _fit_threshold(scorer, split)
+        started = time.perf_counter()
+        scores = scorer.score(split.test.images)
+        seconds = time.perf_counter() - started
+    test = split.test
+    summary: dict[str, Any] = {
+        "data": config.data.name,
+        "normal_class": split.class_names[split.normal_class],
+        "checkpoint": config.runtime.checkpoint,
+        "step": info["step"],
+        "scoring": config.runtime.scoring,
+        "score_direction": "normality scores: higher is more normal; anomaly_score = threshold - score",
+        **detection_metrics(scores, test.abnormal, test.classes, split.class_names, split.normal_class),
+        "threshold": threshold,
+        "threshold_source": threshold_source,
+        "decisions": decision_metrics(scores, test.abnormal, threshold),
+        "held_out_auroc_best": info["best_auroc"],
+        "train_seconds": round(info["seconds"], 3),
+        "views_per_second": _views_per_second(run),
+        "score_images_per_second": round(len(scores) / seconds, 1) if len(scores) else None,
+        "counts": split.counts,
+    }
+    with console.status("comparing with scikit-learn"):
+        summary["baselines"] = _compare(split, config.data.seed)
+    _write_results(run, config, split, scorer, scores, summary)
+    return summary
+
+
+def load_model(run: RunDirectory, config: Config, image_size: int) -> tuple[Scorer, dict[str, Any]]:
+    """Return a run's detector as an uncalibrated scorer, and the checkpoint's info."""
+    checkpoint = load_checkpoint(run.checkpoint(config.runtime.checkpoint))
+    device = resolve_device(config.runtime.device)
+    model = build_detector(config.model, image_size, rotation_head=config.objective.shift_loss, seed=0)
+    _load_weights(model, checkpoint.weights, run)
+    model.to(device, memory_format=torch.channels_last)
+    model.eval()
+    scorer = Scorer(
+        model,
+        config.runtime.scoring,
+        config.runtime.eval_batch_size,
+        resolve_precision(config.runtime.precision, device),
+        config.augment,
+    )
+    return scorer, checkpoint.info
+
+
+def load_calibrated(run: RunDirectory, config: Config) -> tuple[Scorer, float, int]:
+    """Return a run's calibrated scorer, its threshold and its image size, without the training images.
+
+    Raises
+    ------
+    UsageError
+        The run was not evaluated since it was trained, or a file is damaged.
+    """
+    calibration = load_checkpoint(run.calibration)
+    expected = {"scoring": config.runtime.scoring, "checkpoint": config.runtime.checkpoint}
+    try:
+        image_size, threshold = int(calibration.info["image_size"]), float(calibration.info["threshold"])
+        scorer, info = load_model(run, config, image_size)
+        current = calibration.info["step"] == info["step"]
+        matches = all(calibration.info[name] == value for name, value in expected.items())
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(
+            f"{run.calibration} lacks or garbles {error}. Run `hscl eval {run.path}` again."
+        ) from error
+    if not (current and matches):
+        raise UsageError(
+            f"{run.path} was trained or reconfigured after its last evaluation, so its threshold is out of date. Run "
+            f"`hscl eval {run.path}` first."
+        )
+    device = scorer.model.prototypes.device
+    constants = {name: tensor.to(device) for name, tensor in calibration.weights.items()}
+    return Scorer(**{**vars(scorer), "constants": constants}), threshold, image_size
+
+
+def scores_csv(names: Sequence[str], scores: Scores, threshold: float, **columns: Sequence[object]) -> str:
+    """Return a CSV table: path, anomaly_score (higher = more anomalous, above 0 = abnormal), decision, extra columns."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", "anomaly_score", "decision", *columns])
+    for name, score, *rest in zip(names, scores, *columns.values(), strict=True):
+        decision = "normal" if score >= threshold else "abnormal"
+        writer.writerow([name, f"{threshold - score:.8g}", decision, *rest])
+    return text.getvalue()
+
+
+def _load_weights(model: Detector, weights: dict[str, torch.Tensor], run: RunDirectory) -> None:
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UsageError(
+            f"The weights in {run.path} do not fit its config.yaml: {str(error).splitlines()[-1].strip()}. Restore the "
+            "config.yaml that was saved with the run."
+        ) from error
+
+
+def _fit_threshold(scorer: Scorer, split: Split) -> tuple[float, str]:
+    """Fit the decision threshold on held-out labelled images, or without any on the training images' scores."""
+    held_out = split.held_out
+    if len(held_out.roles):
+        threshold = fit_threshold(scorer.score(held_out.images), held_out.roles == -1)
+        return threshold, f"{len(held_out.roles)} held-out labelled images"
+    scores = scorer.score(split.training.images[split.training.roles >= 0])
+    source = f"{_TRAINING_QUANTILE:.0%} quantile of the training scores (no labelled images were held out)"
+    return float(np.quantile(scores, _TRAINING_QUANTILE)), source
+
+
+def _views_per_second(run: RunDirectory) -> float | None:
+    """The median over the log rows, which the first steps' warm-up does not move."""
+    rates = [row["views_per_second"] for row in run.read_metrics() if "views_per_second" in row]
+    return round(float(np.median(rates)), 1) if rates else None
+
+
+def _compare(split: Split, seed: int) -> dict[str, Any]:
+    test = split.test
+    if test.abnormal.all() or not test.abnormal.any():
+        return {}  # nothing to tell apart
+    return classic_baselines(
+        split.training.images,
+        split.training.roles,
+        test.images,
+        test.abnormal,
+        test.classes,
+        split.class_names,
+        split.normal_class,
+        seed=seed % 2**32,
+    )
+
+
+def _write_results(
+    run: RunDirectory,
+    config: Config,
+    split: Split,
+    scorer: Scorer,
+    scores: Scores,
+    summary: dict[str, Any],
+) -> None:
+    threshold, test = summary["threshold"], split.test
+    classes = [split.class_names[label] for label in test.classes]
+    try:
+        save_checkpoint(
+            run.calibration,
+            weights=scorer.constants,
+            info={
+                **{
+                    name: summary[name]
+                    for name in ("threshold", "threshold_source", "scoring", "checkpoint", "step")
+                },
+                "image_size": split.training.images.shape[1],
+            },
+        )
+        write_text(run.scores, scores_csv(test.names, scores, threshold, **{"class": classes}))
+        write_json(run.summary, summary)
+        write_report(
+            run.report,
+            title=_title(config, split, test),
+            counts=split.counts,
+            config=to_dict(config),
+            summary=summary,
+            history=run.read_metrics(),
+            scores=scores,
+            threshold=threshold,
+            test_images=test.images,
+            abnormal=test.abnormal,
+            classes=test.classes,
+            class_names=split.class_names,
+            names=test.names,
+        )
+    except OSError as error:
+        raise UsageError(
+            f"The results of {run.path} cannot be written: {error.strerror or error}. Free some space, then run "
+            f"`hscl eval {run.path}`."
+        ) from error
+
+
+def _title(config: Config, split: Split, test: TestImages) -> str:
+    return f"{config.data.name}: {split.class_names[split.normal_class]} against the rest, {len(test.names):,} test images"

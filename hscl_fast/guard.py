@@ -1,0 +1,84 @@
+"""Guards the weights: an update with a non-finite loss or gradient is skipped and counted, all on the device."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+_INITIAL_SCALE = 2.0**16
+_GROWTH_INTERVAL = 2000  # good updates before the loss scale doubles
+
+
+class UpdateGuard:
+    """Applies an optimizer's update only where loss and gradients are finite, without waiting for the device.
+
+    It scales the loss where the encoder runs in float16, clips the gradient if asked, and undoes what a bad batch did to
+    the batch statistics.
+
+    Parameters
+    ----------
+    model
+        Its buffers are restored when an update is skipped.
+    optimizer
+        A fused torch optimizer: it reads ``grad_scale`` and ``found_inf`` from the device itself.
+    scaled
+        Whether to use a dynamic loss scale (float16).
+    clip_norm
+        Largest gradient norm, or None.
+    """
+
+    def __init__(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, *, scaled: bool, clip_norm: float | None
+    ) -> None:
+        self.optimizer = optimizer
+        self.scaled = scaled
+        self.clip_norm = clip_norm
+        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.buffers = list(model.buffers())
+        device = self.parameters[0].device
+        self.scale = torch.tensor(_INITIAL_SCALE if scaled else 1.0, device=device)
+        self.streak = torch.zeros((), device=device)  # good updates since the scale last changed
+        self.skipped = torch.zeros((), device=device)
+        self.skipped_in_a_row = torch.zeros((), device=device)
+        self._before = [buffer.clone() for buffer in self.buffers]
+
+    def remember_statistics(self) -> None:
+        """Copy the model's buffers; call before the forward pass."""
+        for saved, buffer in zip(self._before, self.buffers, strict=True):
+            saved.copy_(buffer)
+
+    def update(self, loss: Tensor) -> Tensor:
+        """Take the optimizer's step for the gradients of ``loss * scale``; return the gradient norm (unscaled)."""
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients, foreach=True) / self.scale
+        bad = ~(torch.isfinite(norm) & torch.isfinite(loss.detach()))
+        divisor = self.scale
+        if self.clip_norm is not None:
+            divisor = divisor * (norm / self.clip_norm).clamp(min=1)
+        # The fused step divides by grad_scale and does nothing where found_inf is 1.
+        self.optimizer.grad_scale = divisor  # type: ignore[attr-defined]
+        self.optimizer.found_inf = bad.float()  # type: ignore[attr-defined]
+        self.optimizer.step()
+        for saved, buffer in zip(self._before, self.buffers, strict=True):
+            buffer.copy_(torch.where(bad, saved, buffer))
+        self._count(bad)
+        return norm
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the scale and the counters."""
+        return {name: getattr(self, name) for name in ("scale", "streak", "skipped", "skipped_in_a_row")}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Continue from :meth:`state_dict`."""
+        for name, value in self.state_dict().items():
+            value.copy_(state[name])
+
+    def _count(self, bad: Tensor) -> None:
+        one = bad.float()
+        self.skipped += one
+        self.skipped_in_a_row.copy_((self.skipped_in_a_row + 1) * one)
+        if self.scaled:
+            self.streak.copy_((self.streak + 1) * (1 - one))
+            grown = torch.where(self.streak >= _GROWTH_INTERVAL, self.scale * 2, self.scale)
+            self.streak.copy_(torch.where(self.streak >= _GROWTH_INTERVAL, 0.0, self.streak))
+            self.scale.copy_(torch.where(bad, self.scale / 2, grown))

@@ -1,0 +1,84 @@
+"""What a user sees while a run trains: a live bar on a terminal, a line a log row elsewhere."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+_SHOWN = {
+    "total": "loss",
+    "sample_to_sample": "S-S",
+    "sample_to_prototype": "S-P",
+    "normal_to_abnormal": "N-A",
+    "nt_xent": "NT-Xent",
+    "convex": "convex",
+    "rotation": "rot",
+}
+_LINES_PER_RUN = 20
+
+
+class TrainingProgress:
+    """Epoch, time left, views per second and losses.
+
+    Parameters
+    ----------
+    console
+        Where to write.
+    done, total
+        Steps done before (a resumed run) and steps in all.
+    steps_per_epoch
+        To tell the epoch.
+    """
+
+    def __init__(self, console: Console, *, done: int, total: int, steps_per_epoch: int) -> None:
+        self._console = console
+        self._done = done
+        self._total = total
+        self._steps_per_epoch = steps_per_epoch
+        self._epochs = -(-total // steps_per_epoch)
+        self._figures = ""
+        self._next_line = done
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total} steps"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[figures]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task: TaskID = self._bar.add_task(self._epoch(done), total=total, completed=done, figures="")
+
+    def __enter__(self) -> TrainingProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def advance(self, step: int) -> None:
+        """Show that ``step`` steps are done."""
+        self._bar.update(self._task, completed=step, description=self._epoch(step))
+
+    def log(self, row: dict[str, float]) -> None:
+        """Show the figures of a log row."""
+        losses = " ".join(f"{short} {row[name]:.3f}" for name, short in _SHOWN.items() if name in row)
+        skipped = f" skipped {row['skipped_updates']:.0f}" if row["skipped_updates"] else ""
+        self._figures = f"{row['views_per_second']:,.0f} views/s  {losses}{skipped}"
+        self._bar.update(self._task, figures=self._figures)
+        step = int(row["step"])
+        if not self._console.is_terminal and (step >= self._next_line or step == self._total):
+            self._next_line = step + max(1, self._total // _LINES_PER_RUN)
+            left = row["seconds_left"]
+            text = f"{self._epoch(step)}  step {step}/{self._total}  {left:,.0f} s left  {self._figures}"
+            self._console.print(text, soft_wrap=True, highlight=False)
+
+    def _epoch(self, step: int) -> str:
+        epoch = min(step // self._steps_per_epoch + 1, self._epochs)
+        return f"epoch {epoch}/{self._epochs}"

@@ -1,0 +1,21 @@
+"""The learning rate: linear warm-up, then cosine decay to zero."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def learning_rate(step: Tensor, *, peak: float, warmup_steps: int, total_steps: int) -> Tensor:
+    """Return the rate of step ``step`` (int64 scalar, from 0), as a float32 scalar on its device.
+
+    It rises linearly to ``peak`` at the last of ``warmup_steps``, then falls as half a cosine and would reach 0 at
+    ``total_steps``.
+    """
+    number = step.double()
+    warm = (number + 1) / max(warmup_steps, 1)
+    progress = (number - warmup_steps) / max(total_steps - warmup_steps, 1)
+    decay = 0.5 * (1 + torch.cos(math.pi * progress.clamp(0, 1)))
+    return (peak * torch.where(number < warmup_steps, warm, decay)).float()

@@ -1,0 +1,123 @@
+"""Normality scores of images, higher = more normal: Eq. 9 and its variants.
+
+``paper`` is one un-augmented view, ``rotations`` its mean over four rotations, ``released`` the released code's
+average over ten crops and four rotations with rotation logits, ``knn`` CSI's similarity to the nearest training image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from hscl_kernels import ViewParameters, augment_views, prototype_similarity
+from hscl_kernels.prototypes.reference import unit
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hscl_fast.augment import ROTATIONS, draw_views
+from hscl_fast.config import AugmentConfig
+from hscl_fast.model import Detector
+
+RELEASED_CROPS = 10
+RELEASED_AREA = 0.54
+_CROP_SEED = 0  # the released scoring draws its crops anew from fixed seeds for every batch
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A detector with what its score needs to know of the training set.
+
+    Parameters
+    ----------
+    model
+        The trained detector, in evaluation mode on its device.
+    scoring
+        ``paper``, ``rotations``, ``released`` or ``knn``.
+    batch_size
+        Images a batch.
+    precision
+        dtype the encoder runs in.
+    constants
+        What :func:`calibrate` found: nothing for ``paper`` and ``rotations``; ``embedding_norm [4]`` and
+        ``rotation_logit [4]`` for ``released``; ``features [n, D]`` for ``knn``.
+    augment
+        The training views, which ``released`` scoring draws from with its own crop area.
+    """
+
+    model: Detector
+    scoring: str
+    batch_size: int
+    precision: torch.dtype
+    augment: AugmentConfig
+    constants: dict[str, Tensor] = field(default_factory=dict)
+
+    @torch.inference_mode()
+    def score(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Return the score of every image: uint8 ``[n, H, W, 3]`` -> float64 ``[n]``, higher = more normal."""
+        scores = [self._score_batch(batch, first) for first, batch in self._batches(images)]
+        return torch.cat(scores).double().cpu().numpy() if scores else np.zeros(0)
+
+    @torch.inference_mode()
+    def calibrate(self, images: NDArray[np.uint8]) -> Scorer:
+        """Return a scorer that knows the training images (uint8 ``[n, H, W, 3]``, none of them a known anomaly)."""
+        if self.scoring == "knn":
+            features = [unit(self._features(self._upright(batch))[0]) for _, batch in self._batches(images)]
+            return replace(self, constants={"features": torch.cat(features)})
+        if self.scoring == "released":
+            parts = [self._released_parts(batch, first) for first, batch in self._batches(images)]
+            norms = torch.cat([embeddings.norm(dim=2) for embeddings, _ in parts], dim=1)  # [4, n]
+            logits = torch.cat([own for _, own in parts], dim=1)  # [4, n]
+            means = {"embedding_norm": norms.mean(dim=1), "rotation_logit": logits.mean(dim=1)}
+            return replace(self, constants=means)
+        return self
+
+    def _score_batch(self, images: Tensor, first: int) -> Tensor:
+        if self.scoring == "released":
+            return self._released_score(images, first)
+        rotations = ROTATIONS if self.scoring == "rotations" else 1
+        embeddings, _ = self._features(self._upright(images, rotations))
+        if self.scoring == "knn":
+            return (unit(embeddings) @ self.constants["features"].T).amax(dim=1)
+        similarity, _ = prototype_similarity(embeddings, self.model.prototypes.float())
+        return similarity.view(rotations, -1).mean(dim=0)
+
+    def _released_score(self, images: Tensor, first: int) -> Tensor:
+        embeddings, own_logits = self._released_parts(images, first)
+        prototypes = unit(self.model.prototypes.float())
+        similarity = (embeddings @ prototypes.T).amax(dim=2)  # [4, B], not normalised, as released
+        by_similarity = similarity / self.constants["embedding_norm"][:, None]
+        by_rotation = own_logits / self.constants["rotation_logit"][:, None]
+        return (by_similarity + by_rotation).mean(dim=0)
+
+    def _released_parts(self, images: Tensor, first: int) -> tuple[Tensor, Tensor]:
+        """Means over ten crops: embeddings ``[4, B, D]`` and each rotation's own logit ``[4, B]``."""
+        policy = replace(self.augment, crop_area=(RELEASED_AREA, RELEASED_AREA))
+        indices = torch.arange(first, first + len(images), device=images.device)
+        seed = torch.tensor(_CROP_SEED, device=images.device)
+        size = (images.shape[1], images.shape[2])
+        embeddings, own = 0.0, 0.0
+        for crop in range(RELEASED_CROPS):
+            step = torch.tensor(crop, device=images.device)
+            parameters = draw_views(policy, indices, seed=seed, step=step, size=size, views=1)
+            features, logits = self._features(augment_views(images, parameters))
+            assert logits is not None  # the configuration requires the rotation head
+            embeddings = embeddings + features.view(ROTATIONS, len(images), -1)
+            own = own + logits.view(ROTATIONS, len(images), ROTATIONS).diagonal(dim1=0, dim2=2).T
+        return embeddings / RELEASED_CROPS, own / RELEASED_CROPS  # type: ignore[operator, return-value]
+
+    def _upright(self, images: Tensor, rotations: int = 1) -> Tensor:
+        places = torch.arange(len(images), device=images.device).repeat(rotations)
+        turns = torch.arange(rotations, device=images.device).repeat_interleave(len(images))
+        return augment_views(images, ViewParameters.identity(places, turns))
+
+    def _features(self, views: Tensor) -> tuple[Tensor, Tensor | None]:
+        with torch.autocast(views.device.type, self.precision, enabled=self.precision != torch.float32):
+            embeddings, logits = self.model(views)
+        return embeddings.float(), None if logits is None else logits.float()
+
+    def _batches(self, images: NDArray[np.uint8]) -> Iterator[tuple[int, Tensor]]:
+        device = self.model.prototypes.device
+        for first in range(0, len(images), self.batch_size):
+            yield first, torch.from_numpy(images[first : first + self.batch_size]).to(device)

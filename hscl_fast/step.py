@@ -1,0 +1,132 @@
+"""One training step: views, encoder, objective, backward, guarded update. Nothing here waits for the device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from hscl_kernels import augment_views
+from torch import Tensor
+
+from hscl_fast.augment import draw_views
+from hscl_fast.config import Config
+from hscl_fast.data import Batch
+from hscl_fast.guard import UpdateGuard
+from hscl_fast.model import Detector
+from hscl_fast.objective import compute_loss, loss_names
+from hscl_fast.schedule import learning_rate
+
+
+class TrainingStep:
+    """Trains a detector one batch at a time; its counters and metrics live on the device.
+
+    Parameters
+    ----------
+    config
+        The run's configuration.
+    model
+        The detector, on its device, channels_last.
+    precision
+        dtype the encoder runs in.
+    steps_per_epoch, total_steps
+        Lengths of the schedule.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        model: Detector,
+        *,
+        precision: torch.dtype,
+        steps_per_epoch: int,
+        total_steps: int,
+    ) -> None:
+        device = model.prototypes.device
+        self.config = config
+        self.model = model
+        self.precision = precision
+        self.total_steps = total_steps
+        self.warmup_steps = min(round(config.optim.warmup_epochs * steps_per_epoch), total_steps)
+        self.seed = torch.tensor(config.runtime.seed, device=device)
+        self.step = torch.zeros((), dtype=torch.int64, device=device)
+        self.optimizer = torch.optim.Adam(
+            model.parameters(),
+            lr=torch.zeros((), device=device),  # a tensor: changing it never rebuilds anything
+            weight_decay=config.optim.weight_decay,
+            fused=True,
+        )
+        self.guard = UpdateGuard(
+            model, self.optimizer, scaled=precision == torch.float16, clip_norm=config.optim.clip_norm
+        )
+        self.names = (*loss_names(config.objective), "gradient_norm")
+        # Sums since the last log row, over updates that were not skipped; the last entry counts them.
+        self.sums = torch.zeros(len(self.names) + 1, dtype=torch.float64, device=device)
+
+    def __call__(self, batch: Batch) -> None:
+        """Train on one batch."""
+        rate = learning_rate(
+            self.step,
+            peak=self.config.optim.learning_rate,
+            warmup_steps=self.warmup_steps,
+            total_steps=self.total_steps,
+        )
+        self.optimizer.param_groups[0]["lr"].copy_(rate)
+        self.guard.remember_statistics()
+        losses = self.losses(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        (losses[0] * self.guard.scale).backward()
+        norm = self.guard.update(losses[0])
+        self._record(torch.cat((losses.detach(), norm[None])))
+        self.step += 1
+
+    def losses(self, batch: Batch) -> Tensor:
+        """Return the objective and its terms on one batch, float32 ``[terms]``."""
+        size = (batch.images.shape[1], batch.images.shape[2])
+        parameters = draw_views(self.config.augment, batch.indices, seed=self.seed, step=self.step, size=size)
+        views = augment_views(batch.images, parameters)  # [V * R * B, 3, H, W]
+        device = views.device.type
+        with torch.autocast(device, dtype=self.precision, enabled=self.precision != torch.float32):
+            features = self.model(views)
+        return compute_loss(
+            self.config.objective,
+            features.embeddings,
+            self.model.prototypes,
+            features.rotation_logits,
+            batch.roles,
+            seed=self.seed,
+            step=self.step,
+        )
+
+    def read_metrics(self) -> dict[str, float]:
+        """Return the means since the last call, the rate and the counters. Waits for the device."""
+        *sums, count = self.sums.tolist()
+        self.sums.zero_()
+        # With every update skipped there is no mean to tell: the losses are left out of the row.
+        means = {name: total / count for name, total in zip(self.names, sums, strict=True)} if count else {}
+        return {
+            **means,
+            "learning_rate": self.optimizer.param_groups[0]["lr"].item(),
+            "skipped_updates": int(self.guard.skipped.item()),
+            "skipped_in_a_row": int(self.guard.skipped_in_a_row.item()),
+            "loss_scale": self.guard.scale.item(),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything but the weights that the next step depends on."""
+        return {
+            "step": self.step,
+            "sums": self.sums,
+            "guard": self.guard.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from :meth:`state_dict`."""
+        self.step.copy_(state["step"])
+        self.sums.copy_(state["sums"])
+        self.guard.load_state_dict(state["guard"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def _record(self, values: Tensor) -> None:
+        row = torch.cat((values.double(), torch.ones(1, dtype=torch.float64, device=values.device)))
+        self.sums += torch.where(self.guard.skipped_in_a_row == 0, row, 0.0)

@@ -1,0 +1,235 @@
+"""The training loop, readable top to bottom."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from hscl_fast.augment import ROTATIONS, VIEWS
+from hscl_fast.checkpoint import MANIFEST, load_checkpoint, save_checkpoint
+from hscl_fast.config import Config
+from hscl_fast.data import ResidentLoader, TrainingImages
+from hscl_fast.device import resolve_device, resolve_precision
+from hscl_fast.errors import UsageError
+from hscl_fast.interrupt import Interrupted, StopRequest
+from hscl_fast.metrics import auroc
+from hscl_fast.model import Detector, build_detector
+from hscl_fast.progress import TrainingProgress
+from hscl_fast.run_directory import RunDirectory
+from hscl_fast.scoring import Scorer
+from hscl_fast.step import TrainingStep
+from hscl_fast.tensorboard import open_writer
+
+
+@dataclass
+class TrainingState:
+    """What a run knows about itself beside its weights: saved with every checkpoint."""
+
+    step: int = 0
+    seconds: float = 0.0
+    best_auroc: float | None = None
+    best_step: int | None = None
+
+
+class Trainer:
+    """Trains one run from its first step, or from its last checkpoint, to its last step.
+
+    Parameters
+    ----------
+    config
+        The run's configuration.
+    run
+        Where it is recorded; must exist.
+    training
+        What training may see: images and roles, never labels.
+    held_out
+        Labelled images kept out of training, to choose the best checkpoint; may be empty.
+    console
+        Where progress is shown.
+
+    Raises
+    ------
+    UsageError
+        The configuration cannot run here, or these data cannot be trained on.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        run: RunDirectory,
+        training: TrainingImages,
+        held_out: TrainingImages,
+        console: Console,
+    ) -> None:
+        if len(training.images) < 2:
+            raise UsageError(
+                f"The training set has {len(training.images)} image(s), but contrastive training needs at least 2. Add "
+                "images, or lower --data.held_out_ratio."
+            )
+        self.config, self.run, self.console = config, run, console
+        self.training, self.held_out = training, held_out
+        device = resolve_device(config.runtime.device)
+        self.precision = resolve_precision(config.runtime.precision, device)
+        self.loader = ResidentLoader(
+            training, config.optim.batch_size, seed=config.runtime.seed, device=device
+        )
+        self.total_steps = config.optim.epochs * self.loader.steps_per_epoch
+        if config.optim.max_steps is not None:
+            self.total_steps = min(self.total_steps, config.optim.max_steps)
+        model = build_detector(
+            config.model,
+            training.images.shape[1],
+            rotation_head=config.objective.shift_loss,
+            seed=config.runtime.seed,
+        )
+        self.model: Detector = model.to(device, memory_format=torch.channels_last)
+        self.step = TrainingStep(
+            config,
+            self.model,
+            precision=self.precision,
+            steps_per_epoch=self.loader.steps_per_epoch,
+            total_steps=self.total_steps,
+        )
+        self.state = TrainingState()
+
+    def resume(self) -> None:
+        """Continue from the last checkpoint, bit for bit; without one, start over."""
+        directory = self.run.checkpoint("last")
+        if not (directory / MANIFEST).exists():
+            self.run.truncate_metrics(0)
+            return
+        checkpoint = load_checkpoint(directory, with_state=True)
+        try:
+            self.model.load_state_dict(checkpoint.weights)
+            assert checkpoint.state is not None
+            self.step.load_state_dict(checkpoint.state)
+            self.state = TrainingState(**checkpoint.info)
+        except (RuntimeError, KeyError, TypeError, ValueError, AssertionError) as error:
+            raise UsageError(
+                f"The checkpoint in {directory} does not fit this run's configuration: {error}. It belongs to another "
+                "run; train again with --overwrite."
+            ) from error
+        self.run.truncate_metrics(self.state.step)
+
+    def describe(self) -> str:
+        """Return one line about what will run where."""
+        parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        begin = f"from step {self.state.step} " if self.state.step else ""
+        return (
+            f"{self.config.model.encoder} with {parameters / 1e6:.1f} M parameters on {self.model.prototypes.device} in "
+            f"{str(self.precision).removeprefix('torch.')}, {begin}to step {self.total_steps} "
+            f"({self.loader.steps_per_epoch} a pass of {len(self.training.images):,} images)"
+        )
+
+    def train(self) -> TrainingState:
+        """Train to the last step and save; raise :class:`Interrupted` if asked to stop, after saving."""
+        runtime, state = self.config.runtime, self.state
+        batches = self.loader.batches(state.step, self.total_steps)
+        progress = TrainingProgress(
+            self.console,
+            done=state.step,
+            total=self.total_steps,
+            steps_per_epoch=self.loader.steps_per_epoch,
+        )
+        writer = open_writer(self.run.path) if runtime.tensorboard else None
+        self._clock, self._logged = time.monotonic(), (state.step, state.seconds)
+        self.model.train()
+        with StopRequest() as stop, progress:
+            for batch in batches:
+                self.step(batch)
+                state.step += 1
+                progress.advance(state.step)
+                last = state.step == self.total_steps
+                if state.step % runtime.log_every == 0 or last:
+                    row = self._log()
+                    progress.log(row)
+                    if writer is not None:
+                        writer.write(row)
+                if self._validates(state.step) or (last and self.held_out_is_usable):
+                    self._validate()
+                if state.step % runtime.checkpoint_every == 0 or last or stop.received:
+                    self._save("last")
+                if stop.received:
+                    raise Interrupted(stop.received)
+        return state
+
+    @property
+    def held_out_is_usable(self) -> bool:
+        """Whether the held-out images can rank checkpoints: some normal, some abnormal."""
+        roles = self.held_out.roles
+        return bool((roles == 1).any() and (roles == -1).any())
+
+    def _validates(self, step: int) -> bool:
+        period = self.config.runtime.validate_every * self.loader.steps_per_epoch
+        return self.held_out_is_usable and step % period == 0
+
+    def _log(self) -> dict[str, Any]:
+        """Read the device's metrics, append a row to ``metrics.jsonl`` and stop a run that no longer learns."""
+        metrics = self.step.read_metrics()  # waits for the device: the time below is that of finished steps
+        state = self.state
+        self._tick()
+        steps_before, seconds_before = self._logged
+        self._logged = (state.step, state.seconds)
+        seconds = max(state.seconds - seconds_before, 1e-9)
+        steps = state.step - steps_before
+        row = {
+            "step": state.step,
+            "epoch": state.step / self.loader.steps_per_epoch,
+            "seconds": round(state.seconds, 3),
+            "seconds_left": round((self.total_steps - state.step) * seconds / steps, 3),
+            "views_per_second": round(steps * self.loader.batch_size * VIEWS * ROTATIONS / seconds, 1),
+            **metrics,
+        }
+        try:
+            with self.run.metrics.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row, allow_nan=False) + "\n")
+        except OSError as error:
+            raise UsageError(
+                f"{self.run.metrics} cannot be written: {error.strerror or error}. Free some space, then go on with --resume."
+            ) from error
+        limit = self.config.runtime.max_skipped_updates
+        if metrics["skipped_in_a_row"] >= limit:
+            raise UsageError(
+                f"Training stopped at step {state.step}: the last {metrics['skipped_in_a_row']:.0f} updates had a "
+                f"non-finite loss or gradient and were skipped (the limit is --runtime.max_skipped_updates {limit}). The "
+                "last good checkpoint is intact. Lower --optim.learning_rate, set --optim.clip_norm 1, or use "
+                "--runtime.precision float32."
+            )
+        return row
+
+    def _validate(self) -> None:
+        """Score the held-out labelled images; the highest AUROC so far (the latest of equals) becomes ``best``."""
+        self.model.eval()
+        scorer = Scorer(
+            self.model,
+            # The 40 passes of released scoring are for the end; with prototypes Eq. 9 ranks as well.
+            "paper" if self.config.objective.lambda_prototype > 0 else "knn",
+            self.config.runtime.eval_batch_size,
+            self.precision,
+            self.config.augment,
+        ).calibrate(self.training.images[self.training.roles >= 0])
+        value = auroc(scorer.score(self.held_out.images), self.held_out.roles == -1)
+        self.model.train()
+        if value is not None and (self.state.best_auroc is None or value >= self.state.best_auroc):
+            self.state.best_auroc, self.state.best_step = value, self.state.step
+            self._save("best")
+
+    def _save(self, name: str) -> None:
+        self._tick()
+        save_checkpoint(
+            self.run.checkpoint(name),
+            weights=self.model.state_dict(),
+            state=self.step.state_dict() if name == "last" else None,
+            info=vars(self.state).copy(),
+        )
+
+    def _tick(self) -> None:
+        """Add the time since the last look to the run's training seconds."""
+        now = time.monotonic()
+        self.state.seconds += now - self._clock
+        self._clock = now

@@ -1,0 +1,1 @@
+"""One sweep over exp(s / tau): the sample-to-sample and normal-to-abnormal terms."""

@@ -1,0 +1,77 @@
+"""Prototypes in plain PyTorch: Eq. 3, 4, 5 and 9. Works in float64; the oracle of the fast forms."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def unit(vectors: Tensor) -> Tensor:
+    """Return ``vectors [..., D]`` over their lengths, u = z / max(||z||, 1e-12)."""
+    return F.normalize(vectors, dim=-1, eps=1e-12)
+
+
+def prototype_similarity(embeddings: Tensor, prototypes: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the normality score of Eq. 9, m_i = max_k <u_i, v_k>, and its arg-max.
+
+    Parameters
+    ----------
+    embeddings
+        Raw features, ``[N, D]`` floating point.
+    prototypes
+        Raw prototypes, ``[K, D]``, same dtype.
+
+    Returns
+    -------
+    similarity
+        ``[N]``, in [-1, 1]; higher is more normal. Its gradient goes to the arg-max only.
+    index
+        int64 ``[N]``, the nearest prototype; a tie goes to the lowest.
+    """
+    similarities = unit(embeddings) @ unit(prototypes).T  # [N, K]
+    highest = similarities.amax(dim=1, keepdim=True)
+    index = (
+        (similarities == highest).to(torch.int8).argmax(dim=1)
+    )  # argmax of a mask: the first, on every device
+    return similarities.gather(1, index[:, None]).squeeze(1), index
+
+
+def normal_weights(similarity: Tensor, roles: Tensor) -> Tensor:
+    """Return w_i of Eq. 3 and 5: 1 for labelled normals, (m_i + 1) / 2 for unlabelled rows, 0 for all others.
+
+    Parameters
+    ----------
+    similarity
+        m, ``[N]``.
+    roles
+        Integer ``[N]`` in {+1, 0, -1, 2}.
+
+    Returns
+    -------
+    Tensor
+        ``[N]`` in [0, 1], detached: a weight, not a path for gradients.
+    """
+    soft = ((similarity.detach() + 1) / 2).clamp(0, 1)
+    return torch.where(roles == 1, 1.0, torch.where(roles == 0, soft, 0.0)).to(similarity.dtype)
+
+
+def sample_to_prototype(similarity: Tensor, weights: Tensor, roles: Tensor) -> Tensor:
+    """Return L_SP of Eq. 4, read element-wise: a scalar, each absent part exactly 0.
+
+    L_SP = (1/||w||_1) sum_{i in n+u} (w_i (1 - m_i))^2 + (1/N_a) sum_{i in a} max(m_i, 0)^2.
+
+    Parameters
+    ----------
+    similarity
+        m, ``[N]``.
+    weights
+        w, ``[N]``, zero outside labelled normal and unlabelled rows.
+    roles
+        Integer ``[N]`` in {+1, 0, -1, 2}.
+    """
+    abnormal = (roles == -1).to(similarity.dtype)
+    mass = weights.sum()
+    normal_part = (weights * (1 - similarity)).square().sum() / torch.where(mass > 0, mass, 1.0)
+    abnormal_part = (abnormal * similarity.clamp(min=0)).square().sum() / abnormal.sum().clamp(min=1)
+    return normal_part + abnormal_part

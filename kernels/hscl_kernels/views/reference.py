@@ -1,0 +1,119 @@
+"""The view pipeline in plain PyTorch: flip, rotate, jitter, grey, crop. The oracle of the fast forms.
+
+Source: the augmentation layers of CSI, which the released HSCL code uses, in their order.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hscl_kernels.views.parameters import ViewParameters
+
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+_HUE_UNIT = 255 / 360
+
+
+def augment_views(
+    images: Tensor,
+    parameters: ViewParameters,
+    *,
+    dtype: torch.dtype = torch.float32,
+    mean: float = 0.5,
+    std: float = 0.5,
+) -> Tensor:
+    """Return one augmented, normalised view for every row of ``parameters``.
+
+    Parameters
+    ----------
+    images
+        uint8 ``[B, H, W, 3]``. A quarter turn of an image that is not square is stretched back to H x W.
+    parameters
+        What each of the ``rows`` views looks like, and which image it shows.
+    dtype
+        Of the result. The arithmetic is float32, or float64 if that is asked for.
+    mean, std
+        The views are (x - mean) / std with x in [0, 1].
+
+    Returns
+    -------
+    Tensor
+        ``[rows, 3, H, W]``, channels_last.
+    """
+    exact = torch.float64 if dtype == torch.float64 else torch.float32
+    x = images[parameters.image].permute(0, 3, 1, 2).to(exact) / 255  # [rows, 3, H, W]
+    x = torch.where(_per_row(parameters.flip), x.flip(3), x)
+    # Quarter turns change the shape of images that are not square, so each turn goes its own way to the crop.
+    views = torch.empty_like(x, memory_format=torch.channels_last)
+    for turns in range(4):
+        rows = (parameters.rotation % 4 == turns).nonzero().squeeze(1)
+        if len(rows):
+            own = ViewParameters(*(field[rows] for field in parameters))
+            turned = colour_jitter(torch.rot90(x[rows], turns, (2, 3)), own)
+            turned = torch.where(_per_row(own.gray), to_gray(turned), turned)
+            views[rows] = resized_crop(turned, own.crop, size=(x.shape[2], x.shape[3]))
+    return ((views - mean) / std).to(dtype)
+
+
+def colour_jitter(x: Tensor, parameters: ViewParameters) -> Tensor:
+    """Return ``x [rows, 3, H, W]`` in [0, 1] after contrast and HSV jitter, in the order each row asks for."""
+    contrast_first = _per_row(parameters.contrast_first)
+    y = torch.where(contrast_first, adjust_contrast(x, parameters.contrast), x)
+    y = adjust_hsv(y, parameters.hue, parameters.saturation, parameters.value)
+    y = torch.where(contrast_first, y, adjust_contrast(y, parameters.contrast))
+    return torch.where(_per_row(parameters.jitter), y, x)
+
+
+def adjust_contrast(x: Tensor, factor: Tensor) -> Tensor:
+    """Return (x - mean) * factor + mean, clamped to [0, 1], the mean over each row's channel."""
+    mean = x.mean(dim=(2, 3), keepdim=True)
+    return ((x - mean) * _per_row(factor).to(x.dtype) + mean).clamp(0, 1)
+
+
+def adjust_hsv(x: Tensor, hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
+    """Return ``x [rows, 3, H, W]`` with its hue turned by ``hue * 255 / 360`` and saturation and value scaled."""
+    h, s, v = _rgb_to_hsv(x)
+    h = (h + hue[:, None, None].to(x.dtype) * _HUE_UNIT) % 1
+    s = (s * saturation[:, None, None].to(x.dtype)).clamp(0, 1)
+    v = (v * value[:, None, None].to(x.dtype)).clamp(0, 1)
+    return _hsv_to_rgb(h.clamp(0, 1), s, v)
+
+
+def to_gray(x: Tensor) -> Tensor:
+    """Return the luma of ``x [rows, 3, H, W]`` in all three channels."""
+    luma = _LUMA[0] * x[:, 0] + _LUMA[1] * x[:, 1] + _LUMA[2] * x[:, 2]
+    return luma[:, None].expand_as(x)
+
+
+def resized_crop(x: Tensor, crop: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return ``x [rows, 3, h, w]`` sampled bilinearly over each row's crop, mirrored at the border, as ``size``."""
+    theta = crop.new_zeros(len(crop), 2, 3, dtype=x.dtype)
+    theta[:, 0, 0], theta[:, 1, 1], theta[:, 0, 2], theta[:, 1, 2] = crop.to(x.dtype).unbind(1)
+    grid = F.affine_grid(theta, [len(x), x.shape[1], *size], align_corners=False)
+    return F.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+
+
+def _rgb_to_hsv(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Hue by atan2 (in turns), saturation and value, ``[rows, H, W]`` each; black has saturation 0."""
+    red, green, blue = x.unbind(1)
+    highest, lowest = x.amax(1), x.amin(1)
+    hue = torch.atan2(math.sqrt(3) * (green - blue), 2 * red - green - blue)
+    hue = (hue % (2 * math.pi)) / (2 * math.pi)
+    saturation = torch.where(highest > 0, (highest - lowest) / torch.where(highest > 0, highest, 1.0), 0.0)
+    return hue, saturation, highest
+
+
+def _hsv_to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
+    chroma = value * saturation
+    channels = []
+    for n in (5, 3, 1):
+        k = (n + hue * 6) % 6
+        channels.append(value - chroma * torch.minimum(k, 4 - k).clamp(0, 1))
+    return torch.stack(channels, dim=1)
+
+
+def _per_row(field: Tensor) -> Tensor:
+    return field[:, None, None, None]

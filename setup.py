@@ -1,0 +1,53 @@
+"""Packaging of hscl-fast: two import packages, ``hscl_fast`` and the leaf ``hscl_kernels``."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+EXTRAS = {
+    "ffcv": ["ffcv>=1.0.2", "numba>=0.59"],
+    "export": ["onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.1"],
+    "ray": ["ray[default]>=2.10"],
+    "tensorboard": ["tensorboard>=2.16"],
+    "bench": ["pytest-benchmark>=5.0"],
+    "dev": [
+        "hypothesis>=6.100",
+        "mypy>=1.10",
+        "pytest>=8.2",
+        "pytest-cov>=5.0",
+        "ruff>=0.6",
+        "types-PyYAML",
+    ],
+}
+
+setup(
+    name="hscl-fast",
+    version="0.1.0",
+    description="Fast contrastive anomaly detection from contaminated, barely labelled images (HSCL)",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    # kernels/ is a second import root, so that `import hscl_kernels` is the folder name.
+    packages=find_packages(where=".", include=["hscl_fast*"])
+    + find_packages(where="kernels", include=["hscl_kernels*"]),
+    package_dir={"hscl_kernels": "kernels/hscl_kernels", "hscl_fast": "hscl_fast"},
+    package_data={"hscl_fast.report": ["*.html.j2"]},
+    install_requires=[
+        "torch~=2.14.1",
+        "torchvision~=0.29.1",
+        "timm>=1.0.11",
+        "numpy>=1.26",
+        "scipy>=1.11",
+        "scikit-learn>=1.5",
+        "pillow>=10.0",
+        "jsonargparse[signatures]>=4.40",
+        "PyYAML>=6.0",
+        "rich>=13.7",
+        "matplotlib>=3.8",
+        "jinja2>=3.1",
+        "safetensors>=0.5",
+    ],
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["hscl = hscl_fast.cli:main"]},
+)

@@ -1,0 +1,107 @@
+"""The training step: what it trains, in which precision, and that nothing but its inputs decides it."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import tiny_config
+
+from hscl_fast.data import ResidentLoader
+from hscl_fast.model import build_detector
+from hscl_fast.step import TrainingStep
+
+CPU = torch.device("cpu")
+
+
+def make(split, config, precision=torch.float32):
+    model = build_detector(config.model, 8, rotation_head=config.objective.shift_loss, seed=0)
+    loader = ResidentLoader(split.training, config.optim.batch_size, seed=0, device=CPU)
+    step = TrainingStep(
+        config, model, precision=precision, steps_per_epoch=loader.steps_per_epoch, total_steps=40
+    )
+    return loader, step
+
+
+def run(split, config, steps, precision=torch.float32):
+    loader, step = make(split, config, precision)
+    curve = []
+    for batch in loader.batches(0, steps):
+        step(batch)
+        curve.append(step.read_metrics())
+    return step, curve
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        {},
+        {"na_estimator": "multinomial", "rotated_roles": "abnormal"},
+        {"name": "released", "rotated_roles": "inherit", "shift_loss": True},
+        {"lambda_prototype": 0.0},
+    ],
+)
+def test_every_objective_learns(digits, objective):
+    runtime = {"scoring": "knn"} if objective.get("lambda_prototype") == 0 else {}
+    config = tiny_config(objective=objective, optim={"learning_rate": 0.003}, runtime=runtime)
+    step, curve = run(digits, config, 25)
+    assert step.step.item() == 25
+    assert sum(row["total"] for row in curve[-5:]) < 0.95 * sum(row["total"] for row in curve[:5])
+    assert all(row["skipped_updates"] == 0 for row in curve)
+    moved = (
+        step.model.prototypes != build_detector(config.model, 8, rotation_head=False, seed=0).prototypes
+    ).all()
+    assert bool(moved) == (objective.get("lambda_prototype") != 0)
+
+
+def test_two_runs_are_the_same_bits(digits):
+    first, again = (run(digits, tiny_config(), 4)[0].model.state_dict() for _ in range(2))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [(torch.bfloat16, 0.05), (torch.float16, 0.02)])
+def test_half_precision_follows_float32(digits, precision, tolerance):
+    config = tiny_config(optim={"learning_rate": 0.001})
+    _, full = run(digits, config, 8)
+    step, half = run(digits, config, 8, precision)
+    assert [row["total"] for row in half] == pytest.approx([row["total"] for row in full], rel=tolerance)
+    assert step.guard.scaled == (precision == torch.float16)
+    assert all(parameter.dtype == torch.float32 for parameter in step.model.parameters())
+
+
+def test_an_overflowing_loss_scale_skips_and_recovers(digits):
+    loader, step = make(digits, tiny_config(), torch.float16)
+    step.guard.scale.fill_(2.0**40)
+    before = {name: tensor.clone() for name, tensor in step.model.state_dict().items()}
+    batches = loader.batches(0, 60)
+    step(next(batches))
+    assert step.guard.skipped.item() == 1
+    assert all(torch.equal(before[name], tensor) for name, tensor in step.model.state_dict().items())
+    for batch in batches:
+        step(batch)
+    assert step.guard.skipped_in_a_row.item() == 0
+    assert step.guard.scale.item() < 2.0**40
+
+
+def test_metrics_are_means_over_good_updates(digits):
+    loader, step = make(digits, tiny_config())
+    batches = list(loader.batches(0, 3))
+    losses = []
+    for batch in batches[:2]:
+        losses.append(step.losses(batch)[0].item())
+        step(batch)
+    with torch.no_grad():
+        saved = step.model.prototypes.clone()
+        step.model.prototypes.fill_(float("nan"))
+    step(batches[2])
+    metrics = step.read_metrics()
+    assert metrics["total"] == pytest.approx(sum(losses) / 2, rel=1e-6)
+    assert (metrics["skipped_updates"], metrics["skipped_in_a_row"]) == (1, 1)
+    with torch.no_grad():
+        step.model.prototypes.copy_(saved)
+    assert "total" not in step.read_metrics()
+
+
+def test_clipping_is_wired(digits):
+    config = tiny_config()
+    config = replace(config, optim=replace(config.optim, clip_norm=1e-3))
+    assert make(digits, config)[1].guard.clip_norm == 1e-3
