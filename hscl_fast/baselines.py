@@ -46,7 +46,7 @@ def _pixels(images: Images, grey: bool) -> Pixels:
     for start in range(0, n, CHUNK):
         chunk = channels[start : start + CHUNK].astype(np.float32) / 255
         pixels[start : start + CHUNK] = np.einsum("ih,jw,nhwc->nijc", rows, columns, chunk, optimize=True)
-    return pixels.reshape(n, -1)
+    return pixels.reshape(n, len(rows) * len(columns) * depth)
 
 
 def _is_grey(images: Images) -> bool:
@@ -58,9 +58,7 @@ def _describe(images: Images, grey: bool) -> str:
     kind = "grey" if grey else "colour"
     if max(height, width) <= MAX_SIDE:
         return f"{height}x{width} {kind} pixels"
-    return (
-        f"{kind} pixels averaged down from {height}x{width} to {min(height, MAX_SIDE)}x{min(width, MAX_SIDE)}"
-    )
+    return f"{kind} pixels averaged down from {height}x{width} to {min(height, MAX_SIDE)}x{min(width, MAX_SIDE)}"
 
 
 def _isolation_forest(train: Pixels, test: Pixels, seed: int) -> npt.NDArray[np.float64]:
@@ -72,9 +70,7 @@ def _one_class_svm(train: Pixels, test: Pixels, components: int, seed: int) -> n
     return reduced.fit(train).score_samples(test)
 
 
-def _logistic_regression(
-    train: Pixels, normal: npt.NDArray[np.bool_], test: Pixels
-) -> npt.NDArray[np.float64]:
+def _logistic_regression(train: Pixels, normal: npt.NDArray[np.bool_], test: Pixels) -> npt.NDArray[np.float64]:
     regression = LogisticRegression(class_weight="balanced", max_iter=1000)
     return make_pipeline(StandardScaler(), regression).fit(train, normal).decision_function(test)
 
@@ -166,8 +162,8 @@ def classic_baselines(
 def _unsupervised(
     train: Pixels, test: Pixels, evaluate: Callable[[npt.NDArray[np.float64]], Result], kind: str, seed: int
 ) -> dict[str, Result]:
-    if not len(train) or not len(test):
-        missing = "no training image that is not a labelled anomaly" if len(test) else "no test image"
+    if len(train) < 2 or not len(test):
+        missing = "fewer than two training images are not labelled anomalies" if len(test) else "no test image"
         entry = _not_possible(f"{len(train):,} non-anomalous training images", f"Not run: {missing}.")
         return {"isolation_forest": entry, "one_class_svm": dict(entry)}
     chosen = train
@@ -177,9 +173,7 @@ def _unsupervised(
     sample = f"{len(chosen):,} random ones of the {population}" if len(chosen) < len(train) else population
     components = min(PCA_COMPONENTS, *chosen.shape)
     return {
-        "isolation_forest": _measure(
-            lambda: _isolation_forest(train, test, seed), evaluate, population, f"On {kind}."
-        ),
+        "isolation_forest": _measure(lambda: _isolation_forest(train, test, seed), evaluate, population, f"On {kind}."),
         "one_class_svm": _measure(
             lambda: _one_class_svm(chosen, test, components, seed),
             evaluate,

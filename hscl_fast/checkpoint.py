@@ -77,8 +77,8 @@ def save_checkpoint(
         for path in written:
             path.unlink(missing_ok=True)
         raise UsageError(
-            f"The checkpoint in {directory} could not be written: {error.strerror or error}. The previous checkpoint, if "
-            "any, is intact. Free some space or make the directory writable, then go on with --resume."
+            f"The checkpoint in {directory} could not be written: {error.strerror or error}. The previous "
+            "checkpoint, if any, is intact. Free some space or make the directory writable, then go on with --resume."
         ) from error
     kept = {file["name"] for file in files.values()}
     for path in directory.iterdir():
@@ -107,9 +107,7 @@ def load_checkpoint(directory: Path, *, with_state: bool = False) -> Checkpoint:
         try:
             state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         except Exception as error:  # the restricted unpickler and the zip reader raise many types
-            reason = (
-                "its training state holds something else than tensors and plain values; it was not executed"
-            )
+            reason = "its training state holds something else than tensors and plain values; it was not executed"
             raise _damaged(directory, reason) from error
     return Checkpoint(weights, state, manifest["info"])
 
@@ -124,8 +122,8 @@ def _read_manifest(directory: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise UsageError(
-            f"There is no checkpoint in {directory}: {MANIFEST} is missing. Train first, or name a run directory that has "
-            "been trained."
+            f"There is no checkpoint in {directory}: {MANIFEST} is missing. Train first, or name a run that has been "
+            "trained."
         ) from error
     except (OSError, ValueError) as error:
         raise _damaged(directory, f"{MANIFEST} is not readable JSON ({error})") from error

@@ -56,9 +56,7 @@ def _parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         "train": _train_parser(),
         "eval": _eval_parser(),
         "predict": _predict_parser(),
-        "data": ArgumentParser(
-            exit_on_error=False, description="What data there is, and whether it is intact."
-        ),
+        "data": ArgumentParser(exit_on_error=False, description="What data there is, and whether it is intact."),
     }
     helps = {
         "train": "train a detector, then evaluate it",
@@ -76,17 +74,13 @@ def _train_parser() -> ArgumentParser:
     parser = ArgumentParser(
         exit_on_error=False, description="Train a detector on DATA, evaluate it and write a report."
     )
-    parser.add_argument(
-        "DATA", nargs="?", type=str, help="data-set name, folder, .csv or .npz (same as --data.name)"
-    )
+    parser.add_argument("DATA", nargs="?", type=str, help="data-set name, folder, .csv or .npz (same as --data.name)")
     parser.add_argument(
         "--recipe",
         type=str,
         help=f"defaults to start from: {', '.join(RECIPES)} (unset: paper on a GPU, cpu without one)",
     )
-    parser.add_argument(
-        "--config", action=ActionConfigFile, help="YAML with the fields below, such as RUN/config.yaml"
-    )
+    parser.add_argument("--config", action=ActionConfigFile, help="YAML with the fields below, such as RUN/config.yaml")
     parser.add_argument("--out", type=str, help="run directory (unset: runs/NAME-TIME)")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
     parser.add_argument("--overwrite", action="store_true", help="replace the run in --out")
@@ -107,9 +101,7 @@ def _eval_parser() -> ArgumentParser:
 
 
 def _predict_parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        exit_on_error=False, description="Score images; higher anomaly_score = more anomalous."
-    )
+    parser = ArgumentParser(exit_on_error=False, description="Score images; higher anomaly_score = more anomalous.")
     parser.add_argument("RUN", type=str, help="run directory")
     parser.add_argument("PATH", type=str, nargs="+", help="image files, and folders of images")
     parser.add_argument("--out", type=str, required=True, help="CSV to write: path, anomaly_score, decision")
@@ -120,12 +112,8 @@ def _predict_parser() -> ArgumentParser:
 
 def _add_data_actions(parser: ArgumentParser) -> None:
     commands = parser.add_subcommands(dest="action")
-    listing = ArgumentParser(
-        exit_on_error=False, description="List the data sets and where they are looked for."
-    )
-    verify = ArgumentParser(
-        exit_on_error=False, description="Read a whole data set and print its counts and checksum."
-    )
+    listing = ArgumentParser(exit_on_error=False, description="List the data sets and where they are looked for.")
+    verify = ArgumentParser(exit_on_error=False, description="Read a whole data set and print its counts and checksum.")
     verify.add_argument("DATA", type=str, help="data-set name, folder, .csv or .npz")
     for sub in (listing, verify):
         sub.add_argument("--root", type=str, help="folder the files lie in")
@@ -162,9 +150,7 @@ def _starting_point(arguments: list[str]) -> dict[str, Any]:
     if recipe is None and not known.resume:
         recipe = _default_recipe(arguments)
     if recipe is not None and recipe not in RECIPES:
-        raise UsageError(
-            f"--recipe is {recipe!r}, but must be one of {', '.join(RECIPES)}. Give one of these."
-        )
+        raise UsageError(f"--recipe is {recipe!r}, but must be one of {', '.join(RECIPES)}. Give one of these.")
     for section, values in RECIPES.get(recipe or "", {}).items():
         base.setdefault(section, {}).update(values)
     return {f"{section}.{name}": value for section, values in base.items() for name, value in values.items()}

@@ -60,9 +60,7 @@ def eval_command(options: Namespace, console: Console) -> int:
     """``hscl eval``: evaluate a trained run again, perhaps scored otherwise."""
     run = RunDirectory(Path(options.RUN))
     config = run.load_config()
-    changes = {
-        name: options[name] for name in ("scoring", "checkpoint", "device") if options[name] is not None
-    }
+    changes = {name: options[name] for name in ("scoring", "checkpoint", "device") if options[name] is not None}
     config = replace(config, runtime=replace(config.runtime, **changes))
     if options.root is not None:
         config = replace(config, data=replace(config.data, root=options.root))
@@ -81,9 +79,7 @@ def predict_command(options: Namespace, console: Console) -> int:
     prepare_backends(config.runtime)
     started = time.perf_counter()
     with console.status("scoring"):
-        done = predict(
-            run, config, [Path(p) for p in options.PATH], Path(options.out), overwrite=options.overwrite
-        )
+        done = predict(run, config, [Path(p) for p in options.PATH], Path(options.out), overwrite=options.overwrite)
     _say(
         console,
         f"{done.images} images scored in {time.perf_counter() - started:.1f} s, {done.abnormal} of them abnormal: "
@@ -95,15 +91,16 @@ def predict_command(options: Namespace, console: Console) -> int:
 def data_command(options: Namespace, console: Console) -> int:
     """``hscl data list`` and ``hscl data verify``."""
     if options.action == "list":
-        table = Table("name", "images", "size", "classes", "here", "looked for in")
-        for source in describe_sources(options.list.root):
-            table.add_row(*(str(value) for value in vars(source).values()))
-        console.print(table)
+        _print_sources(options.list.root, console)
         return 0
     chosen = options.verify
-    facts = verify_source(DataConfig(name=chosen.DATA, root=chosen.root))
-    for name, value in facts.items():
-        _say(console, f"{name}: {value}")
+    found = verify_source(DataConfig(name=chosen.DATA, root=chosen.root))
+    table = Table("class", "training images", "test images", title=found.name)
+    for name in found.train_counts:
+        table.add_row(name, f"{found.train_counts[name]:,}", f"{found.test_counts.get(name, 0):,}")
+    console.print(table)
+    _say(console, f"{found.name} is intact: train {list(found.train_shape)}, test {list(found.test_shape)}, uint8")
+    _say(console, f"sha256 of pixels and classes: {found.sha256}")
     return 0
 
 
@@ -113,6 +110,21 @@ COMMANDS: dict[str, Callable[[Namespace, Console], int]] = {
     "predict": predict_command,
     "data": data_command,
 }
+
+
+def _print_sources(root: str | None, console: Console) -> None:
+    table = Table("name", "training", "test", "pixels", "classes", "here", "looked for")
+    for source in describe_sources(root):
+        table.add_row(
+            source.name,
+            f"{source.train:,}",
+            f"{source.test:,}",
+            f"{source.size}x{source.size}",
+            str(source.classes),
+            "yes" if source.present else "no",
+            "\n".join(source.looked_for) or "(comes with scikit-learn)",
+        )
+    console.print(table)
 
 
 def _fresh_name(config: Config) -> str:
@@ -145,9 +157,7 @@ def _say(console: Console, text: str) -> None:
 
 def _print_counts(split: Split, config: Config, console: Console) -> None:
     counts = split.counts
-    table = Table(
-        "images", "labelled normal", "unlabelled", "labelled abnormal", title=_split_title(split, config)
-    )
+    table = Table("images", "labelled normal", "unlabelled", "labelled abnormal", title=_split_title(split, config))
     training = ("labelled_normal", "unlabelled", "labelled_abnormal")
     table.add_row("training", *(f"{counts[name]:,}" for name in training))
     table.add_row("held out", f"{counts['held_out_normal']:,}", "", f"{counts['held_out_abnormal']:,}")
@@ -165,9 +175,7 @@ def _print_counts(split: Split, config: Config, console: Console) -> None:
 def _warnings(counts: dict[str, int | None]) -> list[str]:
     warnings = []
     if not counts["labelled_normal"]:
-        warnings.append(
-            "no labelled normal images in training: normality is learned from the unlabelled ones alone"
-        )
+        warnings.append("no labelled normal images in training: normality is learned from the unlabelled ones alone")
     if not counts["labelled_abnormal"]:
         warnings.append("no labelled anomalies in training: the normal-to-abnormal term is always 0")
     if not counts["unlabelled"]:

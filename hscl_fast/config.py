@@ -78,9 +78,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         if self.image_size is not None:
-            _require(
-                8 <= self.image_size <= 1024, "data.image_size", self.image_size, "between 8 and 1024 pixels"
-            )
+            _require(8 <= self.image_size <= 1024, "data.image_size", self.image_size, "between 8 and 1024 pixels")
         _require(self.normal_class >= 0, "data.normal_class", self.normal_class, "a class index, 0 or more")
         if self.known_abnormal_class is not None:
             known = self.known_abnormal_class
@@ -106,7 +104,7 @@ class ModelConfig:
     encoder
         Any timm model name. ``resnet*`` gets a 3x3 stride-1 stem without max-pool for images up to 64 pixels.
     width
-        Channels of a ``resnet*``'s first stage (64 is the full network); the later stages double it.
+        Channels of a ``resnet*``'s first stage, 16 or more (64 is the full network); the later stages double it.
     projection_hidden
         Width of the projection head's hidden layer. Unset: the encoder's number of features.
     embedding_dim
@@ -122,13 +120,11 @@ class ModelConfig:
     prototypes: int = 1
 
     def __post_init__(self) -> None:
-        _require(
-            self.width >= 2 and self.width % 2 == 0, "model.width", self.width, "an even number, 2 or more"
-        )
+        # oneDNN (uxlfoundation/oneDNN issue 6035) writes past its buffers in the backward pass of strided 1x1
+        # convolutions on channels_last input narrower than a vector register, 16 channels on AVX-512.
+        _require(self.width >= 16 and self.width % 2 == 0, "model.width", self.width, "an even number, 16 or more")
         if self.projection_hidden is not None:
-            _require(
-                self.projection_hidden > 0, "model.projection_hidden", self.projection_hidden, "1 or more"
-            )
+            _require(self.projection_hidden > 0, "model.projection_hidden", self.projection_hidden, "1 or more")
         _require(self.embedding_dim > 1, "model.embedding_dim", self.embedding_dim, "2 or more")
         _require(1 <= self.prototypes <= 256, "model.prototypes", self.prototypes, "between 1 and 256")
 
@@ -173,14 +169,10 @@ class ObjectiveConfig:
             "objective",
             {"lambda_prototype": self.lambda_prototype, "lambda_abnormal": self.lambda_abnormal},
         )
-        _require(
-            0 <= self.weight_threshold < 1, "objective.weight_threshold", self.weight_threshold, "in [0, 1)"
-        )
+        _require(0 <= self.weight_threshold < 1, "objective.weight_threshold", self.weight_threshold, "in [0, 1)")
         if self.name == "released":
             inherits = self.rotated_roles == "inherit"
-            _require(
-                inherits, "objective.rotated_roles", self.rotated_roles, "inherit with the released objective"
-            )
+            _require(inherits, "objective.rotated_roles", self.rotated_roles, "inherit with the released objective")
             unit = self.lambda_prototype == self.lambda_abnormal == 1.0
             _require(
                 unit,
@@ -228,9 +220,7 @@ class AugmentConfig:
             _require(0 <= value <= 1, f"augment.{name}", value, "in [0, 1]")
         _require(0 <= self.hue <= 0.5, "augment.hue", self.hue, "in [0, 0.5] turns")
         low, high = self.crop_area
-        _require(
-            0 < low <= high <= 1, "augment.crop_area", self.crop_area, "two numbers with 0 < low <= high <= 1"
-        )
+        _require(0 < low <= high <= 1, "augment.crop_area", self.crop_area, "two numbers with 0 < low <= high <= 1")
         low, high = self.crop_ratio
         _require(0 < low <= high, "augment.crop_ratio", self.crop_ratio, "two numbers with 0 < low <= high")
 
@@ -271,9 +261,7 @@ class OptimConfig:
             _require(self.max_steps >= 1, "optim.max_steps", self.max_steps, "1 or more")
         _require(self.batch_size >= 2, "optim.batch_size", self.batch_size, "2 or more")
         _require_positive("optim", {"learning_rate": self.learning_rate})
-        _require_not_negative(
-            "optim", {"warmup_epochs": self.warmup_epochs, "weight_decay": self.weight_decay}
-        )
+        _require_not_negative("optim", {"warmup_epochs": self.warmup_epochs, "weight_decay": self.weight_decay})
         if self.clip_norm is not None:
             _require_positive("optim", {"clip_norm": self.clip_norm})
 
@@ -431,8 +419,8 @@ def from_dict(plain: object, origin: str) -> Config:
     unknown = sorted(str(name) for name in plain if name not in SECTIONS)
     if unknown:  # the parser overlooks an unknown section that is empty
         raise UsageError(
-            f"{origin} has the unknown section {', '.join(unknown)}. The sections are {', '.join(SECTIONS)}; correct the "
-            "name, or remove it."
+            f"{origin} has the unknown section {', '.join(unknown)}. The sections are {', '.join(SECTIONS)}; correct "
+            "the name, or remove it."
         )
     parser = ArgumentParser(exit_on_error=False)
     add_sections(parser)

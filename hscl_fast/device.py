@@ -26,8 +26,8 @@ def resolve_device(name: str) -> torch.device:
     device = torch.device(name if ":" in name else "cuda:0")
     if device.index >= available:
         raise UsageError(
-            f"--runtime.device is {name!r}, but this machine has {available} CUDA device(s). Use --runtime.device cpu, or "
-            "auto."
+            f"--runtime.device is {name!r}, but this machine has {available} CUDA device(s). Use --runtime.device cpu "
+            "or auto."
         )
     return device
 

@@ -84,7 +84,7 @@ def load_model(run: RunDirectory, config: Config, image_size: int) -> tuple[Scor
     device = resolve_device(config.runtime.device)
     model = build_detector(config.model, image_size, rotation_head=config.objective.shift_loss, seed=0)
     _load_weights(model, checkpoint.weights, run)
-    model.to(device, memory_format=torch.channels_last)
+    model.to(device).to(memory_format=torch.channels_last)
     model.eval()
     scorer = Scorer(
         model,
@@ -114,9 +114,7 @@ def load_calibrated(run: RunDirectory, config: Config) -> tuple[Scorer, float, i
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, UsageError):
             raise
-        raise UsageError(
-            f"{run.calibration} lacks or garbles {error}. Run `hscl eval {run.path}` again."
-        ) from error
+        raise UsageError(f"{run.calibration} lacks or garbles {error}. Run `hscl eval {run.path}` again.") from error
     if not (current and matches):
         raise UsageError(
             f"{run.path} was trained or reconfigured after its last evaluation, so its threshold is out of date. Run "
@@ -128,7 +126,7 @@ def load_calibrated(run: RunDirectory, config: Config) -> tuple[Scorer, float, i
 
 
 def scores_csv(names: Sequence[str], scores: Scores, threshold: float, **columns: Sequence[object]) -> str:
-    """Return a CSV table: path, anomaly_score (higher = more anomalous, above 0 = abnormal), decision, extra columns."""
+    """Return a CSV table: path, anomaly_score (higher = more anomalous, above 0 = abnormal), decision and more."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["path", "anomaly_score", "decision", *columns])
@@ -196,10 +194,7 @@ def _write_results(
             run.calibration,
             weights=scorer.constants,
             info={
-                **{
-                    name: summary[name]
-                    for name in ("threshold", "threshold_source", "scoring", "checkpoint", "step")
-                },
+                **{name: summary[name] for name in ("threshold", "threshold_source", "scoring", "checkpoint", "step")},
                 "image_size": split.training.images.shape[1],
             },
         )
@@ -228,4 +223,6 @@ def _write_results(
 
 
 def _title(config: Config, split: Split, test: TestImages) -> str:
-    return f"{config.data.name}: {split.class_names[split.normal_class]} against the rest, {len(test.names):,} test images"
+    return (
+        f"{config.data.name}: {split.class_names[split.normal_class]} against the rest, {len(test.names):,} test images"
+    )

@@ -12,8 +12,8 @@ _GROWTH_INTERVAL = 2000  # good updates before the loss scale doubles
 class UpdateGuard:
     """Applies an optimizer's update only where loss and gradients are finite, without waiting for the device.
 
-    It scales the loss where the encoder runs in float16, clips the gradient if asked, and undoes what a bad batch did to
-    the batch statistics.
+    It scales the loss where the encoder runs in float16, clips the gradient if asked, and undoes what a bad batch did
+    to the batch statistics.
 
     Parameters
     ----------

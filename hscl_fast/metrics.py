@@ -96,8 +96,7 @@ def _anomaly_classes(
     names = [class_names[c] for c in anomalies]
     if len(set(names)) < len(names):
         raise UsageError(
-            f"anomaly classes share a name in {names}, but per-class figures need one name a class. "
-            "Rename one."
+            f"anomaly classes share a name in {names}, but per-class figures need one name a class. Rename one."
         )
     return anomalies
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import timm
 import torch
@@ -42,13 +42,12 @@ class Detector(nn.Module):
 
     def __init__(self, config: ModelConfig, image_size: int, *, rotation_head: bool) -> None:
         super().__init__()
-        self.encoder = _make_encoder(config, image_size)
+        encoder: Any = _make_encoder(config, image_size)
+        self.encoder = encoder
         # Some timm models widen their pooled features once more before the classifier that is left out here.
-        features = getattr(self.encoder, "head_hidden_size", None) or self.encoder.num_features
+        features = getattr(encoder, "head_hidden_size", None) or encoder.num_features
         hidden = config.projection_hidden or features
-        self.projection = nn.Sequential(
-            nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, config.embedding_dim)
-        )
+        self.projection = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, config.embedding_dim))
         self.rotation_head = nn.Linear(features, _ROTATIONS) if rotation_head else None
         self.prototypes = nn.Parameter(torch.empty(config.prototypes, config.embedding_dim))
         nn.init.xavier_uniform_(self.prototypes)
@@ -72,9 +71,10 @@ def _make_encoder(config: ModelConfig, image_size: int) -> nn.Module:
     if not timm.is_model(name):
         near = ", ".join(timm.list_models(f"*{name[:6]}*")[:5]) or "resnet18"
         raise UsageError(
-            f"--model.encoder is {name!r}, which timm does not know. Give a name from timm.list_models(), such as: {near}."
+            f"--model.encoder is {name!r}, which timm does not know. Give a name from "
+            f"timm.list_models(), such as: {near}."
         )
-    arguments: dict[str, object] = {"pretrained": False, "num_classes": 0, "in_chans": 3}
+    arguments: dict[str, Any] = {"pretrained": False, "num_classes": 0, "in_chans": 3}
     if not name.startswith("resnet"):
         if config.width != ModelConfig().width:
             raise UsageError(
@@ -88,14 +88,14 @@ def _make_encoder(config: ModelConfig, image_size: int) -> nn.Module:
     if image_size > SMALL_IMAGE:
         return _create(name, image_size, arguments)
     # timm sizes the first stage's input by the "deep" stem's width; its three convolutions become one.
-    encoder = _create(name, image_size, {**arguments, "stem_type": "deep", "stem_width": width // 2})
+    encoder: Any = _create(name, image_size, {**arguments, "stem_type": "deep", "stem_width": width // 2})
     encoder.conv1 = nn.Conv2d(3, width, kernel_size=3, stride=1, padding=1, bias=False)
     nn.init.kaiming_normal_(encoder.conv1.weight, mode="fan_out", nonlinearity="relu")
     encoder.maxpool = nn.Identity()
     return encoder
 
 
-def _create(name: str, image_size: int, arguments: dict[str, object]) -> nn.Module:
+def _create(name: str, image_size: int, arguments: dict[str, Any]) -> nn.Module:
     """Build a timm model; transformers are told the image size, which convolutional networks do not take."""
     try:
         try:

@@ -75,9 +75,7 @@ def compute_loss(
     rows = row_roles(roles, config.rotated_roles)
     if config.name == "released":
         uniforms = _uniforms(seed, step, len(rows), 12).view(6, 2, -1).transpose(1, 2)
-        released = released_loss(
-            embeddings, prototypes, rows, temperature=config.temperature, uniforms=uniforms
-        )
+        released = released_loss(embeddings, prototypes, rows, temperature=config.temperature, uniforms=uniforms)
         terms = [released.nt_xent + released.convex, released.nt_xent, released.convex]
     else:
         sampled = config.na_estimator == "multinomial"

@@ -45,18 +45,14 @@ def predict(
     if out.exists() and not overwrite:
         raise UsageError(f"--out {out} exists already. Give another file, or add --overwrite to replace it.")
     if not out.parent.is_dir():
-        raise UsageError(
-            f"--out {out}: the folder {out.parent} does not exist. Make it, or give another file."
-        )
+        raise UsageError(f"--out {out}: the folder {out.parent} does not exist. Make it, or give another file.")
     files = _collect(paths)
     scorer, threshold, image_size = load_calibrated(run, config)
     scores = scorer.score(load_images(files, image_size))
     try:
         write_text(out, scores_csv([str(file) for file in files], scores, threshold))
     except (OSError, UnicodeError) as error:
-        raise UsageError(
-            f"--out {out} cannot be written: {error}. Give a file that you may write."
-        ) from error
+        raise UsageError(f"--out {out} cannot be written: {error}. Give a file that you may write.") from error
     return Prediction(len(files), int((scores < threshold).sum()))
 
 
@@ -67,8 +63,6 @@ def _collect(paths: Sequence[Path]) -> list[Path]:
             raise UsageError(f"{path} does not exist. Give image files, or folders that hold images.")
         found = find_images(path) if path.is_dir() else [path]
         if not found:
-            raise UsageError(
-                f"The folder {path} holds no image files. Give image files, or folders that hold images."
-            )
+            raise UsageError(f"The folder {path} holds no image files. Give image files, or folders that hold images.")
         files += found
     return list(dict.fromkeys(files))  # a file named twice is scored once

@@ -101,9 +101,7 @@ def _nt_xent(units: Tensor, temperature: float) -> Tensor:
     return -(p + _EPS).log().mean()
 
 
-def _sample_to_prototype(
-    units: Tensor, directions: Tensor, nearest: Tensor, weights: Tensor, roles: Tensor
-) -> Tensor:
+def _sample_to_prototype(units: Tensor, directions: Tensor, nearest: Tensor, weights: Tensor, roles: Tensor) -> Tensor:
     """mean over n+u rows of (w (m - 1))^2, plus mean over anomalies and all prototypes of (<u, v> + 1)^2."""
     normal = (roles >= 0).to(units.dtype)
     abnormal = (roles == -1).to(units.dtype)

@@ -81,8 +81,8 @@ class RunDirectory:
                 "delete it. Give another --out."
             )
         raise UsageError(
-            f"--out {self.path} exists already. Continue it with --resume, replace it with --overwrite, or give another "
-            "--out."
+            f"--out {self.path} exists already. Continue it with --resume, replace it with --overwrite, or give "
+            "another --out."
         )
 
     def create(self, config: Config, manifest: dict[str, Any], *, overwrite: bool) -> None:
@@ -97,16 +97,16 @@ class RunDirectory:
             write_json(self.split, manifest)
         except OSError as error:
             raise UsageError(
-                f"--out {self.path} cannot be written: {error.strerror or error}. Give a directory that you may write to "
-                "on a disk with free space."
+                f"--out {self.path} cannot be written: {error.strerror or error}. Give a directory that you may write "
+                "to on a disk with free space."
             ) from error
 
     def require_run(self) -> None:
         """Raise a :class:`UsageError` unless this is the directory of a run."""
         if not self.config.is_file():
             raise UsageError(
-                f"{self.path} is not a run directory: it has no config.yaml. Give the directory that `hscl train` printed "
-                "as its run."
+                f"{self.path} is not a run directory: it has no config.yaml. Give the directory that `hscl train` "
+                "printed as its run."
             )
 
     def load_config(self) -> Config:
@@ -122,9 +122,7 @@ class RunDirectory:
             plain = yaml.safe_load(self.config.read_text(encoding="utf-8"))
         except (yaml.YAMLError, UnicodeError, OSError) as error:
             reason = " ".join(str(error).split())
-            raise UsageError(
-                f"{self.config} is not readable YAML: {reason}. Restore it from a copy."
-            ) from error
+            raise UsageError(f"{self.config} is not readable YAML: {reason}. Restore it from a copy.") from error
         return from_dict(plain, str(self.config))
 
     def truncate_metrics(self, step: int) -> None:

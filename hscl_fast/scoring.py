@@ -97,7 +97,7 @@ class Scorer:
         indices = torch.arange(first, first + len(images), device=images.device)
         seed = torch.tensor(_CROP_SEED, device=images.device)
         size = (images.shape[1], images.shape[2])
-        embeddings, own = 0.0, 0.0
+        embeddings, own = torch.zeros(()), torch.zeros(())
         for crop in range(RELEASED_CROPS):
             step = torch.tensor(crop, device=images.device)
             parameters = draw_views(policy, indices, seed=seed, step=step, size=size, views=1)
@@ -105,7 +105,7 @@ class Scorer:
             assert logits is not None  # the configuration requires the rotation head
             embeddings = embeddings + features.view(ROTATIONS, len(images), -1)
             own = own + logits.view(ROTATIONS, len(images), ROTATIONS).diagonal(dim1=0, dim2=2).T
-        return embeddings / RELEASED_CROPS, own / RELEASED_CROPS  # type: ignore[operator, return-value]
+        return embeddings / RELEASED_CROPS, own / RELEASED_CROPS
 
     def _upright(self, images: Tensor, rotations: int = 1) -> Tensor:
         places = torch.arange(len(images), device=images.device).repeat(rotations)

@@ -14,14 +14,14 @@ class EventWriter:
     def __init__(self, directory: Path) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(directory))  # type: ignore[no-untyped-call]
+        self._writer = SummaryWriter(str(directory))
 
     def write(self, row: dict[str, Any]) -> None:
         """Write every figure of a log row at its step."""
         for name, value in row.items():
             if name != "step":
-                self._writer.add_scalar(f"train/{name}", value, row["step"])  # type: ignore[no-untyped-call]
-        self._writer.flush()  # type: ignore[no-untyped-call]
+                self._writer.add_scalar(f"train/{name}", value, row["step"])
+        self._writer.flush()
 
 
 def open_writer(run: Path) -> EventWriter:

@@ -75,9 +75,7 @@ class Trainer:
         self.training, self.held_out = training, held_out
         device = resolve_device(config.runtime.device)
         self.precision = resolve_precision(config.runtime.precision, device)
-        self.loader = ResidentLoader(
-            training, config.optim.batch_size, seed=config.runtime.seed, device=device
-        )
+        self.loader = ResidentLoader(training, config.optim.batch_size, seed=config.runtime.seed, device=device)
         self.total_steps = config.optim.epochs * self.loader.steps_per_epoch
         if config.optim.max_steps is not None:
             self.total_steps = min(self.total_steps, config.optim.max_steps)
@@ -87,7 +85,7 @@ class Trainer:
             rotation_head=config.objective.shift_loss,
             seed=config.runtime.seed,
         )
-        self.model: Detector = model.to(device, memory_format=torch.channels_last)
+        self.model: Detector = model.to(device).to(memory_format=torch.channels_last)
         self.step = TrainingStep(
             config,
             self.model,
@@ -121,8 +119,8 @@ class Trainer:
         parameters = sum(parameter.numel() for parameter in self.model.parameters())
         begin = f"from step {self.state.step} " if self.state.step else ""
         return (
-            f"{self.config.model.encoder} with {parameters / 1e6:.1f} M parameters on {self.model.prototypes.device} in "
-            f"{str(self.precision).removeprefix('torch.')}, {begin}to step {self.total_steps} "
+            f"{self.config.model.encoder} with {parameters / 1e6:.1f} M parameters on {self.model.prototypes.device} "
+            f"in {str(self.precision).removeprefix('torch.')}, {begin}to step {self.total_steps} "
             f"({self.loader.steps_per_epoch} a pass of {len(self.training.images):,} images)"
         )
 
@@ -190,14 +188,15 @@ class Trainer:
                 file.write(json.dumps(row, allow_nan=False) + "\n")
         except OSError as error:
             raise UsageError(
-                f"{self.run.metrics} cannot be written: {error.strerror or error}. Free some space, then go on with --resume."
+                f"{self.run.metrics} cannot be written: {error.strerror or error}. Free space, then go on with "
+                "--resume."
             ) from error
         limit = self.config.runtime.max_skipped_updates
         if metrics["skipped_in_a_row"] >= limit:
             raise UsageError(
                 f"Training stopped at step {state.step}: the last {metrics['skipped_in_a_row']:.0f} updates had a "
-                f"non-finite loss or gradient and were skipped (the limit is --runtime.max_skipped_updates {limit}). The "
-                "last good checkpoint is intact. Lower --optim.learning_rate, set --optim.clip_norm 1, or use "
+                f"non-finite loss or gradient and were skipped (the limit is --runtime.max_skipped_updates {limit}). "
+                "The last good checkpoint is intact. Lower --optim.learning_rate, set --optim.clip_norm 1, or use "
                 "--runtime.precision float32."
             )
         return row

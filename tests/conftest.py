@@ -7,15 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from hscl_fast.config import from_dict
+
+torch.set_num_threads(1)  # tests share the machine with one another; a busy second core makes two threads slower
 
 ROOT = Path(__file__).parents[1]
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
 TINY = {
     "data": {"name": "digits"},
-    "model": {"width": 4, "embedding_dim": 16},
+    "model": {"width": 16, "embedding_dim": 16},
     "optim": {"epochs": 3, "batch_size": 32, "warmup_epochs": 1.0},
     "runtime": {"device": "cpu", "threads": 1, "log_every": 2, "checkpoint_every": 3, "validate_every": 1},
 }
@@ -23,9 +26,7 @@ TINY = {
 
 def tiny_config(**sections):
     """A configuration that trains in seconds; keyword arguments replace fields of a section."""
-    return from_dict(
-        {name: {**TINY.get(name, {}), **sections.get(name, {})} for name in {*TINY, *sections}}, "test"
-    )
+    return from_dict({name: {**TINY.get(name, {}), **sections.get(name, {})} for name in {*TINY, *sections}}, "test")
 
 
 @pytest.fixture(scope="session")

@@ -55,9 +55,7 @@ def test_rotated_copies_share_the_flip_and_nothing_else():
 
 def test_probabilities_and_ranges_are_the_released_ones():
     p = draw()
-    share = {
-        name: getattr(p, name).float().mean().item() for name in ("flip", "jitter", "contrast_first", "gray")
-    }
+    share = {name: getattr(p, name).float().mean().item() for name in ("flip", "jitter", "contrast_first", "gray")}
     assert share == pytest.approx({"flip": 0.5, "jitter": 0.8, "contrast_first": 0.5, "gray": 0.2}, abs=0.02)
     for name, centre, width in (
         ("hue", 0, 0.1),
@@ -90,8 +88,7 @@ def test_crops_are_distributed_as_the_released_ones(size):
     theirs = released_crops(np.random.default_rng(0), len(ours), size)
     for column in range(4):
         gap = np.abs(
-            np.quantile(ours[:, column], np.linspace(0, 1, 21))
-            - np.quantile(theirs[:, column], np.linspace(0, 1, 21))
+            np.quantile(ours[:, column], np.linspace(0, 1, 21)) - np.quantile(theirs[:, column], np.linspace(0, 1, 21))
         )
         assert gap.max() <= max(1.01 / size, 0.03), column
         assert ours[:, column].mean() == pytest.approx(theirs[:, column].mean(), abs=0.012)

@@ -26,23 +26,23 @@ def test_the_paper_network_for_small_images():
 
 @pytest.mark.parametrize("size", [8, 28, 64])
 def test_narrow_networks_have_the_asked_shapes(size):
-    model = build(size, width=8, prototypes=3, embedding_dim=24, projection_hidden=40, rotation_head=True)
+    model = build(size, width=16, prototypes=3, embedding_dim=24, projection_hidden=40, rotation_head=True)
     features = model(torch.randn(4, 3, size, size))
     assert features.embeddings.shape == (4, 24)
     assert features.rotation_logits.shape == (4, 4)
     assert model.prototypes.shape == (3, 24)
-    assert model.encoder.conv1.out_channels == 8
+    assert model.encoder.conv1.out_channels == 16
 
 
 def test_large_images_keep_the_standard_stem_and_other_encoders_work():
-    assert build(96, width=8).encoder.conv1.kernel_size == (7, 7)
+    assert build(96, width=16).encoder.conv1.kernel_size == (7, 7)
     model = build(96, encoder="mobilenetv3_small_050")
     assert model(torch.randn(2, 3, 96, 96)).embeddings.shape == (2, 128)
 
 
 def test_the_seed_decides_the_weights_and_nothing_else_moves():
     before = torch.random.get_rng_state()
-    first, again, other = build(width=8), build(width=8), build(width=8, seed=1)
+    first, again, other = build(width=16), build(width=16), build(width=16, seed=1)
     assert torch.equal(torch.random.get_rng_state(), before)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
     assert not torch.equal(first.encoder.conv1.weight, other.encoder.conv1.weight)
@@ -52,9 +52,22 @@ def test_the_seed_decides_the_weights_and_nothing_else_moves():
     ("options", "message"),
     [
         ({"encoder": "resnet_18"}, "timm does not know"),
-        ({"encoder": "mobilenetv3_small_050", "width": 16}, "only resnet encoders can be narrowed"),
+        ({"encoder": "mobilenetv3_small_050", "width": 32}, "only resnet encoders can be narrowed"),
     ],
 )
 def test_impossible_encoders_are_explained(options, message):
     with pytest.raises(UsageError, match=message):
         build(**options)
+
+
+@pytest.mark.parametrize("size", [8, 28])
+def test_gradients_in_channels_last_are_those_of_the_plain_layout(size):
+    """Narrower networks than the configuration allows corrupt memory here (uxlfoundation/oneDNN issue 6035)."""
+    views = torch.randn(64, 3, size, size, generator=torch.Generator().manual_seed(0))
+    gradients = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        model = build(size, width=16).to(memory_format=layout)
+        model(views.contiguous(memory_format=layout)).embeddings.square().mean().backward()
+        gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-3, atol=1e-4 * gradient.abs().max().item())

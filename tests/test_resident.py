@@ -39,7 +39,5 @@ def test_starting_in_the_middle_gives_the_same_batches(first):
 
 
 def test_orders_differ_by_epoch_and_seed():
-    orders = {
-        tuple(loader(50, 16, seed).order(epoch).tolist()) for seed in (0, 1, 2**40) for epoch in range(3)
-    }
+    orders = {tuple(loader(50, 16, seed).order(epoch).tolist()) for seed in (0, 1, 2**40) for epoch in range(3)}
     assert len(orders) == 9

@@ -16,9 +16,7 @@ CPU = torch.device("cpu")
 def make(split, config, precision=torch.float32):
     model = build_detector(config.model, 8, rotation_head=config.objective.shift_loss, seed=0)
     loader = ResidentLoader(split.training, config.optim.batch_size, seed=0, device=CPU)
-    step = TrainingStep(
-        config, model, precision=precision, steps_per_epoch=loader.steps_per_epoch, total_steps=40
-    )
+    step = TrainingStep(config, model, precision=precision, steps_per_epoch=loader.steps_per_epoch, total_steps=40)
     return loader, step
 
 
@@ -42,14 +40,13 @@ def run(split, config, steps, precision=torch.float32):
 )
 def test_every_objective_learns(digits, objective):
     runtime = {"scoring": "knn"} if objective.get("lambda_prototype") == 0 else {}
-    config = tiny_config(objective=objective, optim={"learning_rate": 0.003}, runtime=runtime)
+    config = tiny_config(objective=objective, augment={"policy": "none"}, optim={"learning_rate": 0.01}, runtime=runtime)
     step, curve = run(digits, config, 25)
     assert step.step.item() == 25
-    assert sum(row["total"] for row in curve[-5:]) < 0.95 * sum(row["total"] for row in curve[:5])
+    first, last = (sum(row["total"] for row in rows) / 5 for rows in (curve[:5], curve[-5:]))
+    assert last < first - 0.2
     assert all(row["skipped_updates"] == 0 for row in curve)
-    moved = (
-        step.model.prototypes != build_detector(config.model, 8, rotation_head=False, seed=0).prototypes
-    ).all()
+    moved = (step.model.prototypes != build_detector(config.model, 8, rotation_head=False, seed=0).prototypes).all()
     assert bool(moved) == (objective.get("lambda_prototype") != 0)
 
 
@@ -58,28 +55,37 @@ def test_two_runs_are_the_same_bits(digits):
     assert all(torch.equal(first[name], again[name]) for name in first)
 
 
+# The CPU emulates half-precision convolutions, slowly: a few steps of small batches.
+SMALL = {"optim": {"batch_size": 4, "learning_rate": 0.001}}
+
+
 @pytest.mark.parametrize(("precision", "tolerance"), [(torch.bfloat16, 0.05), (torch.float16, 0.02)])
 def test_half_precision_follows_float32(digits, precision, tolerance):
-    config = tiny_config(optim={"learning_rate": 0.001})
-    _, full = run(digits, config, 8)
-    step, half = run(digits, config, 8, precision)
-    assert [row["total"] for row in half] == pytest.approx([row["total"] for row in full], rel=tolerance)
+    curves = []
+    for dtype in (torch.float32, precision):
+        loader, step = make(digits, tiny_config(**SMALL), dtype)
+        step.guard.scale.fill_(256.0 if step.guard.scaled else 1.0)
+        curves.append([])
+        for batch in loader.batches(0, 3):
+            step(batch)
+            curves[-1].append(step.read_metrics()["total"])
+    assert curves[1] == pytest.approx(curves[0], rel=tolerance)
     assert step.guard.scaled == (precision == torch.float16)
     assert all(parameter.dtype == torch.float32 for parameter in step.model.parameters())
 
 
 def test_an_overflowing_loss_scale_skips_and_recovers(digits):
-    loader, step = make(digits, tiny_config(), torch.float16)
-    step.guard.scale.fill_(2.0**40)
+    loader, step = make(digits, tiny_config(**SMALL), torch.float16)
+    step.guard.scale.fill_(2.0**23)
     before = {name: tensor.clone() for name, tensor in step.model.state_dict().items()}
-    batches = loader.batches(0, 60)
+    batches = loader.batches(0, 14)
     step(next(batches))
     assert step.guard.skipped.item() == 1
     assert all(torch.equal(before[name], tensor) for name, tensor in step.model.state_dict().items())
     for batch in batches:
         step(batch)
     assert step.guard.skipped_in_a_row.item() == 0
-    assert step.guard.scale.item() < 2.0**40
+    assert 1 < step.guard.scale.item() < 2.0**23
 
 
 def test_metrics_are_means_over_good_updates(digits):

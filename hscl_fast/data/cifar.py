@@ -184,9 +184,7 @@ def load_cifar100(root: Path, superclasses: str) -> Source:
         groups[list(members)] = group
     csi = superclasses == "csi"
     train, test = (
-        LabelledImages(
-            images, groups[labels[:, 1]] if csi else labels[:, 0], _names(part, images), labels[:, 1]
-        )
+        LabelledImages(images, groups[labels[:, 1]] if csi else labels[:, 0], _names(part, images), labels[:, 1])
         for part, (images, labels) in zip(("train", "test"), CIFAR100.read(root), strict=True)
     )
     names = tuple(f"csi:{name}" for name in SUPERCLASSES_100) if csi else SUPERCLASSES_100

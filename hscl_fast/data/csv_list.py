@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from pathlib import Path
 
 from hscl_fast.data.listing import ABNORMAL_NAME, NORMAL_NAME, ListedImage, Listing
@@ -47,9 +48,7 @@ def list_csv(path: Path, root: Path) -> Listing:
         if image.name in seen:
             other_line, other_part = seen[image.name]
             reason = "the same image" if part == other_part else "an image that is in train and in test"
-            raise _error(
-                path, line, f"{row['path']!r} is {reason} as line {other_line}", "list each image once"
-            )
+            raise _error(path, line, f"{row['path']!r} is {reason} as line {other_line}", "list each image once")
         seen[image.name] = (line, part)
         parts[part].append(image)
     if not parts["train"]:
@@ -71,18 +70,14 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     try:
         header = [name.strip().lower() for name in next(reader, [])]
         if missing := [name for name in _COLUMNS if header.count(name) != 1]:
-            raise _error(
-                path, 1, f"the header is {','.join(header)!r}", f"give one column {' and '.join(missing)}"
-            )
+            raise _error(path, 1, f"the header is {','.join(header)!r}", f"give one column {' and '.join(missing)}")
         for fields in reader:
             if not any(field.strip() for field in fields):
                 continue
             if len(fields) != len(header):
                 reason = f"it has {len(fields)} fields, the header {len(header)}"
                 raise _error(path, reader.line_num, reason, "quote paths that contain a comma")
-            rows.append(
-                (reader.line_num, dict(zip(header, (field.strip() for field in fields), strict=True)))
-            )
+            rows.append((reader.line_num, dict(zip(header, (field.strip() for field in fields), strict=True))))
     except csv.Error as error:
         raise _error(path, reader.line_num, f"it is no CSV ({error})", "mend the quotes") from None
     return rows
@@ -96,25 +91,17 @@ def _image(path: Path, line: int, row: dict[str, str], root: Path) -> tuple[List
     if part not in ("train", "test"):
         raise _error(path, line, f"the split {row['split']!r} is unknown", "give train or test")
     if part == "test" and role == UNLABELLED:
-        raise _error(
-            path, line, "a test image is unlabelled", "label it normal or abnormal, or take the line out"
-        )
+        raise _error(path, line, "a test image is unlabelled", "label it normal or abnormal, or take the line out")
     file = resolve_inside(root, row["path"])
     if not row["path"] or file is None:
         reason = f"the path {row['path']!r} does not lead to a file inside {root}"
-        raise _error(
-            path, line, reason, "copy the image into that folder, or name another folder with --data.root"
-        )
-    if not file.is_file():
+        raise _error(path, line, reason, "copy the image into that folder, or name another folder with --data.root")
+    if not os.path.isfile(file):  # pathlib raises for a name that is too long
         reason = f"there is no file {row['path']!r} in {root}"
-        raise _error(
-            path, line, reason, "mend the path, or name the folder it is relative to with --data.root"
-        )
+        raise _error(path, line, reason, "mend the path, or name the folder it is relative to with --data.root")
     class_name = ABNORMAL_NAME if role == ABNORMAL else NORMAL_NAME
     return ListedImage(file.relative_to(root.resolve()).as_posix(), role, class_name), part
 
 
 def _error(path: Path, line: int, reason: str, mend: str) -> UsageError:
-    return UsageError(
-        f"{path}, line {line}: {reason}. Expected the columns path,label,split; to mend it, {mend}."
-    )
+    return UsageError(f"{path}, line {line}: {reason}. Expected the columns path,label,split; to mend it, {mend}.")

@@ -35,14 +35,10 @@ def list_folder(root: Path) -> Listing:
         of ``root``, or two names lead to one file.
     """
     if not (root / "train").is_dir():
-        raise UsageError(
-            f"{root} has no folder train/. Expected {LAYOUT}. Sort the images into these folders."
-        )
+        raise UsageError(f"{root} has no folder train/. Expected {LAYOUT}. Sort the images into these folders.")
     train = _list_part(root, "train", _TRAIN)
     if not train:
-        raise UsageError(
-            f"{root / 'train'} has no image to train on. Expected {LAYOUT}. Put images into train/."
-        )
+        raise UsageError(f"{root / 'train'} has no image to train on. Expected {LAYOUT}. Put images into train/.")
     listing = Listing("folder", root, train, _list_part(root, "test", _TEST))
     _refuse_repeated(listing)
     return listing
@@ -55,9 +51,7 @@ def _list_part(root: Path, part: str, folders: dict[str, int]) -> tuple[ListedIm
         stray_image = entry.is_file() and entry.suffix.lower() in EXTENSIONS
         stray_folder = entry.is_dir() and entry.name not in folders
         if not entry.name.startswith(".") and (stray_image or stray_folder):
-            raise UsageError(
-                f"{entry} lies where it has no role. Expected {LAYOUT}. Move it into one of them."
-            )
+            raise UsageError(f"{entry} lies where it has no role. Expected {LAYOUT}. Move it into one of them.")
     listed = []
     for name, role in folders.items():
         folder = root / part / name

@@ -73,13 +73,9 @@ def load(root: Path, root_given: bool) -> Source:
 def _part(part: str, image_file: Path, label_file: Path) -> LabelledImages:
     images, labels = read_idx(image_file, 3), read_idx(label_file, 1)
     if len(images) != len(labels):
-        raise ORIGIN.corrupt(
-            image_file, f"it has {len(images)} images but {label_file} has {len(labels)} labels"
-        )
+        raise ORIGIN.corrupt(image_file, f"it has {len(images)} images but {label_file} has {len(labels)} labels")
     if labels.size and labels.max() >= len(CLASS_NAMES):
-        raise ORIGIN.corrupt(
-            label_file, f"it has the label {labels.max()}, expected 0 to {len(CLASS_NAMES) - 1}"
-        )
+        raise ORIGIN.corrupt(label_file, f"it has the label {labels.max()}, expected 0 to {len(CLASS_NAMES) - 1}")
     grey = np.repeat(images[..., None], 3, axis=3)
     return LabelledImages(grey, labels.astype(np.int64), tuple(f"{part}/{i}" for i in range(len(labels))))
 
@@ -115,9 +111,7 @@ def _read_idx(stream: IO[bytes], path: Path, dimensions: int) -> npt.NDArray[np.
     header = stream.read(4 + 4 * dimensions)
     magic = bytes((0, 0, _UNSIGNED_BYTE, dimensions))
     if header[:4] != magic:
-        raise ORIGIN.corrupt(
-            path, f"it begins with {header[:4].hex() or 'nothing'}, an IDX file with {magic.hex()}"
-        )
+        raise ORIGIN.corrupt(path, f"it begins with {header[:4].hex() or 'nothing'}, an IDX file with {magic.hex()}")
     if len(header) < 4 + 4 * dimensions:
         raise ORIGIN.corrupt(path, f"its header has {len(header)} bytes, expected {4 + 4 * dimensions}")
     shape = struct.unpack(f">{dimensions}I", header[4:])
@@ -128,7 +122,5 @@ def _read_idx(stream: IO[bytes], path: Path, dimensions: int) -> npt.NDArray[np.
     body = stream.read(size + 1)
     if len(body) != size:
         found = "more" if len(body) > size else str(len(body))
-        raise ORIGIN.corrupt(
-            path, f"its header promises {size} bytes of shape {list(shape)}, but it has {found}"
-        )
+        raise ORIGIN.corrupt(path, f"its header promises {size} bytes of shape {list(shape)}, but it has {found}")
     return np.frombuffer(body, np.uint8).reshape(shape)

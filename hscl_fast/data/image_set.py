@@ -151,9 +151,7 @@ class Split:
 
     def _pollution(self) -> int | None:
         train = self.manifest["train"]
-        hidden = [
-            label for role, label in zip(train["role"], train["label"], strict=True) if role == UNLABELLED
-        ]
+        hidden = [label for role, label in zip(train["role"], train["label"], strict=True) if role == UNLABELLED]
         if -1 in hidden:
             return None
         return sum(label != self.normal_class for label in hidden)

@@ -14,11 +14,9 @@ from PIL import Image, ImageOps
 from hscl_fast.data.locate import resolve_inside
 from hscl_fast.errors import UsageError
 
-EXTENSIONS = frozenset(
-    (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
-)
+EXTENSIONS = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm"))
 # Pillow knows more formats; some of them (EPS) start other programs.
-_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 _MAX_PIXELS = 64 * 1024 * 1024
 _SIXTEEN_BIT = 65535
 
@@ -52,10 +50,11 @@ def load_images(paths: Sequence[str | Path], size: int) -> npt.NDArray[np.uint8]
 
 
 def _load(path: Path, size: int) -> npt.NDArray[np.uint8]:
-    if not path.is_file():
-        if path.is_dir():
+    # os.path answers False where pathlib raises, as for a name that is too long.
+    if not os.path.isfile(path):
+        if os.path.isdir(path):
             raise _refusal(path, "it is a folder")
-        raise _refusal(path, "it is no regular file" if path.exists() else "there is no such file")
+        raise _refusal(path, "it is no regular file" if os.path.exists(path) else "there is no such file")
     if path.stat().st_size == 0:
         raise _refusal(path, "the file is empty")
     try:
@@ -93,9 +92,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 def _integers_to_rgb(grey: npt.NDArray[np.int64]) -> Image.Image:
     if grey.min() < 0 or grey.max() > _SIXTEEN_BIT:
-        raise ValueError(
-            f"its values span {grey.min()} to {grey.max()}, expected 16 bits, 0 to {_SIXTEEN_BIT}"
-        )
+        raise ValueError(f"its values span {grey.min()} to {grey.max()}, expected 16 bits, 0 to {_SIXTEEN_BIT}")
     return Image.fromarray(((grey * 255 + _SIXTEEN_BIT // 2) // _SIXTEEN_BIT).astype(np.uint8)).convert("RGB")
 
 
@@ -158,10 +155,9 @@ def find_images(path: str | Path) -> list[Path]:
     folder = Path(path)
     if not folder.is_dir():
         reason = "it is a file" if folder.exists() else "there is no such folder"
-        raise UsageError(
-            f"{folder} was expected to be a folder of images, but {reason}. Give the path of a folder."
-        )
-    found, outside = [], []
+        raise UsageError(f"{folder} was expected to be a folder of images, but {reason}. Give the path of a folder.")
+    found: list[Path] = []
+    outside: list[Path] = []
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:

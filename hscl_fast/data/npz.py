@@ -45,9 +45,7 @@ def load_npz(path: Path) -> UserImages:
         test_images, test_roles = _part(path, arrays, "test_images", "test_y")
     if (test_roles == UNLABELLED).any():
         index = int((test_roles == UNLABELLED).argmax())
-        raise UsageError(
-            f"{path}: test_y[{index}] is 0, unlabelled. Test images need +1 normal or -1 abnormal."
-        )
+        raise UsageError(f"{path}: test_y[{index}] is 0, unlabelled. Test images need +1 normal or -1 abnormal.")
     if len(test_images) and test_images.shape[1:] != images.shape[1:]:
         raise UsageError(
             f"{path}: images are {images.shape[1]} x {images.shape[2]} pixels and test_images "
@@ -60,9 +58,7 @@ def load_npz(path: Path) -> UserImages:
 def _read(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return {
-                name: archive[name] for name in ("images", "y", "test_images", "test_y") if name in archive
-            }
+            return {name: archive[name] for name in ("images", "y", "test_images", "test_y") if name in archive}
     except Exception as error:  # a damaged archive makes numpy and zipfile raise almost anything
         raise UsageError(f"{path} cannot be read as an .npz file ({error}). Expected {_CONTENT}.") from None
 
@@ -82,9 +78,7 @@ def _part(path: Path, arrays: dict[str, np.ndarray], images_name: str, y_name: s
     except UsageError as error:
         raise UsageError(f"{path}, array {y_name}: {error}") from None
     if len(roles) != len(images):
-        raise UsageError(
-            f"{path}: {images_name} has {len(images)} images, {y_name} {len(roles)} labels. Match them."
-        )
+        raise UsageError(f"{path}: {images_name} has {len(images)} images, {y_name} {len(roles)} labels. Match them.")
     return np.repeat(images, 3, axis=3) if images.shape[3] == 1 else images, roles
 
 

@@ -37,9 +37,7 @@ def check_labels(y: npt.ArrayLike) -> npt.NDArray[np.int8]:
     except ValueError as error:
         raise UsageError(f"y cannot be read as one array of labels ({error}). {_MEANING}.") from None
     if values.ndim != 1:
-        raise UsageError(
-            f"y has shape {values.shape}, but must have one label an image, shape [n]. {_MEANING}."
-        )
+        raise UsageError(f"y has shape {values.shape}, but must have one label an image, shape [n]. {_MEANING}.")
     if values.size and values.dtype.kind not in "iuf":
         raise UsageError(f"y has dtype {values.dtype} (first value {values[0]!r}), not numbers. {_MEANING}.")
     wrong = ~np.isin(values, (NORMAL, UNLABELLED, ABNORMAL))

@@ -69,9 +69,7 @@ class _Unpickler(pickle.Unpickler):
         try:
             return _ALLOWED[module, name]
         except KeyError:
-            raise ValueError(
-                f"it asks to run {module}.{name}, which a data file has no reason to do"
-            ) from None
+            raise ValueError(f"it asks to run {module}.{name}, which a data file has no reason to do") from None
 
 
 def load_arrays(data: bytes) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def load_digits() -> Source:
     Returns
     -------
     Source
-        1,193 and 604 images, uint8 [n, 8, 8, 3].
+        1,195 and 602 images, uint8 [n, 8, 8, 3].
     """
     from sklearn import datasets  # here, so that other data sets do not wait for scikit-learn
 
@@ -96,12 +96,8 @@ def _imagenet_layouts(root: Path, given: bool) -> list[Layout]:
 
 
 SOURCES: dict[str, SourceInfo] = {
-    "digits": SourceInfo(
-        8, 10, 1193, 604, lambda _root, _given: [()], lambda _root, _given, _config: load_digits()
-    ),
-    "fashion_mnist": SourceInfo(
-        28, 10, 60000, 10000, idx.layouts, lambda root, given, _config: idx.load(root, given)
-    ),
+    "digits": SourceInfo(8, 10, 1195, 602, lambda _root, _given: [()], lambda _root, _given, _config: load_digits()),
+    "fashion_mnist": SourceInfo(28, 10, 60000, 10000, idx.layouts, lambda root, given, _config: idx.load(root, given)),
     "cifar10": SourceInfo(
         32, 10, 50000, 10000, cifar.CIFAR10.layouts, lambda root, _given, _config: cifar.load_cifar10(root)
     ),
@@ -114,9 +110,7 @@ SOURCES: dict[str, SourceInfo] = {
         lambda root, _given, config: cifar.load_cifar100(root, config.superclasses),
     ),
     "svhn": SourceInfo(32, 10, 73257, 26032, svhn.layouts, lambda root, _given, _config: svhn.load(root)),
-    "lsun_fix": SourceInfo(
-        32, 10, 8000, 2000, _lsun_layouts, lambda root, given, _config: fix.load_lsun(root, given)
-    ),
+    "lsun_fix": SourceInfo(32, 10, 8000, 2000, _lsun_layouts, lambda root, given, _config: fix.load_lsun(root, given)),
     "imagenet_fix": SourceInfo(
         32, 1, 10000, 0, _imagenet_layouts, lambda root, given, _config: fix.load_imagenet(root, given)
     ),
@@ -166,9 +160,7 @@ def describe_sources(root: str | None = None) -> list[SourceDescription]:
         layouts = info.layouts(_root(root), root is not None)
         present = any(all(path.is_file() for path in layout) for layout in layouts)
         looked_for = tuple(str(layout[0]) for layout in layouts if layout)
-        rows.append(
-            SourceDescription(name, info.size, info.classes, info.train, info.test, looked_for, present)
-        )
+        rows.append(SourceDescription(name, info.size, info.classes, info.train, info.test, looked_for, present))
     return rows
 
 

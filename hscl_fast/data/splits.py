@@ -97,9 +97,7 @@ def released_counts(
         round(n g / (1 - g) / (C - C_normal)) for g = gamma_l and g = gamma_p
     """
     anomalous = classes - normal_classes
-    labelled, pollution = (
-        round(n * ratio / (1 - ratio) / anomalous) for ratio in (labelled_ratio, pollution_ratio)
-    )
+    labelled, pollution = (round(n * ratio / (1 - ratio) / anomalous) for ratio in (labelled_ratio, pollution_ratio))
     return round(n * labelled_ratio), labelled, pollution
 
 

@@ -19,17 +19,13 @@ ORIGIN = Origin(
 
 def layouts(root: Path, _root_given: bool) -> list[Layout]:
     """Return the places of the two files."""
-    return [
-        tuple(folder / f"{part}_32x32.mat" for part in ("train", "test")) for folder in (root, root / "svhn")
-    ]
+    return [tuple(folder / f"{part}_32x32.mat" for part in ("train", "test")) for folder in (root, root / "svhn")]
 
 
 def load(root: Path) -> Source:
     """Read SVHN: 73,257 and 26,032 images, uint8 [n, 32, 32, 3], classes 0 to 9; UsageError if missing or corrupt."""
     train, test = choose_layout(ORIGIN, layouts(root, True), root)
-    return Source(
-        "svhn", _part("train", train), _part("test", test), tuple(str(digit) for digit in range(10))
-    )
+    return Source("svhn", _part("train", train), _part("test", test), tuple(str(digit) for digit in range(10)))
 
 
 def _part(part: str, path: Path) -> LabelledImages:
@@ -49,6 +45,4 @@ def _part(part: str, path: Path) -> LabelledImages:
         raise ORIGIN.corrupt(path, "its y holds labels other than 1 to 10")
     names = tuple(f"{part}/{i}" for i in range(len(digits)))
     # The files say 10 for the digit 0.
-    return LabelledImages(
-        np.ascontiguousarray(images.transpose(3, 0, 1, 2)), digits.astype(np.int64) % 10, names
-    )
+    return LabelledImages(np.ascontiguousarray(images.transpose(3, 0, 1, 2)), digits.astype(np.int64) % 10, names)

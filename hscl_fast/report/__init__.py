@@ -131,9 +131,7 @@ def _strips(
     }
 
 
-def _gallery(
-    order: npt.NDArray[np.intp], images: Mapping[str, Any], threshold: float
-) -> list[dict[str, Any]]:
+def _gallery(order: npt.NDArray[np.intp], images: Mapping[str, Any], threshold: float) -> list[dict[str, Any]]:
     """Return the first images of ``order`` with their score, class and what was misjudged, if anything."""
     tiles = []
     for i in order[:GALLERY_SIZE]:
@@ -155,9 +153,7 @@ def _gallery(
 
 
 def _render(context: Mapping[str, Any]) -> bytes:
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(percent=percent, duration=duration)
     source = files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8")
     # A file name that is not UTF-8 carries surrogates; a question mark in a caption is better than no report.
@@ -194,7 +190,7 @@ def write_report(
         The resolved configuration, sections of plain values.
     summary
         ``auroc``, ``auroc_mean``, ``aupr`` and ``fpr95`` as in :func:`hscl_fast.metrics.detection_metrics`,
-        ``train_seconds``, ``views_per_second``, and ``baselines`` as in
+        ``train_seconds``, ``views_per_second``, ``threshold_source`` in words, and ``baselines`` as in
         :func:`hscl_fast.baselines.classic_baselines`. Each may be missing or None.
     history
         Rows of ``metrics.jsonl``, in order.
@@ -238,6 +234,7 @@ def write_report(
         "verdict": _verdict(comparison),
         "best": max((row["auroc"] for row in comparison if row["auroc"] is not None), default=None),
         "decision": decision,
+        "threshold_source": summary.get("threshold_source"),
         "skipped_updates": max((row.get("skipped_updates") or 0 for row in history), default=0),
         "losses": plots.loss_curves(history),
         "roc": plots.roc(scores, abnormal, threshold),

@@ -46,9 +46,7 @@ def philox4x32(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[Tensor
     return torch.stack((c0, c1, c2, c3))
 
 
-def random_words(
-    seed: Tensor, step: Tensor, index: Tensor, row: Tensor, count: int, *, stream: int
-) -> Tensor:
+def random_words(seed: Tensor, step: Tensor, index: Tensor, row: Tensor, count: int, *, stream: int) -> Tensor:
     """Return ``count`` random 32-bit words for every (index, row) at this seed and step.
 
     Parameters
@@ -76,9 +74,7 @@ def random_words(
     return words.transpose(0, 1).reshape(-1, *index.shape)[:count]
 
 
-def random_uniforms(
-    seed: Tensor, step: Tensor, index: Tensor, row: Tensor, count: int, *, stream: int
-) -> Tensor:
+def random_uniforms(seed: Tensor, step: Tensor, index: Tensor, row: Tensor, count: int, *, stream: int) -> Tensor:
     """Like :func:`random_words`, as float64 ``[count, *S]`` uniform in (0, 1), exact on every device."""
     words = random_words(seed, step, index, row, count, stream=stream)
     return (words.to(torch.float64) + 0.5) * 2.0**-32

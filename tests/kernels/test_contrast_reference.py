@@ -40,9 +40,7 @@ def test_info_nce_is_equations_1_and_2(ids, tau):
     assert losses.tolist() == pytest.approx(loop_info_nce(z.detach(), ids, tau), rel=1e-10, abs=1e-12)
     mean = info_nce(z, torch.tensor(ids), tau)
     assert mean.item() == pytest.approx(losses.mean().item(), rel=1e-12)
-    assert info_nce(z, torch.tensor(ids), tau, reduction="sum").item() == pytest.approx(
-        6 * mean.item(), rel=1e-12
-    )
+    assert info_nce(z, torch.tensor(ids), tau, reduction="sum").item() == pytest.approx(6 * mean.item(), rel=1e-12)
 
 
 def test_info_nce_ignores_lengths():

@@ -24,9 +24,7 @@ def test_known_answers(counter, key, words):
 
 def words(seed=1, step=2, index=None, row=0, count=8, stream=0):
     index = torch.arange(50) if index is None else index
-    return random_words(
-        torch.tensor(seed), torch.tensor(step), index, torch.tensor(row), count, stream=stream
-    )
+    return random_words(torch.tensor(seed), torch.tensor(step), index, torch.tensor(row), count, stream=stream)
 
 
 def test_a_word_depends_on_its_item_and_not_on_the_others():
@@ -35,9 +33,7 @@ def test_a_word_depends_on_its_item_and_not_on_the_others():
     assert torch.equal(words(count=30)[:8], words())
 
 
-@pytest.mark.parametrize(
-    "change", [{"seed": 2**40 + 1}, {"step": 3}, {"step": 2 + 2**32}, {"row": 1}, {"stream": 1}]
-)
+@pytest.mark.parametrize("change", [{"seed": 2**40 + 1}, {"step": 3}, {"step": 2 + 2**32}, {"row": 1}, {"stream": 1}])
 def test_every_part_of_the_counter_matters(change):
     assert (words(**change) != words()).float().mean() > 0.99
 

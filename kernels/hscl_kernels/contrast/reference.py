@@ -61,7 +61,7 @@ def normal_to_abnormal(
 ) -> Tensor:
     """Return L_NA of Eq. 6 for given weights of anchors and positives.
 
-    L_NA = -sum_i a_i log(A_i / (A_i + B_i)), A_i = sum_{j != i} c_j exp(s_ij/tau), B_i = sum_{abnormal j} exp(s_ij/tau).
+    L_NA = -sum_i a_i log(A_i / (A_i + B_i)), A_i = sum_{j != i} c_j exp(s_ij/tau), B_i = sum_{j in a} exp(s_ij/tau).
 
     Parameters
     ----------

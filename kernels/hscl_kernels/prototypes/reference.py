@@ -31,9 +31,7 @@ def prototype_similarity(embeddings: Tensor, prototypes: Tensor) -> tuple[Tensor
     """
     similarities = unit(embeddings) @ unit(prototypes).T  # [N, K]
     highest = similarities.amax(dim=1, keepdim=True)
-    index = (
-        (similarities == highest).to(torch.int8).argmax(dim=1)
-    )  # argmax of a mask: the first, on every device
+    index = (similarities == highest).to(torch.int8).argmax(dim=1)  # argmax of a mask: the first, on every device
     return similarities.gather(1, index[:, None]).squeeze(1), index
 
 

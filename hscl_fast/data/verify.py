@@ -1,0 +1,97 @@
+"""Loads a whole data set and sums it up: ``hscl data verify``."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hscl_fast.config import DataConfig
+from hscl_fast.data.image_set import LabelledImages, Source
+from hscl_fast.data.sources import SOURCES, load_source
+from hscl_fast.data.user_data import kind_of, load_user_images
+from hscl_fast.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a data set holds.
+
+    Parameters
+    ----------
+    name
+        The data set.
+    train_shape, test_shape
+        [n, H, W, 3].
+    train_counts, test_counts
+        Images of each class by name; ``unlabelled`` for a user's images of unknown class.
+    sha256
+        Over the pixels and labels of both parts.
+    """
+
+    name: str
+    train_shape: tuple[int, ...]
+    test_shape: tuple[int, ...]
+    train_counts: dict[str, int]
+    test_counts: dict[str, int]
+    sha256: str
+
+
+def verify_source(config: DataConfig) -> Verification:
+    """Load a named data set or a user's own data completely.
+
+    Parameters
+    ----------
+    config
+        ``name`` and ``root`` count, and ``image_size`` for a user's image files.
+
+    Returns
+    -------
+    Verification
+
+    Raises
+    ------
+    UsageError
+        The data is missing or corrupt, or a named data set has not the official number of images.
+    """
+    if kind_of(config) == "named":
+        source = load_source(config)
+        _require_complete(config, source)
+    else:
+        source = load_user_images(config).source
+    return Verification(
+        config.name if config.name in SOURCES else str(Path(config.name)),
+        source.train.images.shape,
+        source.test.images.shape,
+        _counts(source.train, source.class_names),
+        _counts(source.test, source.class_names),
+        _digest(source),
+    )
+
+
+def _require_complete(config: DataConfig, source: Source) -> None:
+    info = SOURCES[config.name]
+    found = (len(source.train.labels), len(source.test.labels))
+    if found != (info.train, info.test):
+        raise UsageError(
+            f"{config.name} has {found[0]} training and {found[1]} test images, but the official data set has "
+            f"{info.train} and {info.test}. Fetch it again, or name the folder of a whole copy with --data.root."
+        )
+
+
+def _counts(images: LabelledImages, class_names: tuple[str, ...]) -> dict[str, int]:
+    counts = {name: int((images.labels == class_id).sum()) for class_id, name in enumerate(class_names)}
+    if (unknown := int((images.labels == -1).sum())) > 0:
+        counts["unlabelled"] = unknown
+    return counts
+
+
+def _digest(source: Source) -> str:
+    total = hashlib.sha256()
+    for part in (source.train, source.test):
+        total.update(repr(part.images.shape).encode())
+        total.update(np.ascontiguousarray(part.images).data)
+        total.update(np.ascontiguousarray(part.labels, "<i8").data)
+    return total.hexdigest()
