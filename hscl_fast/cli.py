@@ -12,7 +12,7 @@ from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namesp
 from rich.console import Console
 
 from hscl_fast import __version__
-from hscl_fast.config import RECIPES, add_sections, plain_message, to_dict
+from hscl_fast.config import RECIPES, CheckpointName, Scoring, add_sections, plain_message, to_dict
 from hscl_fast.errors import UsageError
 
 _USAGE_ERROR = 2
@@ -93,8 +93,8 @@ def _eval_parser() -> ArgumentParser:
         exit_on_error=False, description="Evaluate RUN again: rewrites its scores, summary and report."
     )
     parser.add_argument("RUN", type=str, help="run directory")
-    parser.add_argument("--scoring", type=str, help="paper, rotations, released or knn (unset: as trained)")
-    parser.add_argument("--checkpoint", type=str, help="last or best (unset: as trained)")
+    parser.add_argument("--scoring", type=Scoring, help="normality score (unset: as trained)")
+    parser.add_argument("--checkpoint", type=CheckpointName, help="which weights (unset: as trained)")
     parser.add_argument("--device", type=str, help="auto, cpu, cuda or cuda:N (unset: as trained)")
     parser.add_argument("--root", type=str, help="where the data set lies now (unset: as trained)")
     return parser

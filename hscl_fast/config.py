@@ -14,6 +14,9 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from hscl_fast.errors import UsageError
 
+Scoring = Literal["paper", "rotations", "released", "knn"]
+CheckpointName = Literal["last", "best"]
+
 
 def _require(condition: bool, name: str, value: object, expected: str) -> None:
     if not condition:
@@ -310,8 +313,8 @@ class RuntimeConfig:
     checkpoint_every: int = 100
     validate_every: int = 5
     max_skipped_updates: int = 20
-    checkpoint: Literal["last", "best"] = "last"
-    scoring: Literal["paper", "rotations", "released", "knn"] = "paper"
+    checkpoint: CheckpointName = "last"
+    scoring: Scoring = "paper"
     eval_batch_size: int = 500
     tensorboard: bool = False
 
@@ -377,7 +380,7 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     # Two CPU cores and a few minutes.
     "cpu": {
         "model": {"width": 16},
-        "optim": {"epochs": 40, "max_steps": 400, "batch_size": 64, "warmup_epochs": 2.0},
+        "optim": {"epochs": 200, "max_steps": 400, "batch_size": 64, "warmup_epochs": 2.0},
         "runtime": {"log_every": 5, "checkpoint_every": 50},
     },
 }

@@ -6,7 +6,8 @@ import csv
 import io
 import time
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from rich.console import Console
 from hscl_fast.atomic import write_json, write_text
 from hscl_fast.baselines import classic_baselines
 from hscl_fast.checkpoint import load_checkpoint, save_checkpoint
-from hscl_fast.config import Config, to_dict
+from hscl_fast.config import CheckpointName, Config, Scoring, to_dict
 from hscl_fast.data import Split, TestImages
 from hscl_fast.device import resolve_device, resolve_precision
 from hscl_fast.errors import UsageError
@@ -97,7 +98,7 @@ def load_model(run: RunDirectory, config: Config, image_size: int) -> tuple[Scor
 
 
 def load_calibrated(run: RunDirectory, config: Config) -> tuple[Scorer, float, int]:
-    """Return a run's calibrated scorer, its threshold and its image size, without the training images.
+    """Return a run's scorer as last evaluated, its threshold and its image size, without the training images.
 
     Raises
     ------
@@ -105,24 +106,23 @@ def load_calibrated(run: RunDirectory, config: Config) -> tuple[Scorer, float, i
         The run was not evaluated since it was trained, or a file is damaged.
     """
     calibration = load_checkpoint(run.calibration)
-    expected = {"scoring": config.runtime.scoring, "checkpoint": config.runtime.checkpoint}
     try:
         image_size, threshold = int(calibration.info["image_size"]), float(calibration.info["threshold"])
-        scorer, info = load_model(run, config, image_size)
-        current = calibration.info["step"] == info["step"]
-        matches = all(calibration.info[name] == value for name, value in expected.items())
+        step, used = calibration.info["step"], {name: calibration.info[name] for name in ("scoring", "checkpoint")}
     except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, UsageError):
-            raise
         raise UsageError(f"{run.calibration} lacks or garbles {error}. Run `hscl eval {run.path}` again.") from error
-    if not (current and matches):
+    if used["scoring"] not in get_args(Scoring) or used["checkpoint"] not in get_args(CheckpointName):
+        raise UsageError(f"{run.calibration} has the unknown scoring {used}. Run `hscl eval {run.path}` again.")
+    config = replace(config, runtime=replace(config.runtime, **used))
+    scorer, info = load_model(run, config, image_size)
+    if info["step"] != step:
         raise UsageError(
-            f"{run.path} was trained or reconfigured after its last evaluation, so its threshold is out of date. Run "
+            f"{run.path} was trained on after its last evaluation, so its threshold is out of date. Run "
             f"`hscl eval {run.path}` first."
         )
     device = scorer.model.prototypes.device
     constants = {name: tensor.to(device) for name, tensor in calibration.weights.items()}
-    return Scorer(**{**vars(scorer), "constants": constants}), threshold, image_size
+    return replace(scorer, constants=constants), threshold, image_size
 
 
 def scores_csv(names: Sequence[str], scores: Scores, threshold: float, **columns: Sequence[object]) -> str:
@@ -132,7 +132,9 @@ def scores_csv(names: Sequence[str], scores: Scores, threshold: float, **columns
     writer.writerow(["path", "anomaly_score", "decision", *columns])
     for name, score, *rest in zip(names, scores, *columns.values(), strict=True):
         decision = "normal" if score >= threshold else "abnormal"
-        writer.writerow([name, f"{threshold - score:.8g}", decision, *rest])
+        # A file name that is not UTF-8 is shown escaped rather than stop the table.
+        shown = name.encode("utf-8", "backslashreplace").decode("utf-8")
+        writer.writerow([shown, f"{threshold - score:.8g}", decision, *rest])
     return text.getvalue()
 
 

@@ -51,7 +51,7 @@ def predict(
     scores = scorer.score(load_images(files, image_size))
     try:
         write_text(out, scores_csv([str(file) for file in files], scores, threshold))
-    except (OSError, UnicodeError) as error:
+    except OSError as error:
         raise UsageError(f"--out {out} cannot be written: {error}. Give a file that you may write.") from error
     return Prediction(len(files), int((scores < threshold).sum()))
 

@@ -40,7 +40,9 @@ def run(split, config, steps, precision=torch.float32):
 )
 def test_every_objective_learns(digits, objective):
     runtime = {"scoring": "knn"} if objective.get("lambda_prototype") == 0 else {}
-    config = tiny_config(objective=objective, augment={"policy": "none"}, optim={"learning_rate": 0.01}, runtime=runtime)
+    config = tiny_config(
+        objective=objective, augment={"policy": "none"}, optim={"learning_rate": 0.01}, runtime=runtime
+    )
     step, curve = run(digits, config, 25)
     assert step.step.item() == 25
     first, last = (sum(row["total"] for row in rows) / 5 for rows in (curve[:5], curve[-5:]))
