@@ -48,7 +48,7 @@ class DataConfig:
     protocol
         How roles are dealt out of a labelled data set: ``elsa`` or ``released``.
     normal_class
-        The class that counts as normal; all others are anomalies.
+        The class that counts as normal; all others are anomalies. (A user's own images bring their roles along.)
     known_abnormal_class
         The one anomaly class that labelled anomalies come from (``elsa``). Unset: the class after the normal one.
     labelled_ratio

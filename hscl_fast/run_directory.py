@@ -15,6 +15,7 @@ import yaml
 
 from hscl_fast.atomic import write_json, write_text
 from hscl_fast.config import Config, from_dict, to_dict
+from hscl_fast.data import write_manifest
 from hscl_fast.errors import UsageError
 
 
@@ -94,7 +95,7 @@ class RunDirectory:
             self.path.mkdir(parents=True)
             write_text(self.config, yaml.safe_dump(to_dict(config), sort_keys=False))
             write_json(self.path / "env.json", environment())
-            write_json(self.split, manifest)
+            write_manifest(manifest, self.split)
         except OSError as error:
             raise UsageError(
                 f"--out {self.path} cannot be written: {error.strerror or error}. Give a directory that you may write "

@@ -18,7 +18,7 @@ ALLOWED = {
     "guard": set(),
     "released": set(),
     "config": {"errors"},
-    "data": {"config", "errors", "data"},
+    "data": {"atomic", "config", "errors", "data"},
     "model": {"config", "errors"},
     "checkpoint": {"atomic", "errors"},
     "metrics": {"errors"},

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from conftest import tiny_config
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from hscl_fast.data import ResidentLoader
 from hscl_fast.model import build_detector
@@ -113,3 +114,29 @@ def test_clipping_is_wired(digits):
     config = tiny_config()
     config = replace(config, optim=replace(config.optim, clip_norm=1e-3))
     assert make(digits, config)[1].guard.clip_norm == 1e-3
+
+
+class NoSynchronisation(TorchDispatchMode):
+    """Fails on operators that wait for the device to learn a value or a shape."""
+
+    WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "is_nonzero", "equal")
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = function.overloadpacket.__name__
+        assert not any(name.startswith(waiting) for waiting in self.WAITING), name
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [{}, {"na_estimator": "multinomial"}, {"name": "released", "rotated_roles": "inherit", "shift_loss": True}],
+)
+def test_the_step_never_waits_for_the_device(digits, objective):
+    loader, step = make(digits, tiny_config(objective=objective, optim={"clip_norm": 1.0}))
+    first, second = loader.batches(0, 2)
+    step(first)
+    with NoSynchronisation():
+        step(second)
+    with pytest.raises(AssertionError, match="_local_scalar_dense"), NoSynchronisation():
+        step.read_metrics()["total"]
+        step.step.item()

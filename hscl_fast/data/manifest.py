@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hscl_fast.atomic import write_text
 from hscl_fast.config import DataConfig
 from hscl_fast.data.image_set import Source
 from hscl_fast.data.splits import Assignment
@@ -113,6 +114,6 @@ def digest_files(paths: Sequence[Path]) -> str:
 
 
 def write_manifest(manifest: dict[str, Any], path: str | Path) -> None:
-    """Write a manifest as compact JSON, one key a line so that two of them can be compared by eye."""
+    """Write a manifest in one step as compact JSON, one key a line so that two of them can be compared by eye."""
     lines = (f"{json.dumps(key)}: {json.dumps(value, separators=(',', ':'))}" for key, value in manifest.items())
-    Path(path).write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")

@@ -46,16 +46,18 @@ def augment_views(
     exact = torch.float64 if dtype == torch.float64 else torch.float32
     x = images[parameters.image].permute(0, 3, 1, 2).to(exact) / 255  # [rows, 3, H, W]
     x = torch.where(_per_row(parameters.flip), x.flip(3), x)
-    # Quarter turns change the shape of images that are not square, so each turn goes its own way to the crop.
-    views = torch.empty_like(x, memory_format=torch.channels_last)
-    for turns in range(4):
-        rows = (parameters.rotation % 4 == turns).nonzero().squeeze(1)
-        if len(rows):
-            own = ViewParameters(*(field[rows] for field in parameters))
-            turned = colour_jitter(torch.rot90(x[rows], turns, (2, 3)), own)
-            turned = torch.where(_per_row(own.gray), to_gray(turned), turned)
-            views[rows] = resized_crop(turned, own.crop, size=(x.shape[2], x.shape[3]))
-    return ((views - mean) / std).to(dtype)
+    # Colours do not depend on where a pixel lies, so they may come before the turn, which can change the shape.
+    x = colour_jitter(x, parameters)
+    x = torch.where(_per_row(parameters.gray), to_gray(x), x)
+    half = torch.where(_per_row(parameters.rotation % 4 >= 2), torch.rot90(x, 2, (2, 3)), x)
+    quarter = torch.rot90(half, 1, (2, 3))  # [rows, 3, W, H]
+    odd, size = _per_row(parameters.rotation % 2 == 1), (x.shape[2], x.shape[3])
+    if half.shape == quarter.shape:
+        views = resized_crop(torch.where(odd, quarter, half), parameters.crop, size)
+    else:
+        crops = [resized_crop(turned, parameters.crop, size) for turned in (quarter, half)]
+        views = torch.where(odd, *crops)
+    return ((views - mean) / std).to(dtype).contiguous(memory_format=torch.channels_last)
 
 
 def colour_jitter(x: Tensor, parameters: ViewParameters) -> Tensor:
