@@ -55,8 +55,8 @@ def augment_views(
     if half.shape == quarter.shape:
         views = resized_crop(torch.where(odd, quarter, half), parameters.crop, size)
     else:
-        crops = [resized_crop(turned, parameters.crop, size) for turned in (quarter, half)]
-        views = torch.where(odd, *crops)
+        upright = resized_crop(half, parameters.crop, size)
+        views = torch.where(odd, resized_crop(quarter, parameters.crop, size), upright)
     return ((views - mean) / std).to(dtype).contiguous(memory_format=torch.channels_last)
 
 
