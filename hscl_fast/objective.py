@@ -10,7 +10,9 @@ from torch import Tensor
 
 from hscl_fast.augment import ROTATIONS, VIEWS, instance_ids
 from hscl_fast.config import ObjectiveConfig
-from hscl_fast.released import released_loss
+from hscl_fast.released import ReleasedLoss, released_loss
+
+__all__ = ["ReleasedLoss", "compute_loss", "loss_names", "released_loss", "row_roles"]
 
 _STREAM = 1  # of the counter-based generator
 

@@ -1,11 +1,12 @@
 """The loss of the authors' released code (Apache-2.0, GaoangW/HSCL), term by term, with fixed shapes.
 
-It differs from the paper's equations in every term; :doc:`kernels/README` lists how. It is here so that its numbers can
+It differs from the paper's equations in every term; kernels/README.md lists how. It is here so that its numbers can
 be reproduced and compared, not to be fast. Nothing here waits for the device: rows are ordered, never counted out.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -47,7 +48,7 @@ def released_loss(
     roles: Tensor,
     *,
     temperature: float = 0.5,
-    draws: ReleasedDraws | None = None,
+    draws: Sequence[Tensor] | None = None,
     uniforms: Tensor | None = None,
 ) -> ReleasedLoss:
     """Return the released objective (without its rotation loss).
@@ -63,7 +64,7 @@ def released_loss(
     temperature
         tau of the NT-Xent term. (The normal-to-abnormal term always multiplies similarities by 2.)
     draws
-        The random choices; drawn here if absent.
+        The random choices, the six tensors of :class:`ReleasedDraws`; drawn here if absent.
     uniforms
         ``[6, N, 2]`` in (0, 1), the randomness of the draws; from torch's generator if absent.
 
@@ -81,6 +82,7 @@ def released_loss(
         if uniforms is None:
             uniforms = torch.rand(6, len(roles), _MIXED, dtype=torch.float64, device=roles.device)
         draws = _draw(weights, roles, uniforms)
+    draws = ReleasedDraws(*draws)
     prototype_term = _sample_to_prototype(units, directions, nearest, weights, roles)
     abnormal_term = _normal_to_abnormal(units, roles, draws)
     complete = (roles == 1).any() & (roles == -1).any()
