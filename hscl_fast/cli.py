@@ -138,7 +138,10 @@ def _starting_point(arguments: list[str]) -> dict[str, Any]:
     first.add_argument("--recipe", nargs="?")
     first.add_argument("--out", nargs="?")
     first.add_argument("--resume", action="store_true")
-    known, _ = first.parse_known_args(arguments[1:])
+    try:
+        known, _ = first.parse_known_args(arguments[1:])
+    except argparse.ArgumentError as error:
+        raise UsageError(f"{plain_message(error)} See `hscl train --help`.") from error
     base: dict[str, dict[str, Any]] = {}
     if known.resume:
         if known.out is None:

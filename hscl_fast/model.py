@@ -76,10 +76,11 @@ def _make_encoder(config: ModelConfig, image_size: int) -> nn.Module:
         )
     arguments: dict[str, Any] = {"pretrained": False, "num_classes": 0, "in_chans": 3}
     if not name.startswith("resnet"):
-        if config.width != ModelConfig().width:
+        full = ModelConfig().width
+        if config.width != full:
             raise UsageError(
                 f"--model.width is {config.width}, but only resnet encoders can be narrowed and --model.encoder is "
-                f"{name!r}. Leave out --model.width, or use resnet18."
+                f"{name!r}. Give --model.width {full} (the recipe cpu narrows to 16), or use resnet18."
             )
         return _create(name, image_size, arguments)
 

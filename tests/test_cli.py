@@ -216,6 +216,8 @@ def test_bad_data_is_refused_before_anything_is_written(tmp_path, rng, capsys, c
         (["train", "digits", "--optim.batch_size", "0"], "batch_size"),
         (["train", "digits", "--recipe", "fast"], "paper, released, cpu"),
         (["train", "digits", "--model.encoder", "resnet_18"], "timm"),
+        (["train", "digits", "--model.encoder", "mobilenetv3_small_050"], "--model.width 64"),
+        (["train", "digits", "--resume=yes"], "--resume"),
         (["train", "digits", "--runtime.device", "cuda:7"], "cuda:7"),
         (["train", "digits", "--resume", "--out", "/nowhere"], "not a run directory"),
         (["eval", "/nowhere"], "not a run directory"),
