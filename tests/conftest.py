@@ -8,8 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from hscl_fast.config import from_dict
+
+# The machine may be busy: how long an example takes says nothing.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 torch.set_num_threads(1)  # tests share the machine with one another; a busy second core makes two threads slower
 
