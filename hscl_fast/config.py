@@ -242,8 +242,8 @@ class OptimConfig:
         B, images a step; 8 B rows go through the encoder (2 views x 4 rotations).
     learning_rate
         Peak learning rate, reached at the end of the warm-up.
-    warmup_epochs
-        Length of the linear warm-up (the paper: 10 of 250 epochs).
+    warmup_share
+        Share of all steps that the linear warm-up takes (the paper: 10 of 250 epochs).
     weight_decay
         Adam's L2 penalty.
     clip_norm
@@ -254,7 +254,7 @@ class OptimConfig:
     max_steps: int | None = None
     batch_size: int = 256
     learning_rate: float = 1e-3
-    warmup_epochs: float = 10.0
+    warmup_share: float = 0.04
     weight_decay: float = 0.0
     clip_norm: float | None = None
 
@@ -264,7 +264,8 @@ class OptimConfig:
             _require(self.max_steps >= 1, "optim.max_steps", self.max_steps, "1 or more")
         _require(self.batch_size >= 2, "optim.batch_size", self.batch_size, "2 or more")
         _require_positive("optim", {"learning_rate": self.learning_rate})
-        _require_not_negative("optim", {"warmup_epochs": self.warmup_epochs, "weight_decay": self.weight_decay})
+        _require(0 <= self.warmup_share <= 1, "optim.warmup_share", self.warmup_share, "a share in [0, 1]")
+        _require_not_negative("optim", {"weight_decay": self.weight_decay})
         if self.clip_norm is not None:
             _require_positive("optim", {"clip_norm": self.clip_norm})
 
@@ -380,7 +381,7 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     # Two CPU cores and a few minutes.
     "cpu": {
         "model": {"width": 16},
-        "optim": {"epochs": 200, "max_steps": 400, "batch_size": 64, "warmup_epochs": 2.0},
+        "optim": {"epochs": 200, "max_steps": 400, "batch_size": 64},
         "runtime": {"log_every": 5, "checkpoint_every": 50},
     },
 }

@@ -28,8 +28,8 @@ class TrainingStep:
         The detector, on its device, channels_last.
     precision
         dtype the encoder runs in.
-    steps_per_epoch, total_steps
-        Lengths of the schedule.
+    total_steps
+        Length of the schedule.
     """
 
     def __init__(
@@ -38,7 +38,6 @@ class TrainingStep:
         model: Detector,
         *,
         precision: torch.dtype,
-        steps_per_epoch: int,
         total_steps: int,
     ) -> None:
         device = model.prototypes.device
@@ -46,7 +45,7 @@ class TrainingStep:
         self.model = model
         self.precision = precision
         self.total_steps = total_steps
-        self.warmup_steps = min(round(config.optim.warmup_epochs * steps_per_epoch), total_steps)
+        self.warmup_steps = round(config.optim.warmup_share * total_steps)
         self.seed = torch.tensor(config.runtime.seed, device=device)
         self.step = torch.zeros((), dtype=torch.int64, device=device)
         self.optimizer = torch.optim.Adam(

@@ -90,7 +90,6 @@ class Trainer:
             config,
             self.model,
             precision=self.precision,
-            steps_per_epoch=self.loader.steps_per_epoch,
             total_steps=self.total_steps,
         )
         self.state = TrainingState()

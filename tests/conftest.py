@@ -24,7 +24,7 @@ FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 TINY = {
     "data": {"name": "digits"},
     "model": {"width": 16, "embedding_dim": 16},
-    "optim": {"epochs": 3, "batch_size": 32, "warmup_epochs": 1.0},
+    "optim": {"epochs": 3, "batch_size": 32, "warmup_share": 0.3},
     "runtime": {"device": "cpu", "threads": 1, "log_every": 2, "checkpoint_every": 3, "validate_every": 1},
 }
 

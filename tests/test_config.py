@@ -14,7 +14,7 @@ from hscl_fast.errors import UsageError
 def test_the_defaults_are_the_papers():
     config = Config()
     assert (config.optim.epochs, config.optim.batch_size, config.optim.learning_rate) == (250, 256, 1e-3)
-    assert (config.optim.warmup_epochs, config.objective.temperature) == (10, 0.5)
+    assert (config.optim.warmup_share * config.optim.epochs, config.objective.temperature) == (10, 0.5)
     assert (config.objective.weight_threshold, config.model.prototypes, config.model.embedding_dim) == (
         0.4,
         1,

@@ -27,7 +27,7 @@ def train(split, device, precision, steps, options=None):
     model = build_detector(config.model, 8, rotation_head=False, seed=0).to(device)
     model = model.to(memory_format=torch.channels_last)
     loader = ResidentLoader(split.training, 32, seed=0, device=device)
-    step = TrainingStep(config, model, precision=precision, steps_per_epoch=loader.steps_per_epoch, total_steps=steps)
+    step = TrainingStep(config, model, precision=precision, total_steps=steps)
     step.guard.scale.fill_(256.0 if step.guard.scaled else 1.0)
     curve = []
     for batch in loader.batches(0, steps):
@@ -75,7 +75,7 @@ def test_the_step_waits_for_nothing(cuda, digits):
     config = tiny_config()
     model = build_detector(config.model, 8, rotation_head=False, seed=0).to(cuda)
     loader = ResidentLoader(digits.training, 32, seed=0, device=cuda)
-    step = TrainingStep(config, model, precision=torch.float32, steps_per_epoch=4, total_steps=8)
+    step = TrainingStep(config, model, precision=torch.float32, total_steps=8)
     batches = list(loader.batches(0, 3))
     step(batches[0])
     torch.cuda.set_sync_debug_mode("error")

@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 def make(split, config, precision=torch.float32):
     model = build_detector(config.model, 8, rotation_head=config.objective.shift_loss, seed=0)
     loader = ResidentLoader(split.training, config.optim.batch_size, seed=0, device=CPU)
-    step = TrainingStep(config, model, precision=precision, steps_per_epoch=loader.steps_per_epoch, total_steps=40)
+    step = TrainingStep(config, model, precision=precision, total_steps=40)
     return loader, step
 
 

@@ -20,7 +20,7 @@ from hscl_fast.trainer import Trainer
 STEPS = 40
 LONG = {
     **TINY,
-    "optim": {"epochs": 100, "max_steps": STEPS, "batch_size": 32, "warmup_epochs": 1.0},
+    "optim": {"epochs": 100, "max_steps": STEPS, "batch_size": 32, "warmup_share": 0.1},
     "runtime": {**TINY["runtime"], "checkpoint_every": 4},
 }
 
