@@ -34,11 +34,9 @@ class TrainingProgress:
 
     def __init__(self, console: Console, *, done: int, total: int, steps_per_epoch: int) -> None:
         self._console = console
-        self._done = done
         self._total = total
         self._steps_per_epoch = steps_per_epoch
         self._epochs = -(-total // steps_per_epoch)
-        self._figures = ""
         self._next_line = done
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -70,13 +68,13 @@ class TrainingProgress:
         """Show the figures of a log row."""
         losses = " ".join(f"{short} {row[name]:.3f}" for name, short in _SHOWN.items() if name in row)
         skipped = f" skipped {row['skipped_updates']:.0f}" if row["skipped_updates"] else ""
-        self._figures = f"{row['views_per_second']:,.0f} views/s  {losses}{skipped}"
-        self._bar.update(self._task, figures=self._figures)
+        figures = f"{row['views_per_second']:,.0f} views/s  {losses}{skipped}"
+        self._bar.update(self._task, figures=figures)
         step = int(row["step"])
         if not self._console.is_terminal and (step >= self._next_line or step == self._total):
             self._next_line = step + max(1, self._total // _LINES_PER_RUN)
             left = row["seconds_left"]
-            text = f"{self._epoch(step)}  step {step}/{self._total}  {left:,.0f} s left  {self._figures}"
+            text = f"{self._epoch(step)}  step {step}/{self._total}  {left:,.0f} s left  {figures}"
             self._console.print(text, soft_wrap=True, highlight=False)
 
     def _epoch(self, step: int) -> str:
