@@ -155,6 +155,9 @@ class ObjectiveConfig:
         ``abnormal`` (copies of non-abnormal images count as anomalies). The released objective always inherits.
     shift_loss
         Add the four-way rotation-classification cross-entropy. Needed for ``runtime.scoring=released``.
+    backend
+        Which form of the paper objective runs: ``auto`` (``triton`` on a GPU, ``cpu`` on the CPU), ``cpu``, ``triton``
+        or ``reference``, plain PyTorch that stores the N x N similarities. The released objective has one form.
     """
 
     name: Literal["paper", "released"] = "paper"
@@ -165,6 +168,7 @@ class ObjectiveConfig:
     na_estimator: Literal["expectation", "multinomial"] = "expectation"
     rotated_roles: Literal["inherit", "exclude", "abnormal"] = "exclude"
     shift_loss: bool = False
+    backend: Literal["auto", "reference", "cpu", "triton"] = "auto"
 
     def __post_init__(self) -> None:
         _require_positive("objective", {"temperature": self.temperature})
@@ -176,6 +180,7 @@ class ObjectiveConfig:
         if self.name == "released":
             inherits = self.rotated_roles == "inherit"
             _require(inherits, "objective.rotated_roles", self.rotated_roles, "inherit with the released objective")
+            _require(self.backend == "auto", "objective.backend", self.backend, "auto with the released objective")
             unit = self.lambda_prototype == self.lambda_abnormal == 1.0
             _require(
                 unit,

@@ -72,17 +72,18 @@ def compute_loss(
     Tensor
         float32 ``[terms]`` in the order of :func:`loss_names`; differentiate the first.
     """
-    # Losses are float32 whatever the encoder ran in.
-    embeddings, prototypes = embeddings.float(), prototypes.float()
     rows = row_roles(roles, config.rotated_roles)
     if config.name == "released":
         uniforms = _uniforms(seed, step, len(rows), 12).view(6, 2, -1).transpose(1, 2)
-        released = released_loss(embeddings, prototypes, rows, temperature=config.temperature, uniforms=uniforms)
+        released = released_loss(
+            embeddings.float(), prototypes, rows, temperature=config.temperature, uniforms=uniforms
+        )
         terms = [released.nt_xent + released.convex, released.nt_xent, released.convex]
     else:
         sampled = config.na_estimator == "multinomial"
+        # The fused forms take half precision as it is and compute sums, losses and weights in float32.
         loss = hscl_loss(
-            embeddings,
+            embeddings.float() if config.backend == "reference" else embeddings,
             prototypes,
             instance_ids(len(roles), roles.device),
             rows,
@@ -92,6 +93,7 @@ def compute_loss(
             weight_threshold=config.weight_threshold,
             na_estimator=config.na_estimator,
             uniforms=_uniforms(seed, step, len(rows), 2) if sampled else None,
+            backend=config.backend,
         )
         terms = [loss.total, loss.sample_to_sample, loss.sample_to_prototype, loss.normal_to_abnormal]
     if rotation_logits is not None:

@@ -1,7 +1,7 @@
-"""The operations of HSCL: contrastive sweep, prototypes and views. Needs torch and nothing else."""
+"""The operations of HSCL: contrastive sweep, prototypes and views. Needs torch, and Triton on a GPU."""
 
-from hscl_kernels.contrast.reference import HSCLLoss, hscl_loss, info_nce
-from hscl_kernels.prototypes.reference import prototype_similarity
+from hscl_kernels.contrast.op import HSCLLoss, hscl_loss, info_nce
+from hscl_kernels.prototypes.op import prototype_similarity
 from hscl_kernels.views.parameters import ViewParameters
 from hscl_kernels.views.reference import augment_views
 

@@ -97,6 +97,21 @@ def sampling_weights(weights: Tensor, weight_threshold: float) -> tuple[Tensor, 
     return kept / torch.where(mass > 0, mass, 1.0), eligible.sum()
 
 
+def anchors_and_positives(
+    weights: Tensor, weight_threshold: float, uniforms: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return the weights a of the anchors and c of the positives, ``[N]`` each.
+
+    Without ``uniforms`` a = p and c = M p (the expectation). With them, float64 ``[2, N]`` in (0, 1), M anchors and M
+    positives are drawn from p with replacement and enter as counts (the anchors' over M).
+    """
+    probabilities, eligible_rows = sampling_weights(weights, weight_threshold)
+    if uniforms is None:
+        return probabilities, eligible_rows * probabilities
+    anchors = draw_counts(probabilities, eligible_rows, uniforms[0]) / eligible_rows.clamp(min=1)
+    return anchors, draw_counts(probabilities, eligible_rows, uniforms[1])
+
+
 def draw_counts(probabilities: Tensor, draws: Tensor, uniforms: Tensor) -> Tensor:
     """Return how often each row comes up in ``draws`` draws with replacement, by inversion.
 
@@ -132,7 +147,6 @@ def hscl_loss(
     lambda_prototype: float = 1.0,
     lambda_abnormal: float = 1.0,
     weight_threshold: float = 0.4,
-    na_estimator: Literal["expectation", "multinomial"] = "expectation",
     uniforms: Tensor | None = None,
 ) -> HSCLLoss:
     """Return L = L_SS + lambda_prototype L_SP + lambda_abnormal L_NA (Eq. 8) and its parts.
@@ -152,11 +166,8 @@ def hscl_loss(
     temperature, lambda_prototype, lambda_abnormal, weight_threshold
         tau, lambda_1, lambda_2, w_delta. With ``lambda_prototype=0`` the prototypes are untrained, so unlabelled rows
         weigh 1 like labelled ones.
-    na_estimator
-        ``expectation``: every eligible row is an anchor with weight p_i. ``multinomial``: M anchors and M positives
-        drawn from p enter as counts.
     uniforms
-        float64 ``[2, N]`` in (0, 1), the randomness of ``multinomial``; drawn from torch's generator if absent.
+        None for the estimator ``expectation``; float64 ``[2, N]`` in (0, 1), the randomness of ``multinomial``.
 
     Returns
     -------
@@ -169,14 +180,7 @@ def hscl_loss(
     ss = info_nce(embeddings, instance_ids, temperature)
     sp = sample_to_prototype(similarity, weights, roles)
 
-    probabilities, eligible_rows = sampling_weights(weights, weight_threshold)
-    if na_estimator == "expectation":
-        anchors, positives = probabilities, eligible_rows * probabilities
-    else:
-        if uniforms is None:
-            uniforms = torch.rand(2, len(roles), dtype=torch.float64, device=roles.device)
-        anchors = draw_counts(probabilities, eligible_rows, uniforms[0]) / eligible_rows.clamp(min=1)
-        positives = draw_counts(probabilities, eligible_rows, uniforms[1])
+    anchors, positives = anchors_and_positives(weights, weight_threshold, uniforms)
     na = normal_to_abnormal(embeddings, roles, anchors, positives, temperature)
     return HSCLLoss(ss + lambda_prototype * sp + lambda_abnormal * na, ss, sp, na, weights)
 

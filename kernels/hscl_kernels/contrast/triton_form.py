@@ -1,0 +1,305 @@
+"""InfoNCE and the HSCL objective in Triton: three launches forward, three backward."""
+
+from __future__ import annotations
+
+import torch
+import triton
+from torch import Tensor
+
+from hscl_kernels import launch
+from hscl_kernels.contrast import triton_kernels as kernels
+from hscl_kernels.contrast.cpu_sweep import Rows
+from hscl_kernels.contrast.reference import anchors_and_positives
+from hscl_kernels.contrast.temperature import gradient_scale, is_online, unit_scale
+from hscl_kernels.prototypes.triton_form import RowsBefore, Sweep, after, before
+
+_LOG2_E = 1.4426950408889634
+_ROW_BLOCK = 128  # rows of one program of the row terms
+
+
+def info_nce_forward(
+    embeddings: Tensor, instance_ids: Tensor, temperature: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the rows' losses ``[N]`` and what the backward needs: units, lengths, ``row_state``."""
+    instance_ids = instance_ids.contiguous()
+    online = is_online(temperature)
+    rows = before(embeddings, None, None, scale=unit_scale(temperature))
+    partials = _sweep_forward(rows.units, instance_ids, None, None, online=online)
+    row_losses = torch.empty_like(rows.lengths)
+    row_state = torch.zeros(6, len(row_losses), dtype=torch.float32, device=row_losses.device)
+    _row_terms(partials, rows, None, None, None, row_losses, row_state, None, (0.0, 0.0), online=online)
+    return row_losses, rows.units, rows.lengths, row_state
+
+
+def info_nce_backward(
+    gradients: Tensor, instance_ids: Tensor, units: Tensor, lengths: Tensor, row_state: Tensor, temperature: float
+) -> Tensor:
+    """Return dL/dz ``[N, D]`` for the gradients ``[N]`` of the rows' losses."""
+    gradients = gradients.contiguous()
+    sweep = _sweep_backward(
+        units,
+        instance_ids.contiguous(),
+        None,
+        row_state,
+        temperature=temperature,
+        row_gradients=(gradients, gradients.abs().amax()),
+    )
+    return after(sweep, units, lengths, units.dtype, scale=unit_scale(temperature))[0]
+
+
+def hscl_forward(
+    embeddings: Tensor,
+    prototypes: Tensor,
+    instance_ids: Tensor,
+    roles: Tensor,
+    uniforms: Tensor | None,
+    temperature: float,
+    lambda_prototype: float,
+    lambda_abnormal: float,
+    weight_threshold: float,
+) -> tuple[Tensor, ...]:
+    """Return total, its three terms, weights, and what the backward needs: units, lengths, index, ``row_state``.
+
+    Three launches for the estimator ``expectation``; ``multinomial`` (``uniforms`` given) draws with torch in between.
+    """
+    online = is_online(temperature)
+    instance_ids, roles = instance_ids.contiguous(), roles.contiguous()
+    rows = before(
+        embeddings,
+        prototypes,
+        roles,
+        scale=unit_scale(temperature),
+        trusted=lambda_prototype > 0,
+        weight_threshold=weight_threshold,
+    )
+    anchors, positives = None, rows.kept
+    if uniforms is not None:
+        anchors, positives = anchors_and_positives(rows.weights, weight_threshold, uniforms)
+    partials = _sweep_forward(rows.units, instance_ids, roles, positives, online=online)
+    row_state = torch.empty(6, len(rows.lengths), dtype=torch.float32, device=partials.device)
+    scalars = [torch.empty((), dtype=torch.float32, device=partials.device) for _ in range(5)]
+    lambdas = (lambda_prototype, lambda_abnormal)
+    _row_terms(partials, rows, roles, positives, anchors, None, row_state, scalars, lambdas, online=online)
+    *terms, largest_anchor = scalars
+    return *terms, rows.weights, rows.units, rows.lengths, rows.nearest, row_state, largest_anchor
+
+
+def hscl_backward(
+    gradients: tuple[Tensor | None, ...],
+    prototypes: Tensor,
+    instance_ids: Tensor,
+    roles: Tensor,
+    units: Tensor,
+    lengths: Tensor,
+    index: Tensor,
+    row_state: Tensor,
+    largest_anchor: Tensor,
+    temperature: float,
+    lambda_prototype: float,
+    lambda_abnormal: float,
+    dtype: torch.dtype,
+) -> tuple[Tensor, Tensor]:
+    """Return dL/dz ``[N, D]`` in ``dtype`` and dL/dV ``[K, D]`` for the gradients of the total and its terms."""
+    total, ss, sp, na = gradients
+    sweep = _sweep_backward(
+        units,
+        instance_ids.contiguous(),
+        roles.contiguous(),
+        row_state,
+        temperature=temperature,
+        upstream=(total, ss, na),
+        lambda_abnormal=lambda_abnormal,
+        largest_anchor=largest_anchor,
+    )
+    by_embeddings, by_prototypes = after(
+        sweep,
+        units,
+        lengths,
+        dtype,
+        scale=unit_scale(temperature),
+        prototypes=prototypes,
+        index=index,
+        slopes=row_state[5],
+        upstream=(total, sp),
+        lambda_prototype=lambda_prototype,
+    )
+    assert by_prototypes is not None
+    return by_embeddings, by_prototypes
+
+
+def own_log_sums(everyone: Rows, start: int, stop: int, *, online: bool) -> Tensor:
+    """Return the log sums ``[4, stop - start]`` of some rows over all. Two launches."""
+    partials = _sweep_forward(
+        everyone.units,
+        everyone.ids.contiguous(),
+        everyone.roles.contiguous(),
+        everyone.positives.contiguous(),
+        online=online,
+        own=(start, stop),
+    )
+    _, slots, rows = partials.shape
+    log_sums = torch.empty(4, rows, dtype=torch.float32, device=partials.device)
+    grid = (triton.cdiv(rows, _ROW_BLOCK), 4)
+    kernels.log_sums_kernel[grid](partials, log_sums, rows, slots, ONLINE=online, BLOCK=_ROW_BLOCK)
+    return log_sums
+
+
+def own_unit_gradients(
+    everyone: Rows, start: int, stop: int, sample_gradient: Tensor, abnormal_gradient: Tensor, temperature: float
+) -> Tensor:
+    """Return dL/du ``[stop - start, D]`` of some rows from the losses of all. One launch."""
+    coefficients = everyone.coefficients.T  # [4, N]
+    if is_online(temperature):
+        coefficients = coefficients * _LOG2_E
+    anchors = coefficients.new_ones(())  # no anchor weighs more
+    sweep = _sweep_backward(
+        everyone.units,
+        everyone.ids.contiguous(),
+        everyone.roles.contiguous(),
+        torch.cat((coefficients, everyone.positives[None])),
+        temperature=temperature,
+        upstream=(None, sample_gradient, abnormal_gradient),
+        largest_anchor=anchors,
+        own=(start, stop),
+    )
+    return sweep.unit_gradients.sum(0) * sweep.factor
+
+
+def _sweep_forward(
+    units: Tensor,
+    ids: Tensor,
+    roles: Tensor | None,
+    positives: Tensor | None,
+    *,
+    online: bool,
+    own: tuple[int, int] | None = None,
+) -> Tensor:
+    """Launch ``sweep_forward_kernel``; return its partial sums ``[4, slots, rows]``."""
+    columns, features = units.shape
+    start, stop = (0, columns) if own is None else own
+    width = launch.width_of(features)
+    tile = launch.forward_tile(width, units.dtype)
+    plan = launch.forward_plan(stop - start, columns, tile.rows, units.device, triangular=own is None)
+    partials = torch.empty(4, plan.slots, stop - start, dtype=torch.float32, device=units.device)
+    kernels.sweep_forward_kernel[(plan.programs,)](
+        units,
+        ids,
+        ids if roles is None else roles,
+        partials if positives is None else positives,
+        partials,
+        start,
+        stop - start,
+        columns,
+        plan.supers,
+        plan.slots,
+        plan.tiles,
+        TRIANGULAR=own is None,
+        CONTRASTS=roles is not None,
+        ONLINE=online,
+        PRECISION=launch.dot_precision(units.dtype),
+        FEATURES=features,
+        WIDTH=width,
+        TILE=tile.rows,
+        num_warps=tile.warps,
+        num_stages=tile.stages,
+    )
+    return partials
+
+
+def _row_terms(
+    partials: Tensor,
+    rows: RowsBefore,
+    roles: Tensor | None,
+    positives: Tensor | None,
+    anchors: Tensor | None,
+    row_losses: Tensor | None,
+    row_state: Tensor,
+    scalars: list[Tensor] | None,
+    lambdas: tuple[float, float],
+    *,
+    online: bool,
+) -> None:
+    """Launch ``row_terms_kernel``, which fills ``row_state`` and ``row_losses`` or the ``scalars``."""
+    _, slots, count = partials.shape
+    programs = triton.cdiv(count, _ROW_BLOCK)
+    unused = partials
+    kernels.row_terms_kernel[(programs,)](
+        partials,
+        unused if roles is None else roles,
+        rows.similarity,
+        rows.weights,
+        unused if positives is None else positives,
+        unused if anchors is None else anchors,
+        rows.block_sums,
+        unused if row_losses is None else row_losses,
+        row_state,
+        torch.empty(3, programs, dtype=torch.float32, device=partials.device),
+        *([unused] * 5 if scalars is None else scalars),
+        rows.ticket,
+        count,
+        slots,
+        rows.block_sums.shape[1],
+        *lambdas,
+        CONTRASTS=roles is not None,
+        SAMPLED=anchors is not None,
+        ONLINE=online,
+        BLOCK=_ROW_BLOCK,
+        num_warps=4,
+    )
+
+
+def _sweep_backward(
+    units: Tensor,
+    ids: Tensor,
+    roles: Tensor | None,
+    row_state: Tensor,
+    *,
+    temperature: float,
+    row_gradients: tuple[Tensor, Tensor] | None = None,
+    upstream: tuple[Tensor | None, Tensor | None, Tensor | None] = (None, None, None),
+    lambda_abnormal: float = 1.0,
+    largest_anchor: Tensor | None = None,
+    own: tuple[int, int] | None = None,
+) -> Sweep:
+    """Launch ``sweep_backward_kernel`` for per-row gradients (and their largest) or for those of the terms."""
+    columns, features = units.shape
+    start, stop = (0, columns) if own is None else own
+    rows = stop - start
+    width = launch.width_of(features)
+    tile = launch.backward_tile(width, units.dtype)
+    splits, tiles = launch.backward_plan(rows, columns, tile, units.device)
+    factor = torch.empty(1, dtype=torch.float32, device=units.device)
+    out = torch.empty(splits, rows, features, dtype=torch.float32, device=units.device)
+    per_row, largest = (factor, factor) if row_gradients is None else row_gradients
+    kernels.sweep_backward_kernel[(triton.cdiv(rows, tile.rows), splits)](
+        units,
+        ids,
+        ids if roles is None else roles,
+        row_state,
+        per_row,
+        largest,
+        *(factor if gradient is None else gradient for gradient in upstream),
+        factor if largest_anchor is None else largest_anchor,
+        out,
+        factor,
+        start,
+        rows,
+        columns,
+        tiles,
+        lambda_abnormal,
+        gradient_scale(temperature),
+        HAS_TOTAL=upstream[0] is not None,
+        HAS_SS=upstream[1] is not None,
+        HAS_NA=upstream[2] is not None,
+        PER_ROW=row_gradients is not None,
+        CONTRASTS=roles is not None,
+        ONLINE=is_online(temperature),
+        PRECISION=launch.dot_precision(units.dtype),
+        FEATURES=features,
+        WIDTH=width,
+        ROWS=tile.rows,
+        COLUMNS=tile.columns,
+        num_warps=tile.warps,
+        num_stages=tile.stages,
+    )
+    return Sweep(out, factor)

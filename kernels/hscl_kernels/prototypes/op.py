@@ -1,0 +1,135 @@
+"""``prototype_similarity``: the public function, and the torch.library operation behind it."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hscl_kernels import checks
+from hscl_kernels.backends import Backend, resolve
+from hscl_kernels.prototypes import cpu, reference
+
+
+def prototype_similarity(embeddings: Tensor, prototypes: Tensor, *, backend: Backend = "auto") -> tuple[Tensor, Tensor]:
+    """Return the normality score of Eq. 9, m_i = max_k <u_i, v_k>, and its arg-max.
+
+    Parameters
+    ----------
+    embeddings
+        Raw features, ``[N, D]`` float16, bfloat16, float32 or (not on Triton) float64.
+    prototypes
+        Raw prototypes, ``[K, D]`` floating point.
+    backend
+        ``auto`` (``triton`` on a GPU, ``cpu`` on the CPU), ``reference``, ``cpu`` or ``triton``.
+
+    Returns
+    -------
+    similarity
+        ``[N]`` in [-1, 1]; higher is more normal. float32 (float64 for float64 embeddings; the reference: the
+        embeddings' dtype). Its gradient goes to the arg-max only.
+    index
+        int64 ``[N]``, the nearest prototype; a tie goes to the lowest.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Wrong shapes, devices or dtypes; the message shows them.
+    RuntimeError
+        A second derivative is asked for.
+
+    Examples
+    --------
+    >>> import torch
+    >>> prototype_similarity(torch.tensor([[3.0, 4.0]]), torch.tensor([[1.0, 0.0], [0.0, 2.0]]))
+    (tensor([0.8000]), tensor([1]))
+    """
+    form = resolve(backend, embeddings.device)
+    checks.check_matrix("embeddings", embeddings, form)
+    checks.check_prototypes(prototypes, embeddings, form)
+    if form == "reference":
+        return reference.prototype_similarity(embeddings, prototypes)
+    return _prototype_similarity(embeddings, prototypes, form)[:2]
+
+
+def _form(backend: str) -> ModuleType:
+    if backend == "cpu":
+        return cpu
+    from hscl_kernels.prototypes import triton_form
+
+    return triton_form
+
+
+def _units_dtype(embeddings: Tensor, backend: str) -> torch.dtype:
+    return embeddings.dtype if backend == "triton" else cpu.compute_dtype(embeddings.dtype)
+
+
+@torch.library.custom_op("hscl_kernels::prototype_similarity", mutates_args=())
+def _prototype_similarity(
+    embeddings: Tensor, prototypes: Tensor, backend: str
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return _form(backend).similarity_forward(embeddings, prototypes)
+
+
+@_prototype_similarity.register_fake
+def _(embeddings: Tensor, prototypes: Tensor, backend: str) -> tuple[Tensor, ...]:
+    rows = len(embeddings)
+    floats = cpu.compute_dtype(embeddings.dtype)
+    return (
+        embeddings.new_empty(rows, dtype=floats),
+        embeddings.new_empty(rows, dtype=torch.int64),
+        torch.empty_like(embeddings, dtype=_units_dtype(embeddings, backend), memory_format=torch.contiguous_format),
+        embeddings.new_empty(rows, dtype=floats),
+    )
+
+
+@torch.library.custom_op("hscl_kernels::prototype_similarity_backward", mutates_args=())
+def _prototype_similarity_backward(
+    gradients: Tensor,
+    prototypes: Tensor,
+    index: Tensor,
+    units: Tensor,
+    lengths: Tensor,
+    dtype: torch.dtype,
+    backend: str,
+) -> tuple[Tensor, Tensor]:
+    return _form(backend).similarity_backward(gradients, prototypes, index, units, lengths, dtype)
+
+
+@_prototype_similarity_backward.register_fake
+def _(
+    gradients: Tensor,
+    prototypes: Tensor,
+    index: Tensor,
+    units: Tensor,
+    lengths: Tensor,
+    dtype: torch.dtype,
+    backend: str,
+) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(units, dtype=dtype), torch.empty_like(prototypes, memory_format=torch.contiguous_format)
+
+
+def _save(ctx: Any, inputs: tuple, output: tuple) -> None:
+    embeddings, prototypes, ctx.backend = inputs
+    ctx.dtype = embeddings.dtype
+    ctx.mark_non_differentiable(*output[1:])
+    ctx.save_for_backward(prototypes, *output[1:])
+
+
+def _differentiate(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+    return *_prototype_similarity_backward(gradient, *ctx.saved_tensors, ctx.dtype, ctx.backend), None
+
+
+def _refuse(ctx: Any, *gradients: Tensor | None) -> None:
+    raise RuntimeError(
+        "hscl_kernels does not provide second derivatives of prototype_similarity: use backend='reference', which can "
+        "be differentiated any number of times, or drop create_graph=True"
+    )
+
+
+_prototype_similarity.register_autograd(_differentiate, setup_context=_save)
+_prototype_similarity_backward.register_autograd(_refuse)
+for _device in ("cpu", "cuda"):
+    _prototype_similarity.register_autocast(_device, torch.float32)

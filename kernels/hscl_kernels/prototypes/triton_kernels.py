@@ -1,0 +1,209 @@
+"""What happens to rows before and after the sweep, in Triton: normalisation, nearest prototype, weights; gradients.
+
+Two of the three forward launches' neighbours live in hscl_kernels.contrast.triton_kernels. No floating-point atomics:
+sums across programs go through buffers that the next launch adds in a fixed order, so every run gives the same bits.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+BLOCK_SUMS = 6  # sum of w, of kept weights, number kept, number abnormal, sums of the two parts of L_SP
+
+
+@triton.jit
+def unit_rows_kernel(
+    embeddings,  # [N, D] any float, strided
+    prototypes,  # [K, D] any float, contiguous
+    roles,  # [N] integer
+    units,  # [N, D] out: u times scale, in the embeddings' dtype
+    lengths,  # [N] float32 out: max(||z||, 1e-12)
+    similarity,  # [N] float32 out: m
+    index,  # [N] int64 out: arg-max
+    weights,  # [N] float32 out: w
+    kept,  # [N] float32 out: w where w > w_delta, else 0
+    block_sums,  # [BLOCK_SUMS, programs] float32 out
+    ticket,  # [1] int32 out: 0, for the last launch
+    rows,
+    prototype_count,
+    row_stride,
+    feature_stride,
+    scale,
+    weight_threshold,
+    PROTOTYPES: tl.constexpr,
+    ROLES: tl.constexpr,
+    TRUSTED: tl.constexpr,  # whether prototypes are trained, so that m says how normal an unlabelled row is
+    FEATURES: tl.constexpr,
+    WIDTH: tl.constexpr,  # FEATURES rounded up to a power of two
+    BLOCK: tl.constexpr,
+):
+    """u = z / max(||z||, 1e-12), m = max_k <u, v_k> (Eq. 9), w (Eq. 3 and 5) and this block's part of L_SP (Eq. 4)."""
+    block = tl.program_id(0)
+    row = block * BLOCK + tl.arange(0, BLOCK)
+    feature = tl.arange(0, WIDTH)
+    inside = row < rows
+    present = inside[:, None] & (feature < FEATURES)[None, :]
+    offset = row.to(tl.int64)
+    z = tl.load(
+        embeddings + offset[:, None] * row_stride + feature[None, :] * feature_stride, mask=present, other=0.0
+    ).to(tl.float32)
+    length = tl.maximum(tl.sqrt(tl.sum(z * z, 1)), 1e-12)
+    u = z / length[:, None]
+    tl.store(
+        units + offset[:, None] * FEATURES + feature[None, :], (u * scale).to(units.dtype.element_ty), mask=present
+    )
+    tl.store(lengths + offset, length, mask=inside)
+    if not PROTOTYPES:
+        return
+
+    highest = tl.full([BLOCK], float("-inf"), tl.float32)
+    nearest = tl.zeros([BLOCK], tl.int64)
+    for k in range(prototype_count):
+        v = tl.load(prototypes + k * FEATURES + feature, mask=feature < FEATURES, other=0.0).to(tl.float32)
+        v = v / tl.maximum(tl.sqrt(tl.sum(v * v, 0)), 1e-12)
+        cosine = tl.sum(u * v[None, :], 1)
+        higher = cosine > highest  # strictly: a tie stays with the lowest k
+        highest = tl.where(higher, cosine, highest)
+        nearest = tl.where(higher, k, nearest)
+    tl.store(similarity + offset, highest, mask=inside)
+    tl.store(index + offset, nearest, mask=inside)
+    if not ROLES:
+        return
+
+    role = tl.load(roles + offset, mask=inside, other=2).to(tl.int32)
+    soft = tl.minimum(tl.maximum((highest + 1.0) * 0.5, 0.0), 1.0)
+    if not TRUSTED:
+        soft = tl.full([BLOCK], 1.0, tl.float32)
+    weight = tl.where(role == 1, 1.0, tl.where(role == 0, soft, 0.0))
+    weight = tl.where((role < -1) | (role > 2), float("nan"), weight)  # a role that does not exist must show
+    eligible = weight > weight_threshold
+    chosen = tl.where(eligible, weight, 0.0)
+    abnormal = role == -1
+    tl.store(weights + offset, weight, mask=inside)
+    tl.store(kept + offset, chosen, mask=inside)
+    pulled = weight * (1.0 - highest)
+    pushed = tl.where(abnormal, tl.maximum(highest, 0.0), 0.0)
+    programs = tl.num_programs(0)
+    tl.store(block_sums + block, tl.sum(weight, 0))
+    tl.store(block_sums + programs + block, tl.sum(chosen, 0))
+    tl.store(block_sums + 2 * programs + block, tl.sum(eligible.to(tl.float32), 0))
+    tl.store(block_sums + 3 * programs + block, tl.sum(abnormal.to(tl.float32), 0))
+    tl.store(block_sums + 4 * programs + block, tl.sum(pulled * pulled, 0))
+    tl.store(block_sums + 5 * programs + block, tl.sum(pushed * pushed, 0))
+    if block == 0:
+        tl.store(ticket, 0)
+
+
+@triton.jit
+def upstream_gradient(total, term, share, HAS_TOTAL: tl.constexpr, HAS_TERM: tl.constexpr):
+    """dL/d(term): its own gradient plus its ``share`` of the total's; absent ones are 0."""
+    gradient = 0.0
+    if HAS_TOTAL:
+        gradient += tl.load(total).to(tl.float32) * share
+    if HAS_TERM:
+        gradient += tl.load(term).to(tl.float32)
+    return gradient
+
+
+@triton.jit
+def input_gradients_kernel(
+    unit_gradients,  # [splits, N, D] float32: partial sums of sum_j G_ij (scaled unit)_j
+    sweep_factor,  # [1] float32: what makes dL/du of them
+    slopes,  # [N] float32: dL_SP/dm
+    total,
+    sample_to_prototype,  # [1]: upstream gradients
+    index,  # [N] int64
+    units,  # [N, D]
+    lengths,  # [N] float32
+    prototypes,  # [K, D]
+    embedding_gradients,  # [N, D] out
+    prototype_parts,  # [programs, K, D] float32 out: sum of slope times u over this program's rows
+    rows,
+    prototype_count,
+    splits,
+    blocks_per_program,
+    lambda_prototype,
+    scale,
+    HAS_TOTAL: tl.constexpr,
+    HAS_TERM: tl.constexpr,
+    SWEEP: tl.constexpr,
+    PROTOTYPES: tl.constexpr,
+    SATURATE: tl.constexpr,  # the largest float16 where that is the gradient's dtype, else 0
+    FEATURES: tl.constexpr,
+    WIDTH: tl.constexpr,
+    BLOCK: tl.constexpr,
+    PROTOTYPE_BLOCK: tl.constexpr,
+):
+    """dL/dz = (I - u u^T) (dL/du) / ||z||, dL/du from the sweep and from the nearest prototype."""
+    program = tl.program_id(0)
+    feature = tl.arange(0, WIDTH)
+    wide = feature < FEATURES
+    if PROTOTYPES:
+        upstream = upstream_gradient(total, sample_to_prototype, lambda_prototype, HAS_TOTAL, HAS_TERM)
+    for step in range(blocks_per_program):
+        row = (program * blocks_per_program + step) * BLOCK + tl.arange(0, BLOCK)
+        inside = row < rows
+        present = inside[:, None] & wide[None, :]
+        offset = row.to(tl.int64)
+        place = offset[:, None] * FEATURES + feature[None, :]
+        u = tl.load(units + place, mask=present, other=0.0).to(tl.float32) / scale
+        by_unit = tl.zeros([BLOCK, WIDTH], tl.float32)
+        if SWEEP:
+            for split in range(splits):
+                part = unit_gradients + tl.cast(split, tl.int64) * rows * FEATURES
+                by_unit += tl.load(part + place, mask=present, other=0.0)
+            by_unit *= tl.load(sweep_factor)
+        if PROTOTYPES:
+            slope = tl.load(slopes + offset, mask=inside, other=0.0) * upstream
+            nearest = tl.load(index + offset, mask=inside, other=0)
+            v = tl.load(prototypes + nearest[:, None] * FEATURES + feature[None, :], mask=present, other=0.0).to(
+                tl.float32
+            )
+            v = v / tl.maximum(tl.sqrt(tl.sum(v * v, 1)), 1e-12)[:, None]
+            by_unit += slope[:, None] * v
+            for first in range(0, prototype_count, PROTOTYPE_BLOCK):
+                k = first + tl.arange(0, PROTOTYPE_BLOCK)
+                shares = tl.where(nearest[None, :] == k[:, None], slope[None, :], 0.0)
+                part = tl.dot(shares, u, input_precision="ieee")
+                pointer = prototype_parts + (program * prototype_count + k).to(tl.int64)[:, None] * FEATURES
+                some = (k < prototype_count)[:, None] & wide[None, :]
+                if step > 0:
+                    part += tl.load(pointer + feature[None, :], mask=some, other=0.0)
+                tl.store(pointer + feature[None, :], part, mask=some)
+            tl.debug_barrier()  # the next step reads what other threads of this program have written
+        length = tl.load(lengths + offset, mask=inside, other=1.0)
+        along = tl.where(length > 1e-12, tl.sum(by_unit * u, 1), 0.0)
+        by_row = (by_unit - along[:, None] * u) / length[:, None]
+        if SATURATE > 0:  # 1e12 times dL/du, the gradient of a zero row, would be an inf, and 0 times that NaN
+            bounded = tl.minimum(tl.maximum(by_row, -SATURATE), SATURATE)
+            by_row = tl.where((length > 1e-12)[:, None], by_row, bounded)
+        tl.store(embedding_gradients + place, by_row.to(embedding_gradients.dtype.element_ty), mask=present)
+
+
+@triton.jit
+def prototype_gradients_kernel(
+    parts,  # [programs, K, D] float32
+    prototypes,  # [K, D]
+    gradients,  # [K, D] out
+    programs,
+    prototype_count,
+    FEATURES: tl.constexpr,
+    WIDTH: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """dL/dV_k = (I - v v^T) (sum of the parts) / ||V_k||, one program a prototype."""
+    k = tl.program_id(0)
+    feature = tl.arange(0, WIDTH)
+    wide = feature < FEATURES
+    by_unit = tl.zeros([WIDTH], tl.float32)
+    for first in range(0, programs, BLOCK):
+        program = first + tl.arange(0, BLOCK)
+        pointer = parts + (program * prototype_count + k).to(tl.int64)[:, None] * FEATURES + feature[None, :]
+        by_unit += tl.sum(tl.load(pointer, mask=(program < programs)[:, None] & wide[None, :], other=0.0), 0)
+    raw = tl.load(prototypes + k * FEATURES + feature, mask=wide, other=0.0).to(tl.float32)
+    length = tl.maximum(tl.sqrt(tl.sum(raw * raw, 0)), 1e-12)
+    v = raw / length
+    along = tl.where(length > 1e-12, tl.sum(by_unit * v, 0), 0.0)
+    by_row = (by_unit - along * v) / length
+    tl.store(gradients + k * FEATURES + feature, by_row.to(gradients.dtype.element_ty), mask=wide)
