@@ -1,18 +1,25 @@
 """How the kernels are cut up on each architecture: tiles, warps, pipeline stages and grids.
 
-The tables come from the audit (``python -m hscl_kernels.audit``): the fastest prediction among the tiles that compile
-without a spill for their target.
+The tables come from the audit (``python -m hscl_kernels.audit``): of the tiles that compile without a spill on a
+target, the one that reads the units least often. ``python -m hscl_kernels.tune`` measures instead, where there is a GPU.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import functools
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 
 from hscl_kernels.backends import INTERPRETED
 
+WIDTHS = (64, 128, 256)  # features, rounded up to a power of two, that the tables have entries for
 MOST_PARTS = 512  # programs whose parts of the prototypes' gradient the last launch adds
+PROTOTYPE_BLOCK = 16  # prototypes whose gradient parts are formed at once
+ROW_BLOCK = 128  # rows of a program of the row terms
 
 
 class Tile(NamedTuple):
@@ -25,7 +32,7 @@ class Tile(NamedTuple):
 
 
 class ForwardPlan(NamedTuple):
-    """The forward sweep's grid: square super-tiles of ``tiles`` x ``tiles`` tiles, ``supers`` of them along a row."""
+    """The forward sweep's grid: square super-tiles of ``tiles`` row tiles a side, ``supers`` of them along a row."""
 
     programs: int
     supers: int
@@ -33,58 +40,148 @@ class ForwardPlan(NamedTuple):
     tiles: int
 
 
+# Half precision, by the width of the features.
+_FORWARD = {64: Tile(128, 64, 8, 2), 128: Tile(128, 64, 8, 2), 256: Tile(64, 32, 8, 1)}
+_BACKWARD = {64: Tile(128, 32, 8, 2), 128: Tile(128, 32, 8, 2), 256: Tile(64, 32, 8, 1)}
+_FORWARD_ON: dict[str, dict[int, Tile]] = {"sm_100": {64: Tile(128, 32, 8, 1), 128: Tile(128, 32, 8, 1)}}
+_BACKWARD_ON: dict[str, dict[int, Tile]] = {"sm_90": {64: Tile(128, 64, 8, 2), 128: Tile(128, 64, 8, 2)}}
+# float32 without TF32 is exact and outside the tensor cores; its operands fill the registers.
+_SINGLE = {64: Tile(32, 32, 4, 1), 128: Tile(32, 32, 4, 1), 256: Tile(16, 16, 4, 1)}
+_ONLINE = {2: Tile(64, 32, 8, 1), 4: Tile(32, 32, 8, 1)}
+
+
 def width_of(features: int) -> int:
     """Return the features rounded up to a power of two, at least 16: what the tensor cores take."""
     return max(16, 1 << (features - 1).bit_length())
 
 
-def forward_tile(width: int, dtype: torch.dtype) -> Tile:
-    return Tile(64, 64, 4, 2)
+def forward_entry(target: str, width: int, itemsize: int, *, online: bool) -> Tile:
+    """Return the table's tile of the forward sweep for a width in ``WIDTHS`` and 2- or 4-byte units."""
+    if itemsize == 4:
+        return _SINGLE[width]
+    if online:
+        return _ONLINE[itemsize]
+    return _FORWARD_ON.get(target, {}).get(width, _FORWARD[width])
 
 
-def backward_tile(width: int, dtype: torch.dtype) -> Tile:
-    return Tile(64, 64, 4, 2)
+def backward_entry(target: str, width: int, itemsize: int, *, online: bool) -> Tile:
+    """As :func:`forward_entry`, for the backward sweep."""
+    if itemsize == 4:
+        return _SINGLE[width]
+    if online:
+        return _ONLINE[itemsize]
+    return _BACKWARD_ON.get(target, {}).get(width, _BACKWARD[width])
 
 
-def row_tiles(features: int) -> Tile:
-    return Tile(32, 32, 4, 1)
+def entry_precision(target: str, itemsize: int) -> str:
+    """Return how products are formed at a table entry where TF32 is not allowed."""
+    return "ieee" if itemsize == 4 else "tf32"
+
+
+def forward_tile(width: int, dtype: torch.dtype, device: torch.device, *, online: bool) -> Tile:
+    """Return the tile of the forward sweep on a device: the tuned one where there is one, else the table's."""
+    tuned = tuned_tiles(card_of(device)).get(tile_key("forward", width, dtype.itemsize, online=online))
+    return tuned or forward_entry(target_of(device), max(width, WIDTHS[0]), dtype.itemsize, online=online)
+
+
+def backward_tile(width: int, dtype: torch.dtype, device: torch.device, *, online: bool) -> Tile:
+    """As :func:`forward_tile`, for the backward sweep."""
+    tuned = tuned_tiles(card_of(device)).get(tile_key("backward", width, dtype.itemsize, online=online))
+    return tuned or backward_entry(target_of(device), max(width, WIDTHS[0]), dtype.itemsize, online=online)
+
+
+def row_tile(width: int) -> Tile:
+    """Return the tile of the kernels that look at rows alone."""
+    return Tile(max(16, 4096 // max(width, WIDTHS[0])), 1, 4, 1)
+
+
+def tile_key(kernel: str, width: int, itemsize: int, *, online: bool) -> str:
+    """Return the name under which :mod:`hscl_kernels.tune` keeps a tile, such as ``forward D128 2 bytes``."""
+    return f"{kernel} D{max(width, WIDTHS[0])} {itemsize} bytes{' online' if online else ''}"
+
+
+def tuned_path() -> Path:
+    """Return where tuned tiles are kept."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hscl_kernels" / "tiles.json"
+
+
+def read_tuned() -> dict[str, Any]:
+    """Return the tuned tiles by card and key; empty where nothing was ever tuned.
+
+    Raises
+    ------
+    ValueError
+        The file does not hold tiles.
+    """
+    path = tuned_path()
+    try:
+        everything = json.loads(path.read_text(encoding="utf-8"))
+        for tiles in everything.values():
+            for tile in tiles.values():
+                if any(type(number) is not int or not 0 < number <= 256 for number in Tile(*tile)):
+                    raise ValueError(f"{tile} is no tile")
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} does not hold tuned tiles ({error}): delete it, or tune again after that") from error
+    return everything
+
+
+@functools.cache
+def tuned_tiles(card: str) -> dict[str, Tile]:
+    """Return the tuned tiles of a card."""
+    return {key: Tile(*tile) for key, tile in read_tuned().get(card, {}).items()}
+
+
+def card_of(device: torch.device) -> str:
+    """Return the name of a card."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "interpreter"
+
+
+def target_of(device: torch.device) -> str:
+    """Return the compiler target of a device, or the nearest older one that the tables know."""
+    if device.type != "cuda":
+        return "sm_80"
+    if torch.version.hip is not None:
+        return "gfx942"
+    major, minor = torch.cuda.get_device_capability(device)
+    known = [80, 86, 89, 90, 100, 120]
+    return f"sm_{max((some for some in known if some <= 10 * major + minor), default=80)}"
 
 
 def processors(device: torch.device) -> int:
-    return 132
+    """Return the number of multiprocessors; in the interpreter, those of no real card."""
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 8
 
 
-def forward_plan(rows: int, columns: int, tile: int, device: torch.device, *, triangular: bool) -> ForwardPlan:
+def forward_plan(rows: int, columns: int, tile: int, multiprocessors: int, *, triangular: bool) -> ForwardPlan:
     """Return how the forward sweep is cut.
 
     Super-tiles are as large as leaves every multiprocessor four programs: each slot costs 16 bytes a row.
     """
-    tiles_a_side = -(-columns // tile)
-    wanted = 4 * processors(device)
+    row_tiles, column_tiles = -(-rows // tile), -(-columns // tile)
+
+    def plan(tiles: int) -> ForwardPlan:
+        supers = -(-column_tiles // tiles)
+        if triangular:
+            return ForwardPlan(supers * (supers + 1) // 2, supers, supers + 1, tiles)
+        return ForwardPlan(supers * -(-row_tiles // tiles), supers, supers, tiles)
+
     tiles = 1
-    while True:
-        supers = -(-tiles_a_side // (2 * tiles))
-        row_supers = -(-rows // (2 * tiles * tile))
-        programs = supers * (supers + 1) // 2 if triangular else supers * row_supers
-        if programs < wanted:
-            break
+    while plan(2 * tiles).programs >= 4 * multiprocessors:
         tiles *= 2
-    supers = -(-tiles_a_side // tiles)
-    if triangular:
-        return ForwardPlan(supers * (supers + 1) // 2, supers, supers + 1, tiles)
-    return ForwardPlan(supers * -(-rows // (tiles * tile)), supers, supers, tiles)
+    return plan(tiles)
 
 
-def backward_plan(rows: int, columns: int, tile: Tile, device: torch.device) -> tuple[int, int]:
-    """Return into how many splits the columns are cut, and how many tiles each has."""
+def backward_plan(rows: int, columns: int, tile: Tile, multiprocessors: int) -> tuple[int, int]:
+    """Return into how many splits the columns are cut, and how many tiles each has: two programs a multiprocessor."""
     blocks, tiles = -(-rows // tile.rows), -(-columns // tile.columns)
-    splits = max(1, min(tiles, 2 * processors(device) // blocks))
+    splits = max(1, min(tiles, 2 * multiprocessors // blocks))
     tiles_a_split = -(-tiles // splits)
     return -(-tiles // tiles_a_split), tiles_a_split
 
 
 def dot_precision(dtype: torch.dtype) -> str:
-    """Return how float32 products are formed: as torch's own matrix products are allowed to be."""
-    if torch.version.hip is not None or INTERPRETED:
-        return "ieee"
-    return "tf32" if torch.backends.cuda.matmul.allow_tf32 else "tf32x3"
+    """Return how float32 products are formed: as torch's own matrix products are, TF32 only where that is allowed."""
+    allowed = torch.backends.cuda.matmul.allow_tf32 and torch.version.hip is None and not INTERPRETED
+    return "tf32" if dtype != torch.float32 or allowed else "ieee"

@@ -40,7 +40,8 @@ def info_nce(
     embeddings
         Raw features, ``[N, D]`` float16, bfloat16, float32 or (not on Triton) float64.
     instance_ids
-        Integer ``[N]``; rows with equal ids are positives of each other.
+        Integer ``[N]``; rows with equal ids are positives of each other. On Triton they must fit in 32 bits: others
+        make losses NaN.
     temperature
         tau > 0.
     reduction
@@ -108,7 +109,8 @@ def hscl_loss(
     prototypes
         Raw prototypes, ``[K, D]`` floating point.
     instance_ids
-        Integer ``[N]``; equal ids are positives of each other in L_SS.
+        Integer ``[N]``; equal ids are positives of each other in L_SS. On Triton they must fit in 32 bits: others
+        make the total NaN.
     roles
         Integer ``[N]``: +1 labelled normal, 0 unlabelled, -1 labelled abnormal, 2 in L_SS only. Other values raise an
         error on the CPU; on a GPU, where looking would wait for the device, they make the total NaN.

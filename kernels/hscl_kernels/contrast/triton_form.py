@@ -14,7 +14,6 @@ from hscl_kernels.contrast.temperature import gradient_scale, is_online, unit_sc
 from hscl_kernels.prototypes.triton_form import RowsBefore, Sweep, after, before
 
 _LOG2_E = 1.4426950408889634
-_ROW_BLOCK = 128  # rows of one program of the row terms
 
 
 def info_nce_forward(
@@ -23,7 +22,7 @@ def info_nce_forward(
     """Return the rows' losses ``[N]`` and what the backward needs: units, lengths, ``row_state``."""
     instance_ids = instance_ids.contiguous()
     online = is_online(temperature)
-    rows = before(embeddings, None, None, scale=unit_scale(temperature))
+    rows = before(embeddings, None, None, instance_ids=instance_ids, scale=unit_scale(temperature))
     partials = _sweep_forward(rows.units, instance_ids, None, None, online=online)
     row_losses = torch.empty_like(rows.lengths)
     row_state = torch.zeros(6, len(row_losses), dtype=torch.float32, device=row_losses.device)
@@ -68,6 +67,7 @@ def hscl_forward(
         embeddings,
         prototypes,
         roles,
+        instance_ids=instance_ids,
         scale=unit_scale(temperature),
         trusted=lambda_prototype > 0,
         weight_threshold=weight_threshold,
@@ -139,8 +139,8 @@ def own_log_sums(everyone: Rows, start: int, stop: int, *, online: bool) -> Tens
     )
     _, slots, rows = partials.shape
     log_sums = torch.empty(4, rows, dtype=torch.float32, device=partials.device)
-    grid = (triton.cdiv(rows, _ROW_BLOCK), 4)
-    kernels.log_sums_kernel[grid](partials, log_sums, rows, slots, ONLINE=online, BLOCK=_ROW_BLOCK)
+    grid = (triton.cdiv(rows, launch.ROW_BLOCK), 4)
+    kernels.log_sums_kernel[grid](partials, log_sums, rows, slots, ONLINE=online, BLOCK=launch.ROW_BLOCK)
     return log_sums
 
 
@@ -178,8 +178,10 @@ def _sweep_forward(
     columns, features = units.shape
     start, stop = (0, columns) if own is None else own
     width = launch.width_of(features)
-    tile = launch.forward_tile(width, units.dtype)
-    plan = launch.forward_plan(stop - start, columns, tile.rows, units.device, triangular=own is None)
+    tile = launch.forward_tile(width, units.dtype, units.device, online=online)
+    plan = launch.forward_plan(
+        stop - start, columns, tile.rows, launch.processors(units.device), triangular=own is None
+    )
     partials = torch.empty(4, plan.slots, stop - start, dtype=torch.float32, device=units.device)
     kernels.sweep_forward_kernel[(plan.programs,)](
         units,
@@ -199,7 +201,8 @@ def _sweep_forward(
         PRECISION=launch.dot_precision(units.dtype),
         FEATURES=features,
         WIDTH=width,
-        TILE=tile.rows,
+        ROWS=tile.rows,
+        COLUMNS=tile.columns,
         num_warps=tile.warps,
         num_stages=tile.stages,
     )
@@ -221,7 +224,7 @@ def _row_terms(
 ) -> None:
     """Launch ``row_terms_kernel``, which fills ``row_state`` and ``row_losses`` or the ``scalars``."""
     _, slots, count = partials.shape
-    programs = triton.cdiv(count, _ROW_BLOCK)
+    programs = triton.cdiv(count, launch.ROW_BLOCK)
     unused = partials
     kernels.row_terms_kernel[(programs,)](
         partials,
@@ -243,7 +246,7 @@ def _row_terms(
         CONTRASTS=roles is not None,
         SAMPLED=anchors is not None,
         ONLINE=online,
-        BLOCK=_ROW_BLOCK,
+        BLOCK=launch.ROW_BLOCK,
         num_warps=4,
     )
 
@@ -266,8 +269,8 @@ def _sweep_backward(
     start, stop = (0, columns) if own is None else own
     rows = stop - start
     width = launch.width_of(features)
-    tile = launch.backward_tile(width, units.dtype)
-    splits, tiles = launch.backward_plan(rows, columns, tile, units.device)
+    tile = launch.backward_tile(width, units.dtype, units.device, online=is_online(temperature))
+    splits, tiles = launch.backward_plan(rows, columns, tile, launch.processors(units.device))
     factor = torch.empty(1, dtype=torch.float32, device=units.device)
     out = torch.empty(splits, rows, features, dtype=torch.float32, device=units.device)
     per_row, largest = (factor, factor) if row_gradients is None else row_gradients

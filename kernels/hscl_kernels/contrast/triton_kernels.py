@@ -57,6 +57,14 @@ def _load_tile(units, row, rows, FEATURES: tl.constexpr, WIDTH: tl.constexpr):
 
 
 @triton.jit
+def _add_to(pointer, mask, values, ONLINE: tl.constexpr):
+    """Add values to what this program has written before."""
+    EMPTY: tl.constexpr = float("-inf") if ONLINE else 0.0
+    known = tl.load(pointer, mask=mask, other=EMPTY)
+    tl.store(pointer, _merge(known, values, ONLINE), mask=mask)
+
+
+@triton.jit
 def sweep_forward_kernel(
     units,  # [N, D] scaled units
     ids,  # [N] integer
@@ -68,14 +76,15 @@ def sweep_forward_kernel(
     columns,  # N
     supers,  # column super-tiles
     slots,  # supers, TRIANGULAR: supers + 1
-    tiles,  # tiles a super-tile's side
+    tiles,  # row tiles a super-tile's side
     TRIANGULAR: tl.constexpr,  # n = N: only tiles on and above the diagonal, each for both of its sides
     CONTRASTS: tl.constexpr,
     ONLINE: tl.constexpr,
     PRECISION: tl.constexpr,
     FEATURES: tl.constexpr,
     WIDTH: tl.constexpr,
-    TILE: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,  # divides ROWS
 ):
     """Partial row sums (and, TRIANGULAR, column sums) of one super-tile of e_ij = exp(s_ij / tau)."""
     program = tl.program_id(0)
@@ -89,17 +98,18 @@ def sweep_forward_kernel(
         super_row, super_column = program // supers, program % supers
     EMPTY: tl.constexpr = float("-inf") if ONLINE else 0.0
     diagonal = TRIANGULAR and super_row == super_column
-    row_tiles = tl.minimum(tiles, tl.cdiv(rows - super_row * tiles * TILE, TILE))
-    column_tiles = tl.minimum(tiles, tl.cdiv(columns - super_column * tiles * TILE, TILE))
+    ACROSS: tl.constexpr = ROWS // COLUMNS
+    row_tiles = tl.minimum(tiles, tl.cdiv(rows - super_row * tiles * ROWS, ROWS))
+    column_tiles = tl.minimum(tiles * ACROSS, tl.cdiv(columns - super_column * tiles * ROWS, COLUMNS))
     quantity = tl.cast(slots, tl.int64) * rows  # from one of the four sums to the next
-    within = tl.arange(0, TILE)
+    across = super_column * tiles * ROWS + tl.arange(0, COLUMNS)
 
     if TRIANGULAR:
         # This program alone writes the column sums of its super-tile: a slot of their own on the diagonal.
         column_slot = partials + tl.where(diagonal, supers, super_row).to(tl.int64) * rows
         for step in range(column_tiles):
-            column = (super_column * tiles + step) * TILE + within
-            nothing = tl.full([TILE], EMPTY, tl.float32)
+            column = across + step * COLUMNS
+            nothing = tl.full([COLUMNS], EMPTY, tl.float32)
             tl.store(column_slot + column, nothing, mask=column < columns)
             tl.store(column_slot + quantity + column, nothing, mask=column < columns)
             if CONTRASTS:
@@ -108,69 +118,63 @@ def sweep_forward_kernel(
         tl.debug_barrier()
 
     for row_step in range(row_tiles):
-        row_start = (super_row * tiles + row_step) * TILE
-        row = row_start + within  # among the n wanted
+        row_start = (super_row * tiles + row_step) * ROWS
+        row = row_start + tl.arange(0, ROWS)  # among the n wanted
         number = first_row + row  # among all N
         inside = row < rows
         u_row = _load_tile(units, tl.where(inside, number, columns), columns, FEATURES, WIDTH)
         # Row facts that only rare tiles need are loaded again there: registers are what bounds this kernel.
-        id_row = tl.load(ids + number, mask=inside, other=0)
+        id_row = tl.load(ids + number, mask=inside, other=0).to(tl.int32)
         lowest_id, highest_id = tl.min(id_row, 0), tl.max(id_row, 0)
-        row_all = tl.full([TILE], EMPTY, tl.float32)
-        row_same = tl.full([TILE], EMPTY, tl.float32)
+        row_all = tl.full([ROWS], EMPTY, tl.float32)
+        row_same = tl.full([ROWS], EMPTY, tl.float32)
         if CONTRASTS:
             role_row = tl.load(roles + number, mask=inside, other=2).to(tl.int32)
             row_contrasts = tl.min(tl.abs(role_row), 0) < 2
-            row_normal = tl.full([TILE], EMPTY, tl.float32)
-            row_abnormal = tl.full([TILE], EMPTY, tl.float32)
+            row_normal = tl.full([ROWS], EMPTY, tl.float32)
+            row_abnormal = tl.full([ROWS], EMPTY, tl.float32)
 
-        for column_step in range(tl.where(diagonal, row_step, 0), column_tiles):
-            column_start = (super_column * tiles + column_step) * TILE
-            column = column_start + within
+        # On the diagonal the tiles of a row's own block come first: they hold both sides, the ones after them one.
+        for column_step in range(tl.where(diagonal, row_step * ACROSS, 0), column_tiles):
+            column_start = super_column * tiles * ROWS + column_step * COLUMNS
+            column = across + column_step * COLUMNS
             u_column = _load_tile(units, column, columns, FEATURES, WIDTH)
-            id_column = tl.load(ids + column, mask=column < columns, other=0)
-            values = tl.dot(u_row, tl.trans(u_column), input_precision=PRECISION)  # [TILE, TILE] float32
+            id_column = tl.load(ids + column, mask=column < columns, other=0).to(tl.int32)
+            values = tl.dot(u_row, tl.trans(u_column), input_precision=PRECISION)  # [ROWS, COLUMNS] float32
             distance = first_row + row_start - column_start
-            at_diagonal = (distance < TILE) & (distance > -TILE)
-            at_edge = (row_start + TILE > rows) | (column_start + TILE > columns)
+            at_diagonal = (distance < COLUMNS) & (distance > -ROWS)
+            at_edge = (row_start + ROWS > rows) | (column_start + COLUMNS > columns)
             if at_diagonal | at_edge:
                 other = (number[:, None] != column[None, :]) & inside[:, None] & (column < columns)[None, :]
                 values = tl.where(other, values, float("-inf"))
             if not ONLINE:
                 values = tl.exp2(values)
-            mirrored = TRIANGULAR and row_start != column_start
+            mirrored = TRIANGULAR and (column_start >= row_start + ROWS)
+            some = column < columns
             row_all = _merge(row_all, _reduce(values, 1, ONLINE), ONLINE)
             if mirrored:
-                pointer = column_slot + column
-                known = tl.load(pointer, mask=column < columns, other=EMPTY)
-                tl.store(pointer, _merge(known, _reduce(values, 0, ONLINE), ONLINE), mask=column < columns)
+                _add_to(column_slot + column, some, _reduce(values, 0, ONLINE), ONLINE)
             if (tl.max(id_column, 0) >= lowest_id) & (tl.min(id_column, 0) <= highest_id):
-                id_again = tl.load(ids + number, mask=inside, other=0)
+                id_again = tl.load(ids + number, mask=inside, other=0).to(tl.int32)
                 same = tl.where(id_again[:, None] == id_column[None, :], values, EMPTY)
                 row_same = _merge(row_same, _reduce(same, 1, ONLINE), ONLINE)
                 if mirrored:
-                    pointer = column_slot + quantity + column
-                    known = tl.load(pointer, mask=column < columns, other=EMPTY)
-                    tl.store(pointer, _merge(known, _reduce(same, 0, ONLINE), ONLINE), mask=column < columns)
+                    _add_to(column_slot + quantity + column, some, _reduce(same, 0, ONLINE), ONLINE)
             if CONTRASTS:
-                role_column = tl.load(roles + column, mask=column < columns, other=2).to(tl.int32)
+                role_column = tl.load(roles + column, mask=some, other=2).to(tl.int32)
                 if row_contrasts & (tl.min(tl.abs(role_column), 0) < 2):
-                    c_column = tl.load(positives + column, mask=column < columns, other=0.0)
-                    abnormal_column = (role_column == -1).to(tl.float32)
-                    normal = _reduce(_weigh(values, c_column[None, :], ONLINE), 1, ONLINE)
-                    abnormal = _reduce(_weigh(values, abnormal_column[None, :], ONLINE), 1, ONLINE)
-                    row_normal = _merge(row_normal, normal, ONLINE)
-                    row_abnormal = _merge(row_abnormal, abnormal, ONLINE)
+                    c_column = tl.load(positives + column, mask=some, other=0.0)
+                    weighed = _weigh(values, c_column[None, :], ONLINE)
+                    row_normal = _merge(row_normal, _reduce(weighed, 1, ONLINE), ONLINE)
+                    weighed = _weigh(values, (role_column == -1).to(tl.float32)[None, :], ONLINE)
+                    row_abnormal = _merge(row_abnormal, _reduce(weighed, 1, ONLINE), ONLINE)
                     if mirrored:
                         c_row = tl.load(positives + number, mask=inside, other=0.0)
-                        abnormal_row = (tl.load(roles + number, mask=inside, other=2).to(tl.int32) == -1).to(tl.float32)
-                        normal = _reduce(_weigh(values, c_row[:, None], ONLINE), 0, ONLINE)
-                        abnormal = _reduce(_weigh(values, abnormal_row[:, None], ONLINE), 0, ONLINE)
-                        pointer = column_slot + 2 * quantity + column
-                        known = tl.load(pointer, mask=column < columns, other=EMPTY)
-                        tl.store(pointer, _merge(known, normal, ONLINE), mask=column < columns)
-                        known = tl.load(pointer + quantity, mask=column < columns, other=EMPTY)
-                        tl.store(pointer + quantity, _merge(known, abnormal, ONLINE), mask=column < columns)
+                        weighed = _weigh(values, c_row[:, None], ONLINE)
+                        _add_to(column_slot + 2 * quantity + column, some, _reduce(weighed, 0, ONLINE), ONLINE)
+                        role_again = tl.load(roles + number, mask=inside, other=2).to(tl.int32)
+                        weighed = _weigh(values, (role_again == -1).to(tl.float32)[:, None], ONLINE)
+                        _add_to(column_slot + 3 * quantity + column, some, _reduce(weighed, 0, ONLINE), ONLINE)
 
         row_slot = partials + tl.cast(super_column, tl.int64) * rows + row
         tl.store(row_slot, row_all, mask=inside)
@@ -260,7 +264,7 @@ def row_terms_kernel(
 
     log_all = _total(partials, row, inside, rows, slots, ONLINE, BLOCK)
     log_same = _total(partials + quantity, row, inside, rows, slots, ONLINE, BLOCK)
-    has_positive = inside & (log_same > float("-inf"))
+    has_positive = inside & (log_same != float("-inf"))  # NaN stays
     log_all = tl.where(has_positive, log_all, 0.0)
     log_same = tl.where(has_positive, log_same, 0.0)
     loss = (log_all - log_same) * LN2
@@ -289,7 +293,7 @@ def row_terms_kernel(
     log_factor = tl.log2(tl.where(eligible > 0, factor, 1.0))
     log_normal = _total(partials + 2 * quantity, row, inside, rows, slots, ONLINE, BLOCK) + log_factor
     log_abnormal = _total(partials + 3 * quantity, row, inside, rows, slots, ONLINE, BLOCK)
-    has_both = (anchor > 0) & (log_normal > float("-inf")) & (log_abnormal > float("-inf"))
+    has_both = (anchor > 0) & (log_normal != float("-inf")) & (log_abnormal != float("-inf"))
     log_normal = tl.where(has_both, log_normal, 0.0)
     log_abnormal = tl.where(has_both, log_abnormal, 0.0)
     ratio = log_abnormal - log_normal
@@ -392,7 +396,7 @@ def sweep_backward_kernel(
 
     u_row = _load_tile(units, tl.where(inside, number, columns), columns, FEATURES, WIDTH)
     NOTHING: tl.constexpr = float("-inf") if ONLINE else 0.0
-    id_row = tl.load(ids + number, mask=inside, other=0)
+    id_row = tl.load(ids + number, mask=inside, other=0).to(tl.int32)
     lowest_id, highest_id = tl.min(id_row, 0), tl.max(id_row, 0)
     alpha_row = tl.load(row_state + number, mask=inside, other=NOTHING)
     if PER_ROW:
@@ -412,7 +416,7 @@ def sweep_backward_kernel(
         column = column_start + tl.arange(0, COLUMNS)
         some = column < columns
         u_column = _load_tile(units, column, columns, FEATURES, WIDTH)
-        id_column = tl.load(ids + column, mask=some, other=0)
+        id_column = tl.load(ids + column, mask=some, other=0).to(tl.int32)
         alpha_column = tl.load(row_state + column, mask=some, other=NOTHING)
         if PER_ROW:
             gradient_column = tl.load(row_gradients + column, mask=some, other=0.0) / highest * FIT
@@ -431,7 +435,7 @@ def sweep_backward_kernel(
             g = alpha_row[:, None] + (alpha_column * gradient_column)[None, :]
         if overlap:
             # Row facts that only some tiles need are loaded again there: registers are what bounds this kernel.
-            same = tl.load(ids + number, mask=inside, other=0)[:, None] == id_column[None, :]
+            same = tl.load(ids + number, mask=inside, other=0).to(tl.int32)[:, None] == id_column[None, :]
             beta_row = tl.load(row_state + columns + number, mask=inside, other=NOTHING)
             beta_column = tl.load(row_state + columns + column, mask=some, other=NOTHING)
             if ONLINE:

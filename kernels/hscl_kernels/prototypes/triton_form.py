@@ -30,13 +30,14 @@ def before(
     prototypes: Tensor | None,
     roles: Tensor | None,
     *,
+    instance_ids: Tensor | None = None,
     scale: float,
     trusted: bool = True,
     weight_threshold: float = 0.0,
 ) -> RowsBefore:
     """Launch ``unit_rows_kernel``: one launch for everything that is needed of single rows."""
     rows, features = embeddings.shape
-    tiles = launch.row_tiles(features)
+    tiles = launch.row_tile(launch.width_of(features))
     programs = triton.cdiv(rows, tiles.rows)
     similar, weighted = (rows if prototypes is not None else 0), (rows if roles is not None else 0)
     device = embeddings.device
@@ -52,6 +53,7 @@ def before(
     )
     kernels.unit_rows_kernel[(programs,)](
         embeddings,
+        embeddings if instance_ids is None else instance_ids,
         embeddings if prototypes is None else prototypes.contiguous(),
         embeddings if roles is None else roles.contiguous(),
         *out,
@@ -60,6 +62,7 @@ def before(
         *embeddings.stride(),
         scale,
         weight_threshold,
+        WIDE_IDS=instance_ids is not None and instance_ids.dtype == torch.int64,
         PROTOTYPES=prototypes is not None,
         ROLES=roles is not None,
         TRUSTED=trusted,
@@ -97,7 +100,7 @@ def after(
     """
     rows, features = units.shape
     width = launch.width_of(features)
-    tiles = launch.row_tiles(features)
+    tiles = launch.row_tile(launch.width_of(features))
     blocks = triton.cdiv(rows, tiles.rows)
     per_program = triton.cdiv(blocks, launch.MOST_PARTS)
     programs = triton.cdiv(blocks, per_program)
@@ -132,7 +135,7 @@ def after(
         FEATURES=features,
         WIDTH=width,
         BLOCK=tiles.rows,
-        PROTOTYPE_BLOCK=16,
+        PROTOTYPE_BLOCK=launch.PROTOTYPE_BLOCK,
         num_warps=tiles.warps,
     )
     if prototypes is None:

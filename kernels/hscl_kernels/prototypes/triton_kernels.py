@@ -15,6 +15,7 @@ BLOCK_SUMS = 6  # sum of w, of kept weights, number kept, number abnormal, sums 
 @triton.jit
 def unit_rows_kernel(
     embeddings,  # [N, D] any float, strided
+    ids,  # [N] integer
     prototypes,  # [K, D] any float, contiguous
     roles,  # [N] integer
     units,  # [N, D] out: u times scale, in the embeddings' dtype
@@ -31,6 +32,7 @@ def unit_rows_kernel(
     feature_stride,
     scale,
     weight_threshold,
+    WIDE_IDS: tl.constexpr,  # 64-bit ids, which the sweep reads as 32 bits
     PROTOTYPES: tl.constexpr,
     ROLES: tl.constexpr,
     TRUSTED: tl.constexpr,  # whether prototypes are trained, so that m says how normal an unlabelled row is
@@ -50,6 +52,10 @@ def unit_rows_kernel(
     ).to(tl.float32)
     length = tl.maximum(tl.sqrt(tl.sum(z * z, 1)), 1e-12)
     u = z / length[:, None]
+    if WIDE_IDS:
+        id = tl.load(ids + offset, mask=inside, other=0)
+        # Ids that do not fit must show, not be mistaken for others.
+        u = tl.where((id == id.to(tl.int32))[:, None], u, float("nan"))
     tl.store(
         units + offset[:, None] * FEATURES + feature[None, :], (u * scale).to(units.dtype.element_ty), mask=present
     )

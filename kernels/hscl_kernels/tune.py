@@ -1,0 +1,146 @@
+"""Times tiles of the two sweeps on this card and keeps the fastest: an option, since the tables need no measurement.
+
+    python -m hscl_kernels.tune [--rows 2048] [--features 128] [--dtype bfloat16]
+
+The result is kept in ``$XDG_CACHE_HOME/hscl_kernels/tiles.json`` (by default under ``~/.cache``) by card, and every
+later process uses it; delete the file to go back to the tables. Another tile adds in another order, so runs that must
+give the same bits must not be tuned in between.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+
+import torch
+
+from hscl_kernels import launch
+from hscl_kernels.contrast import triton_form
+from hscl_kernels.launch import Tile
+
+CANDIDATES = {
+    2: [
+        *(Tile(rows, columns, 8, stages) for rows in (64, 128) for columns in (32, 64) for stages in (1, 2)),
+        *(Tile(64, columns, 4, stages) for columns in (32, 64) for stages in (2, 3)),
+        Tile(128, 128, 8, 2),
+    ],
+    4: [Tile(16, 16, 4, 1), Tile(32, 16, 4, 1), Tile(32, 32, 4, 1), Tile(32, 32, 8, 1), Tile(64, 32, 8, 1)],
+}
+
+
+def tune(
+    rows: int,
+    features: int,
+    dtype: torch.dtype,
+    device: torch.device,
+    *,
+    candidates: list[Tile] | None = None,
+    report: Callable[[str], None] = print,
+) -> dict[str, Tile]:
+    """Time every candidate of both sweeps at ``[rows, features]`` and keep the fastest of each.
+
+    Parameters
+    ----------
+    rows, features
+        N and D to tune for; the result is used for every N of the same width.
+    dtype
+        float16, bfloat16 or float32.
+    device
+        A GPU (or, for a trial in Triton's interpreter, the CPU).
+    candidates
+        Tiles to try; :data:`CANDIDATES` by default. Those that do not fit the card are left out.
+    report
+        Called with one line for each.
+
+    Returns
+    -------
+    dict
+        The fastest tile for each key of :func:`hscl_kernels.launch.tile_key`.
+    """
+    z = torch.randn(rows, features, device=device, dtype=dtype)
+    prototypes = torch.randn(1, features, device=device)
+    ids = torch.arange(rows, device=device) % (rows // 2)
+    roles = torch.randint(-1, 2, (rows,), device=device)
+    known = launch.tuned_tiles(launch.card_of(device))
+    one = torch.ones((), device=device)
+    temperature, weight_threshold = 0.5, 0.4
+
+    def forward() -> tuple[torch.Tensor, ...]:
+        return triton_form.hscl_forward(z, prototypes, ids, roles, None, temperature, 1.0, 1.0, weight_threshold)
+
+    units, lengths, index, row_state, largest = forward()[5:]
+
+    def backward() -> None:
+        upstream = (one, None, None, None)
+        triton_form.hscl_backward(
+            upstream, prototypes, ids, roles, units, lengths, index, row_state, largest, temperature, 1.0, 1.0, dtype
+        )
+
+    fastest = {}
+    for kernel, work in (("forward", forward), ("backward", backward)):
+        key = launch.tile_key(kernel, launch.width_of(features), dtype.itemsize, online=False)
+        times: dict[Tile, float] = {}
+        for tile in candidates or CANDIDATES[dtype.itemsize]:
+            known[key] = tile
+            try:
+                times[tile] = _seconds(work, device)
+            except Exception as error:  # the compiler's and the driver's: the tile does not fit this card
+                report(f"{key} {tuple(tile)}: {type(error).__name__}")
+                continue
+            report(f"{key} {tuple(tile)}: {times[tile] * 1e6:.1f} us")
+        known.pop(key)
+        if times:
+            fastest[key] = known[key] = min(times, key=lambda tile: times[tile])
+    _keep(launch.card_of(device), known)
+    return fastest
+
+
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
+    """Median time of a call, after one that compiles."""
+    work()
+    times = []
+    for _ in range(20 if device.type == "cuda" else 3):
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        start = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def _keep(card: str, tiles: dict[str, Tile]) -> None:
+    """Write a card's tiles into the cache file, whole or not at all; those of other cards stay."""
+    path = launch.tuned_path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    everything = launch.read_tuned() | {card: {key: list(tile) for key, tile in tiles.items()}}
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
+        json.dump(everything, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(file.name, path)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Tune for the first GPU."""
+    parser = argparse.ArgumentParser(prog="python -m hscl_kernels.tune", description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=2048)
+    parser.add_argument("--features", type=int, default=128)
+    parser.add_argument("--dtype", choices=["float16", "bfloat16", "float32"], default="bfloat16")
+    options = parser.parse_args(arguments)
+    if not torch.cuda.is_available():
+        parser.error("torch finds no GPU here, and there is nothing to tune without one")
+    tune(options.rows, options.features, getattr(torch, options.dtype), torch.device("cuda", 0))
+    print(f"kept in {launch.tuned_path()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
