@@ -1,7 +1,7 @@
 """How the kernels are cut up on each architecture: tiles, warps, pipeline stages and grids.
 
 The tables come from the audit (``python -m hscl_kernels.audit``): of the tiles that compile without a spill on a
-target, the one that reads the units least often. ``python -m hscl_kernels.tune`` measures instead, where there is a GPU.
+target, the one that reads the units least often. ``python -m hscl_kernels.tune`` measures instead, on a GPU.
 """
 
 from __future__ import annotations
@@ -183,5 +183,7 @@ def backward_plan(rows: int, columns: int, tile: Tile, multiprocessors: int) -> 
 
 def dot_precision(dtype: torch.dtype) -> str:
     """Return how float32 products are formed: as torch's own matrix products are, TF32 only where that is allowed."""
-    allowed = torch.backends.cuda.matmul.allow_tf32 and torch.version.hip is None and not INTERPRETED
+    policy = torch.backends.cuda.matmul.fp32_precision
+    policy = torch.backends.fp32_precision if policy == "none" else policy
+    allowed = policy == "tf32" and torch.version.hip is None and not INTERPRETED
     return "tf32" if dtype != torch.float32 or allowed else "ieee"
