@@ -40,7 +40,7 @@ class Case(NamedTuple):
 
     kernel: str
     target: str
-    variant: str  # hscl, info_nce or online
+    variant: str  # hscl, info_nce, online (a temperature below 0.03) or tf32 (float32 products may be TF32)
     itemsize: int
     width: int
     tile: Tile
@@ -56,7 +56,9 @@ class Case(NamedTuple):
 def cases(targets: list[str]) -> Iterator[Case]:
     """Yield every kernel at every entry of the tables of :mod:`hscl_kernels.launch`."""
     for target, itemsize, width in itertools.product(targets, _TYPES, launch.WIDTHS):
-        for variant in ("hscl", "info_nce", "online"):
+        for variant in ("hscl", "info_nce", "online", "tf32"):
+            if variant == "tf32" and (itemsize == 2 or target.startswith("gfx")):
+                continue
             for kernel in ("sweep_forward_kernel", "sweep_backward_kernel"):
                 table = launch.forward_entry if kernel == "sweep_forward_kernel" else launch.backward_entry
                 tile = table(target, width, itemsize, online=variant == "online")
@@ -135,7 +137,9 @@ def _work(case: Case, rows: int) -> tuple[float, float, float]:
 
 def _peak(case: Case, gpu: Gpu) -> float:
     sweep = case.kernel.startswith("sweep")
-    return (gpu.half if sweep and case.itemsize == 2 else gpu.single) * 1e12
+    if sweep and case.itemsize == 2:
+        return gpu.half * 1e12
+    return (gpu.tf32 if sweep and case.variant == "tf32" else gpu.single) * 1e12
 
 
 def _resident(code: dict[str, int], warps: int, gpu: Gpu) -> int:
@@ -158,8 +162,8 @@ def _compile(case: Case, gpu: Gpu) -> dict[str, int]:
     aligned = {(names.index(n),): [["tt.divisibility", 16]] for n in names if kinds[n].startswith("*")}
     source = ASTSource(function, kinds, constexprs=constants, attrs=aligned)
     target = GPUTarget(gpu.backend, gpu.architecture, gpu.warp)
-    stages = {"num_warps": case.tile.warps, "num_stages": case.tile.stages}
-    compiled = triton.compile(source, target=target, options=stages)
+    options = {"num_warps": case.tile.warps, "num_stages": case.tile.stages, **launch.entry_options(case.target)}
+    compiled = triton.compile(source, target=target, options=options)
     read = _read_amdgcn if gpu.backend == "hip" else _read_cubin
     return {"shared_bytes": compiled.metadata.shared, **read(compiled.asm)}
 
@@ -231,7 +235,7 @@ def _specialise(case: Case) -> tuple[Any, dict[str, str], dict[str, Any]]:
         "HAS_TERM": False,
         "SWEEP": True,
         "SATURATE": 0.0,
-        "PRECISION": launch.entry_precision(case.target, case.itemsize),
+        "PRECISION": "ieee" if case.itemsize == 4 and case.variant != "tf32" else "tf32",
         "FEATURES": case.width,
         "WIDTH": case.width,
         "ROWS": case.tile.rows,
@@ -273,12 +277,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--target", action="append", choices=list(GPUS), help="default: all; may be given again")
     parser.add_argument("--rows", type=int, default=65536, help="N of the predicted times (default 65536)")
     parser.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
+    parser.add_argument("--markdown", action="store_true", help="print the sweeps of hscl_loss at D = 128 as Markdown")
     options = parser.parse_args(arguments)
     if os.environ.get("TRITON_INTERPRET") == "1":
         parser.error("TRITON_INTERPRET=1 is set, so there is nothing to compile: unset it")
     report = run(options.target or list(GPUS), options.rows)
     wrong = faults(report)
-    print(json.dumps(report, indent=1) if options.json else _table(report))
+    if options.json:
+        print(json.dumps(report, indent=1))
+    else:
+        print(_markdown(report, options.rows) if options.markdown else _table(report))
     for fault in wrong:
         print(fault, file=sys.stderr)
     return 1 if wrong else 0
@@ -291,6 +299,24 @@ def _table(report: list[dict[str, Any]]) -> str:
     rows = [names, *([f"{row[name]}" for name in names] for row in report)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(names))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join(lines)
+
+
+def _markdown(report: list[dict[str, Any]], rows: int) -> str:
+    """Return the sweeps of hscl_loss at D = 128 as a Markdown table."""
+    head = f"| sweep | target | tile | registers | shared | blocks | tensor-core | EX2 | predicted, N = {rows:,} |"
+    lines = [head, "|---" * 9 + "|"]
+    for row in report:
+        if row["kernel"].startswith("sweep") and row["config"].startswith("hscl") and " D128 " in row["config"]:
+            cells = [
+                row["kernel"].split("_")[1],
+                f"{row['target']} ({GPUS[row['target']].card})",
+                row["config"].removeprefix("hscl ").replace(" D128", ""),
+                *(row[name] for name in ("registers", "shared_bytes", "blocks_per_sm")),
+                *(row[name] for name in ("tensor_core_instructions", "mufu_instructions")),
+                f"{row['predicted_us'] / 1000:.2f} ms",
+            ]
+            lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
 
 

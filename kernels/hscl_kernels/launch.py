@@ -40,14 +40,22 @@ class ForwardPlan(NamedTuple):
     tiles: int
 
 
-# Half precision, by the width of the features.
-_FORWARD = {64: Tile(128, 64, 8, 2), 128: Tile(128, 64, 8, 2), 256: Tile(64, 32, 8, 1)}
-_BACKWARD = {64: Tile(128, 32, 8, 2), 128: Tile(128, 32, 8, 2), 256: Tile(64, 32, 8, 1)}
-_FORWARD_ON: dict[str, dict[int, Tile]] = {"sm_100": {64: Tile(128, 32, 8, 1), 128: Tile(128, 32, 8, 1)}}
-_BACKWARD_ON: dict[str, dict[int, Tile]] = {"sm_90": {64: Tile(128, 64, 8, 2), 128: Tile(128, 64, 8, 2)}}
+# Half precision, by the width of the features, and where an architecture differs.
+_FORWARD = {64: Tile(128, 64, 8, 2), 128: Tile(128, 64, 8, 2), 256: Tile(128, 32, 8, 1)}
+_BACKWARD = {64: Tile(128, 32, 8, 2), 128: Tile(128, 32, 8, 2), 256: Tile(64, 64, 8, 1)}
+_FORWARD_ON = {
+    "sm_100": {64: Tile(128, 32, 8, 1), 128: Tile(128, 32, 8, 1)},
+    "gfx942": {256: Tile(32, 32, 4, 1)},
+}
+_BACKWARD_ON = {
+    "sm_90": {64: Tile(128, 64, 8, 2), 128: Tile(128, 64, 8, 2)},
+    "gfx942": {64: Tile(64, 32, 8, 1), 128: Tile(64, 32, 8, 1), 256: Tile(32, 32, 4, 1)},
+}
 # float32 without TF32 is exact and outside the tensor cores; its operands fill the registers.
-_SINGLE = {64: Tile(32, 32, 4, 1), 128: Tile(32, 32, 4, 1), 256: Tile(16, 16, 4, 1)}
-_ONLINE = {2: Tile(64, 32, 8, 1), 4: Tile(32, 32, 8, 1)}
+_SINGLE = {64: Tile(32, 32, 4, 1), 128: Tile(32, 32, 4, 1), 256: Tile(16, 16, 8, 1)}
+_ONLINE = {64: Tile(64, 32, 8, 1), 128: Tile(64, 32, 8, 1), 256: Tile(64, 32, 8, 1)}
+_ONLINE_FORWARD_ON = {"gfx942": {64: Tile(32, 32, 4, 1), 128: Tile(32, 32, 4, 1), 256: Tile(32, 32, 4, 1)}}
+_ONLINE_BACKWARD_ON = {"gfx942": {64: Tile(32, 32, 4, 1), 128: Tile(32, 32, 4, 1), 256: Tile(16, 32, 4, 1)}}
 
 
 def width_of(features: int) -> int:
@@ -60,7 +68,7 @@ def forward_entry(target: str, width: int, itemsize: int, *, online: bool) -> Ti
     if itemsize == 4:
         return _SINGLE[width]
     if online:
-        return _ONLINE[itemsize]
+        return _ONLINE_FORWARD_ON.get(target, {}).get(width, _ONLINE[width])
     return _FORWARD_ON.get(target, {}).get(width, _FORWARD[width])
 
 
@@ -69,13 +77,22 @@ def backward_entry(target: str, width: int, itemsize: int, *, online: bool) -> T
     if itemsize == 4:
         return _SINGLE[width]
     if online:
-        return _ONLINE[itemsize]
+        return _ONLINE_BACKWARD_ON.get(target, {}).get(width, _ONLINE[width])
     return _BACKWARD_ON.get(target, {}).get(width, _BACKWARD[width])
 
 
-def entry_precision(target: str, itemsize: int) -> str:
-    """Return how products are formed at a table entry where TF32 is not allowed."""
-    return "ieee" if itemsize == 4 else "tf32"
+def entry_options(target: str) -> dict[str, int]:
+    """Return what the compiler is told beside warps and stages.
+
+    NVIDIA's assembler spills a few registers of its own accord where that lets one more block fit; told that it may use
+    all 255, it does not.
+    """
+    return {} if target.startswith("gfx") else {"maxnreg": 255}
+
+
+def compiler_options(device: torch.device) -> dict[str, int]:
+    """Return :func:`entry_options` of a device."""
+    return entry_options(target_of(device)) if device.type == "cuda" else {}
 
 
 def forward_tile(width: int, dtype: torch.dtype, device: torch.device, *, online: bool) -> Tile:
@@ -184,6 +201,6 @@ def backward_plan(rows: int, columns: int, tile: Tile, multiprocessors: int) -> 
 def dot_precision(dtype: torch.dtype) -> str:
     """Return how float32 products are formed: as torch's own matrix products are, TF32 only where that is allowed."""
     policy = torch.backends.cuda.matmul.fp32_precision
-    policy = torch.backends.fp32_precision if policy == "none" else policy
+    policy = getattr(torch.backends, "fp32_precision", "ieee") if policy == "none" else policy
     allowed = policy == "tf32" and torch.version.hip is None and not INTERPRETED
     return "tf32" if dtype != torch.float32 or allowed else "ieee"

@@ -140,7 +140,8 @@ def own_log_sums(everyone: Rows, start: int, stop: int, *, online: bool) -> Tens
     _, slots, rows = partials.shape
     log_sums = torch.empty(4, rows, dtype=torch.float32, device=partials.device)
     grid = (triton.cdiv(rows, launch.ROW_BLOCK), 4)
-    kernels.log_sums_kernel[grid](partials, log_sums, rows, slots, ONLINE=online, BLOCK=launch.ROW_BLOCK)
+    options = launch.compiler_options(partials.device)
+    kernels.log_sums_kernel[grid](partials, log_sums, rows, slots, ONLINE=online, BLOCK=launch.ROW_BLOCK, **options)
     return log_sums
 
 
@@ -205,6 +206,7 @@ def _sweep_forward(
         COLUMNS=tile.columns,
         num_warps=tile.warps,
         num_stages=tile.stages,
+        **launch.compiler_options(units.device),
     )
     return partials
 
@@ -248,6 +250,7 @@ def _row_terms(
         ONLINE=online,
         BLOCK=launch.ROW_BLOCK,
         num_warps=4,
+        **launch.compiler_options(partials.device),
     )
 
 
@@ -304,5 +307,6 @@ def _sweep_backward(
         COLUMNS=tile.columns,
         num_warps=tile.warps,
         num_stages=tile.stages,
+        **launch.compiler_options(units.device),
     )
     return Sweep(out, factor)

@@ -70,6 +70,7 @@ def before(
         WIDTH=launch.width_of(features),
         BLOCK=tiles.rows,
         num_warps=tiles.warps,
+        **launch.compiler_options(device),
     )
     return out
 
@@ -137,6 +138,7 @@ def after(
         BLOCK=tiles.rows,
         PROTOTYPE_BLOCK=launch.PROTOTYPE_BLOCK,
         num_warps=tiles.warps,
+        **launch.compiler_options(units.device),
     )
     if prototypes is None:
         return by_embeddings, None
@@ -151,6 +153,7 @@ def after(
         WIDTH=width,
         BLOCK=16,
         num_warps=4,
+        **launch.compiler_options(units.device),
     )
     return by_embeddings, by_prototypes
 
