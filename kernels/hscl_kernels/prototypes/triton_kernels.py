@@ -146,7 +146,9 @@ def input_gradients_kernel(
     feature = tl.arange(0, WIDTH)
     wide = feature < FEATURES
     if PROTOTYPES:
-        upstream = upstream_gradient(total, sample_to_prototype, lambda_prototype, HAS_TOTAL, HAS_TERM)
+        upstream = 1.0  # without a sweep the slopes are the similarities' own gradients
+        if SWEEP:
+            upstream = upstream_gradient(total, sample_to_prototype, lambda_prototype, HAS_TOTAL, HAS_TERM)
     for step in range(blocks_per_program):
         row = (program * blocks_per_program + step) * BLOCK + tl.arange(0, BLOCK)
         inside = row < rows
