@@ -11,7 +11,9 @@ import torch
 from hypothesis import settings
 
 if not torch.cuda.is_available():
-    os.environ.setdefault("TRITON_INTERPRET", "1")  # the kernels run in Triton's interpreter; read when they are defined
+    os.environ.setdefault(
+        "TRITON_INTERPRET", "1"
+    )  # the kernels run in Triton's interpreter; read when they are defined
 
 from hscl_fast.config import from_dict
 

@@ -53,6 +53,17 @@ def test_every_objective_learns(digits, objective):
     assert bool(moved) == (objective.get("lambda_prototype") != 0)
 
 
+def test_the_fused_objective_trains_as_the_reference_does(digits):
+    """50 steps of float32: rounding differences of 1e-7 grow with training, so the bound is on the loss curves."""
+    curves = []
+    for backend in ("reference", "auto"):
+        config = tiny_config(objective={"backend": backend}, optim={"epochs": 20})
+        curves.append([row["total"] for row in run(digits, config, 50)[1]])
+    assert curves[1] == pytest.approx(curves[0], rel=2e-3)
+    assert curves[1][:3] == pytest.approx(curves[0][:3], rel=1e-5)
+    assert curves[1] != curves[0]
+
+
 def test_two_runs_are_the_same_bits(digits):
     first, again = (run(digits, tiny_config(), 4)[0].model.state_dict() for _ in range(2))
     assert all(torch.equal(first[name], again[name]) for name in first)

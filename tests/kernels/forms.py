@@ -52,8 +52,8 @@ def assert_within_budget(batch, backend, dtype, **options):
     oracle = evaluate(rounded, "reference", torch.float64, **options)
     eager = evaluate(rounded, "reference", dtype, **options)
     fast = evaluate(rounded, backend, dtype, **options)
-    # A row's gradient is the difference of two means of units, over N tau |z|: of that size its roundings are, even where
-    # the means cancel.
+    # A row's gradient is the difference of two means of units, over N tau |z|: of that size its roundings are, even
+    # where the means cancel.
     lengths = rounded.embeddings.double().norm(dim=1)
     mean = 1 / (len(lengths) * options.get("temperature", 0.5) * float(lengths.max().clamp(min=1e-12)))
     for name, truth, ours, theirs in zip(("terms", "weights", "dz", "dV"), oracle, fast, eager, strict=True):

@@ -49,7 +49,9 @@ def test_any_width_and_number_of_prototypes(backend, dtype, features, prototypes
 
 
 @both
-@pytest.mark.parametrize("upstream", [(-3.0, 0, 0, 0), (0, 2.0, 0, 0), (0, 0, 1.0, 0), (0, 0, 0, 5.0), (1.0, -1.0, 0.5, 2.0)])
+@pytest.mark.parametrize(
+    "upstream", [(-3.0, 0, 0, 0), (0, 2.0, 0, 0), (0, 0, 1.0, 0), (0, 0, 0, 5.0), (1.0, -1.0, 0.5, 2.0)]
+)
 def test_upstream_gradients_of_the_total_and_of_terms(backend, dtype, upstream):
     assert_within_budget(make_batch(40), backend, dtype, upstream=upstream, lambda_prototype=0.7)
 
@@ -234,7 +236,9 @@ def test_drawn_batches_on_the_cpu(rows, features, prototypes, groups, roles, tau
     seed=st.integers(0, 2**31),
 )
 def test_drawn_batches_in_triton(rows, features, prototypes, groups, roles, tau, seed):
-    assert_within_budget(drawn(rows, features, prototypes, groups, roles, seed), "triton", torch.float32, temperature=tau)
+    assert_within_budget(
+        drawn(rows, features, prototypes, groups, roles, seed), "triton", torch.float32, temperature=tau
+    )
 
 
 def drawn(rows, features, prototypes, groups, roles, seed) -> Batch:

@@ -223,42 +223,42 @@ def _(embeddings: Tensor, instance_ids: Tensor, temperature: float, backend: str
 @torch.library.custom_op("hscl_kernels::info_nce_backward", mutates_args=())
 def _info_nce_backward(
     gradients: Tensor,
+    embeddings: Tensor,
     instance_ids: Tensor,
     units: Tensor,
     lengths: Tensor,
     row_state: Tensor,
     temperature: float,
-    dtype: torch.dtype,
     backend: str,
 ) -> Tensor:
     form = _form(backend)
-    return form.info_nce_backward(gradients, instance_ids, units, lengths, row_state, temperature).to(dtype)
+    return form.info_nce_backward(gradients, instance_ids, units, lengths, row_state, temperature).to(embeddings.dtype)
 
 
 @_info_nce_backward.register_fake
 def _(
     gradients: Tensor,
+    embeddings: Tensor,
     instance_ids: Tensor,
     units: Tensor,
     lengths: Tensor,
     row_state: Tensor,
     temperature: float,
-    dtype: torch.dtype,
     backend: str,
 ) -> Tensor:
-    return torch.empty_like(units, dtype=dtype)
+    return torch.empty_like(units, dtype=embeddings.dtype)
 
 
 def _save_info_nce(ctx: Any, inputs: tuple, output: tuple) -> None:
     embeddings, instance_ids, ctx.temperature, ctx.backend = inputs
-    ctx.dtype = embeddings.dtype
     ctx.mark_non_differentiable(*output[1:])
-    ctx.save_for_backward(instance_ids, *output[1:])
+    # The embeddings only tell autograd that the gradient depends on them, so that a second derivative is refused.
+    ctx.save_for_backward(embeddings, instance_ids, *output[1:])
 
 
 def _differentiate_info_nce(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
     saved = ctx.saved_tensors
-    return _info_nce_backward(gradient, *saved, ctx.temperature, ctx.dtype, ctx.backend), None, None, None
+    return _info_nce_backward(gradient, *saved, ctx.temperature, ctx.backend), None, None, None
 
 
 @torch.library.custom_op("hscl_kernels::hscl_loss", mutates_args=())
@@ -312,6 +312,7 @@ def _hscl_loss_backward(
     sample_to_sample: Tensor | None,
     sample_to_prototype: Tensor | None,
     normal_to_abnormal: Tensor | None,
+    embeddings: Tensor,
     prototypes: Tensor,
     instance_ids: Tensor,
     roles: Tensor,
@@ -323,13 +324,12 @@ def _hscl_loss_backward(
     temperature: float,
     lambda_prototype: float,
     lambda_abnormal: float,
-    dtype: torch.dtype,
     backend: str,
 ) -> tuple[Tensor, Tensor]:
     gradients = (total, sample_to_sample, sample_to_prototype, normal_to_abnormal)
     saved = (prototypes, instance_ids, roles, units, lengths, index, row_state, largest_anchor)
     options = (temperature, lambda_prototype, lambda_abnormal)
-    return _form(backend).hscl_backward(gradients, *saved, *options, dtype)
+    return _form(backend).hscl_backward(gradients, *saved, *options, embeddings.dtype)
 
 
 @_hscl_loss_backward.register_fake
@@ -338,6 +338,7 @@ def _(
     sample_to_sample: Tensor | None,
     sample_to_prototype: Tensor | None,
     normal_to_abnormal: Tensor | None,
+    embeddings: Tensor,
     prototypes: Tensor,
     instance_ids: Tensor,
     roles: Tensor,
@@ -349,22 +350,23 @@ def _(
     temperature: float,
     lambda_prototype: float,
     lambda_abnormal: float,
-    dtype: torch.dtype,
     backend: str,
 ) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(units, dtype=dtype), torch.empty_like(prototypes, memory_format=torch.contiguous_format)
+    return torch.empty_like(units, dtype=embeddings.dtype), torch.empty_like(
+        prototypes, memory_format=torch.contiguous_format
+    )
 
 
 def _save_hscl_loss(ctx: Any, inputs: tuple, output: tuple) -> None:
     embeddings, prototypes, instance_ids, roles, _, *options, _, ctx.backend = inputs
-    ctx.options, ctx.dtype = options, embeddings.dtype
+    ctx.options = options
     ctx.set_materialize_grads(False)
     ctx.mark_non_differentiable(*output[4:])
-    ctx.save_for_backward(prototypes, instance_ids, roles, *output[5:])
+    ctx.save_for_backward(embeddings, prototypes, instance_ids, roles, *output[5:])
 
 
 def _differentiate_hscl_loss(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-    by_inputs = _hscl_loss_backward(*gradients[:4], *ctx.saved_tensors, *ctx.options, ctx.dtype, ctx.backend)
+    by_inputs = _hscl_loss_backward(*gradients[:4], *ctx.saved_tensors, *ctx.options, ctx.backend)
     return *by_inputs, *(None,) * 8
 
 

@@ -92,8 +92,11 @@ class _Sharded(torch.autograd.Function):
         return ss + lambda_prototype * sp + lambda_abnormal * na, ss, sp, na, own_weights
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # create_graph=True
+            raise RuntimeError(
+                "hscl_kernels does not provide second derivatives of hscl_loss with a group: drop create_graph=True"
+            )
         prototypes, ids, roles, units, lengths, index, positives, coefficients, slopes = ctx.saved_tensors
         lambda_prototype, lambda_abnormal = ctx.lambdas
         ss, sp, na = term_gradients(gradients[:4], lambda_prototype, lambda_abnormal, lengths)

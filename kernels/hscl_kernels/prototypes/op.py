@@ -88,38 +88,40 @@ def _(embeddings: Tensor, prototypes: Tensor, backend: str) -> tuple[Tensor, ...
 @torch.library.custom_op("hscl_kernels::prototype_similarity_backward", mutates_args=())
 def _prototype_similarity_backward(
     gradients: Tensor,
+    embeddings: Tensor,
     prototypes: Tensor,
     index: Tensor,
     units: Tensor,
     lengths: Tensor,
-    dtype: torch.dtype,
     backend: str,
 ) -> tuple[Tensor, Tensor]:
-    return _form(backend).similarity_backward(gradients, prototypes, index, units, lengths, dtype)
+    return _form(backend).similarity_backward(gradients, prototypes, index, units, lengths, embeddings.dtype)
 
 
 @_prototype_similarity_backward.register_fake
 def _(
     gradients: Tensor,
+    embeddings: Tensor,
     prototypes: Tensor,
     index: Tensor,
     units: Tensor,
     lengths: Tensor,
-    dtype: torch.dtype,
     backend: str,
 ) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(units, dtype=dtype), torch.empty_like(prototypes, memory_format=torch.contiguous_format)
+    return torch.empty_like(units, dtype=embeddings.dtype), torch.empty_like(
+        prototypes, memory_format=torch.contiguous_format
+    )
 
 
 def _save(ctx: Any, inputs: tuple, output: tuple) -> None:
     embeddings, prototypes, ctx.backend = inputs
-    ctx.dtype = embeddings.dtype
     ctx.mark_non_differentiable(*output[1:])
-    ctx.save_for_backward(prototypes, *output[1:])
+    # The embeddings only tell autograd that the gradient depends on them, so that a second derivative is refused.
+    ctx.save_for_backward(embeddings, prototypes, *output[1:])
 
 
 def _differentiate(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
-    return *_prototype_similarity_backward(gradient, *ctx.saved_tensors, ctx.dtype, ctx.backend), None
+    return *_prototype_similarity_backward(gradient, *ctx.saved_tensors, ctx.backend), None
 
 
 def _refuse(ctx: Any, *gradients: Tensor | None) -> None:
