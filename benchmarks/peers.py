@@ -89,12 +89,12 @@ def _lightly(batch: Batch) -> Variant:
 WHOLE: dict[str, Peer] = {
     OURS: Peer(_hscl_loss("exclude", "auto")),
     "hscl_loss, inherit": Peer(_hscl_loss("inherit", "auto")),
-    "hscl_loss, eager reference": Peer(_hscl_loss("exclude", "reference"), matrices=8.4),
+    "hscl_loss, eager reference": Peer(_hscl_loss("exclude", "reference"), matrices=8.4, largest=8192),
     RELEASED: Peer(_released, matrices=8.8),
 }
 SAMPLE_TO_SAMPLE: dict[str, Peer] = {
     "info_nce": Peer(_info_nce, largest=32768),
-    "info_nce, eager reference": Peer(_info_nce_eager, matrices=5.9),
+    "info_nce, eager reference": Peer(_info_nce_eager, matrices=5.9, largest=8192),
     "info_nce, torch.compile": Peer(_info_nce_inductor, matrices=1.2, largest=16384),
     "released NT-Xent, eager": Peer(_released_nt_xent, matrices=8.4),
     "lightly NTXentLoss": Peer(_lightly, matrices=4.7),

@@ -12,7 +12,7 @@ from hscl_fast.objective import row_roles
 from hscl_fast.released import released_loss
 
 CPU = torch.device("cpu")
-ROUNDS = {512: 25, 1024: 25, 2048: 15, 4096: 7, 8192: 3, 16384: 2, 32768: 2, 65536: 1}
+ROUNDS = {512: 25, 1024: 25, 2048: 15, 4096: 7, 8192: 5, 16384: 4, 32768: 2, 65536: 1}
 PATIENCE = 10  # seconds a variant gets at one N before it sits out, in favour of more rounds for the others
 
 
