@@ -69,7 +69,7 @@ def _group(device: str, dtype: str, cells: Cells) -> str:
         [
             f"**{device.upper()}, {dtype}: forward + backward, milliseconds (medians)**",
             _markdown(["variant", f"loss at {LOSS_ROWS:,}", *rows], times),
-            f"An empty cell would need more than {limit} (pytorch-metric-learning sets every positive pair against every "
+            f"An empty cell would need more than {limit} (pytorch-metric-learning sets each positive pair against each "
             "negative one: about 4.3 N^3 floats, 18 GB at N = 1,024) or was left out to keep the run short: "
             f"{_left_out(cells)}. {_agreement(cells)}",
             f"**{device.upper()}, {dtype}: extra memory at the peak, MiB**",
