@@ -4,14 +4,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO_RUN ?= runs/demo
+BENCH_JSON ?= benchmarks/results/objective.json
 
-.PHONY: demo test check format clean
+.PHONY: demo test bench check format clean
 
 demo: $(INSTALLED)
 	$(BIN)/hscl train digits --out $(DEMO_RUN) --overwrite
 
 test: $(INSTALLED)
 	$(BIN)/pytest --cov --cov-report=term
+
+# Ten quiet minutes on two cores; the figures go into benchmarks/results/ and the README.
+bench: $(INSTALLED)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[bench,peers]'
+	mkdir -p $(dir $(BENCH_JSON))
+	$(BIN)/python -m pytest benchmarks --benchmark-json=$(BENCH_JSON)
+	$(BIN)/python -m benchmarks.table $(BENCH_JSON) README.md
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
