@@ -19,7 +19,7 @@ DEVICES = {"cpu": torch.device("cpu"), "triton": torch.device("cuda" if GPU else
 pytestmark = pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning", "ignore:invalid:RuntimeWarning")
 needs_triton = pytest.mark.skipif(not HAS_TRITON, reason="Triton is not installed")
 CPU_FORMS = [("cpu", torch.float32), ("cpu", torch.float64), ("cpu", torch.bfloat16), ("cpu", torch.float16)]
-TRITON_FORMS = [("triton", torch.float32), ("triton", torch.float16)]
+TRITON_FORMS = [("triton", torch.float32), ("triton", torch.float16), *[("triton", torch.bfloat16)] * GPU]
 FORMS = [pytest.param(*form, id=f"{form[0]}-{str(form[1])[6:]}") for form in CPU_FORMS] + [
     pytest.param(*form, id=f"{form[0]}-{str(form[1])[6:]}", marks=needs_triton) for form in TRITON_FORMS
 ]
