@@ -66,6 +66,12 @@ def with_zero_rows(z, v, ids, roles):
     return z, v, ids, roles
 
 
+def with_rows_too_short_to_normalise(z, v, ids, roles):
+    """Lengths of half the 1e-12 by which such rows are divided (in float16: zero rows)."""
+    z[::5] = (z[::5].double() * 5e-13 / z[::5].double().norm(dim=1, keepdim=True)).to(z.dtype)
+    return z, v, ids, roles
+
+
 def with_identical_rows(z, v, ids, roles):
     z[:] = z[0].clone()
     return z, v, ids, roles
@@ -113,6 +119,7 @@ CASES = {
     "tau 0.02, drawn": {"temperature": 0.02, "options": drawn()},
     "zero rows": {"change": with_zero_rows},
     "zero rows, tau 0.02": {"change": with_zero_rows, "temperature": 0.02},
+    "rows too short": {"change": with_rows_too_short_to_normalise},
     "identical rows": {"change": with_identical_rows},
     "identical rows, tau 0.02": {"change": with_identical_rows, "temperature": 0.02},
     "ties": {"change": with_ties},
@@ -164,6 +171,15 @@ def test_any_cut_of_the_sweep_keeps_the_budget(monkeypatch, processors, forward,
     assert_within_budget(problem.map(lambda x: x.to(DEVICES["triton"])), "triton")
 
 
+@needs_triton
+def test_more_programs_than_one_adds_at_once_keep_the_budget(monkeypatch):
+    """As beyond 16,384 rows: the last program adds the sums of all in several rounds."""
+    monkeypatch.setattr(launch, "ROW_BLOCK", 16)
+    monkeypatch.setattr(launch, "forward_tile", lambda *args, online: launch.Tile(64, 64, 4, 1))
+    monkeypatch.setattr(launch, "backward_tile", lambda *args, online: launch.Tile(64, 64, 4, 1))
+    assert_within_budget(objective(torch.float32, rows=300).map(lambda x: x.to(DEVICES["triton"])), "triton")
+
+
 def test_the_cuts_above_have_super_tiles_and_splits():
     assert [launch.forward_plan(90, 90, 16, count, triangular=True).tiles for count in (1, 2, 132)] == [2, 1, 1]
     tile = launch.Tile(16, 32, 4, 1)
@@ -194,6 +210,7 @@ CONTRASTS = {
     "tau 0.1": {"temperature": 0.1},
     "tau 0.02": {"temperature": 0.02},
     "zero rows": {"change": with_zero_rows},
+    "rows too short": {"change": with_rows_too_short_to_normalise},
     "identical rows": {"change": with_identical_rows},
     "every second feature": {"change": every_second_feature, "features": 64},
     "strided ids": {"change": strided_facts},
