@@ -4,6 +4,8 @@ import pytest
 import torch
 from forms import Batch, assert_within_budget, make_batch
 from hscl_kernels import hscl_loss, info_nce, prototype_similarity
+from oracle import Problem, batch
+from oracle import assert_within_budget as assert_within_tight_budget
 
 pytestmark = pytest.mark.gpu
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
@@ -24,6 +26,20 @@ def test_values_and_gradients(dtype, rows, tau):
 @pytest.mark.parametrize(("features", "prototypes"), [(16, 1), (96, 3), (192, 64), (256, 256)])
 def test_any_width_and_number_of_prototypes(dtype, features, prototypes):
     assert_within_budget(on_gpu(700, features, prototypes), "triton", dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows", [100, 4096])
+@pytest.mark.parametrize("operation", [hscl_loss, info_nce, prototype_similarity])
+def test_every_operation_in_tiles_of_full_size(dtype, rows, operation):
+    z, v, ids, roles = batch(dtype, rows=rows, features=128)
+    each = torch.randn(rows, generator=torch.Generator().manual_seed(1))
+    problem = {
+        hscl_loss: Problem(hscl_loss, (z, v), (ids, roles), tuple(torch.tensor([1.7, -0.6, 0.8, 1.3]))),
+        info_nce: Problem(info_nce, (z,), (ids,), (each,), {"reduction": "none"}),
+        prototype_similarity: Problem(prototype_similarity, (z, v), (), (each,)),
+    }[operation]
+    assert_within_tight_budget(problem.map(torch.Tensor.cuda), "triton")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

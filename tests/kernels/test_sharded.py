@@ -79,6 +79,36 @@ def test_two_ranks_in_triton(tmp_path):
     spawn(2, "triton", 40, tmp_path / "rendezvous")
 
 
+def compiled_main(rank, ranks, rows, path):
+    """Compare a compiled step with the eager one on the same ranks, several times without another compilation."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{path}", rank=rank, world_size=ranks)
+    here = slice(rank * rows // ranks, (rank + 1) * rows // ranks)
+
+    def step(z, v, ids, roles):
+        return hscl_loss(z, v, ids, roles, group=dist.group.WORLD, backend="cpu").total
+
+    compiled = torch.compile(step, fullgraph=True, backend="aot_eager")
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        for seed in range(3):
+            batch = make_batch(rows, 16, seed=seed)
+            results = []
+            for function in (step, compiled):
+                z = batch.embeddings[here].float().requires_grad_()
+                v = batch.prototypes.float().requires_grad_()
+                total = function(z, v, batch.ids[here].clone(), batch.roles[here].clone())
+                total.backward()
+                results.append((total.detach(), z.grad, v.grad))
+            for eager, ours in zip(*results, strict=True):
+                torch.testing.assert_close(ours, eager)
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def test_two_ranks_compiled_whole(tmp_path):
+    torch.multiprocessing.spawn(compiled_main, (2, 40, str(tmp_path / "rendezvous")), nprocs=2)
+
+
 @pytest.fixture
 def group(tmp_path):
     dist.init_process_group("gloo", init_method=f"file://{tmp_path}/rendezvous", rank=0, world_size=1)

@@ -11,6 +11,7 @@ from hscl_kernels.contrast.row_terms import row_terms
 from hscl_kernels.contrast.temperature import gradient_scale, is_online, unit_scale
 from hscl_kernels.prototypes.cpu import (
     embedding_gradients,
+    finite_in,
     input_gradients,
     nearest_prototype,
     prototype_slopes,
@@ -33,13 +34,20 @@ def info_nce_forward(
 
 
 def info_nce_backward(
-    gradients: Tensor, instance_ids: Tensor, units: Tensor, lengths: Tensor, row_state: Tensor, temperature: float
+    gradients: Tensor,
+    instance_ids: Tensor,
+    units: Tensor,
+    lengths: Tensor,
+    row_state: Tensor,
+    temperature: float,
+    dtype: torch.dtype,
 ) -> Tensor:
-    """Return dL/dz ``[N, D]`` for the gradients ``[N]`` of the rows' losses."""
+    """Return dL/dz ``[N, D]`` in ``dtype`` for the gradients ``[N]`` of the rows' losses."""
     rows = _rows(units, instance_ids, torch.full_like(instance_ids, 2), row_state=row_state, gradients=gradients)
     unit_gradient = unit_gradients(rows, rows, units.new_zeros(()), online=is_online(temperature))
     unit_gradient *= gradient_scale(temperature)
-    return embedding_gradients(unit_gradient, units, unit_scale(temperature), lengths)
+    by_embeddings = embedding_gradients(unit_gradient, units, unit_scale(temperature), lengths)
+    return finite_in(dtype, by_embeddings, lengths).to(dtype)
 
 
 def hscl_forward(

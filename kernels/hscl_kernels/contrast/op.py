@@ -231,8 +231,8 @@ def _info_nce_backward(
     temperature: float,
     backend: str,
 ) -> Tensor:
-    form = _form(backend)
-    return form.info_nce_backward(gradients, instance_ids, units, lengths, row_state, temperature).to(embeddings.dtype)
+    saved = (instance_ids, units, lengths, row_state)
+    return _form(backend).info_nce_backward(gradients, *saved, temperature, embeddings.dtype)
 
 
 @_info_nce_backward.register_fake

@@ -31,9 +31,15 @@ def info_nce_forward(
 
 
 def info_nce_backward(
-    gradients: Tensor, instance_ids: Tensor, units: Tensor, lengths: Tensor, row_state: Tensor, temperature: float
+    gradients: Tensor,
+    instance_ids: Tensor,
+    units: Tensor,
+    lengths: Tensor,
+    row_state: Tensor,
+    temperature: float,
+    dtype: torch.dtype,
 ) -> Tensor:
-    """Return dL/dz ``[N, D]`` for the gradients ``[N]`` of the rows' losses."""
+    """Return dL/dz ``[N, D]`` in ``dtype`` for the gradients ``[N]`` of the rows' losses."""
     gradients = gradients.contiguous()
     sweep = _sweep_backward(
         units,
@@ -43,7 +49,7 @@ def info_nce_backward(
         temperature=temperature,
         row_gradients=(gradients, gradients.abs().amax()),
     )
-    return after(sweep, units, lengths, units.dtype, scale=unit_scale(temperature))[0]
+    return after(sweep, units, lengths, dtype, scale=unit_scale(temperature))[0]
 
 
 def hscl_forward(

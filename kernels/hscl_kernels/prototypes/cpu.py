@@ -80,10 +80,10 @@ def input_gradients(
     by_units.addcmul_(directions.index_select(0, index), slopes[:, None])
     by_embeddings = embedding_gradients(by_units, units, scale, lengths)
     by_prototypes = prototype_gradients(slopes, index, units, scale, prototypes)
-    return _finite_in(dtype, by_embeddings, lengths).to(dtype), by_prototypes.to(prototypes.dtype)
+    return finite_in(dtype, by_embeddings, lengths).to(dtype), by_prototypes.to(prototypes.dtype)
 
 
-def _finite_in(dtype: torch.dtype, gradient: Tensor, lengths: Tensor) -> Tensor:
+def finite_in(dtype: torch.dtype, gradient: Tensor, lengths: Tensor) -> Tensor:
     """Saturate the gradients of zero rows, 1e12 times dL/du, where ``dtype`` is float16: an inf would turn into NaN."""
     if dtype != torch.float16:
         return gradient
