@@ -2,7 +2,7 @@
 
 Rows are put in the order of their instance ids and cut between two ids where possible, so that positives, and the
 diagonal, lie in the tiles along the diagonal; all others need no mask. exp(x) is 2**(x log2 e) with the factor inside
-the units, since torch's exp2 is three times as fast as its exp; benchmarks/test_objective.py measures the whole.
+the units, since torch's exp2 is faster than its exp; benchmarks/test_objective.py measures the whole.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from hscl_kernels.cpu_threads import run_shares, share_count
 
-TILE = 512  # rows; float32 tiles of 1 MB: the largest that a core's second-level cache still helps
+TILE = 512  # rows; a float32 tile is 1 MB, a core's second-level cache on current servers
 _SMALLEST_TILE = 256
 _LN2 = math.log(2)
 
@@ -187,7 +187,7 @@ def _bounds(ids: Tensor) -> list[int]:
 class _Buffer:
     """Memory for one tile, used again by every tile and every later sweep of its thread.
 
-    Fresh memory costs a page fault for every 4 KB: at N = 2048 as much time as all the elementwise work.
+    Fresh memory costs a page fault for every 4 KB, which small N would notice.
     """
 
     _kept = threading.local()
@@ -227,7 +227,7 @@ def _same_ids(row: _Block, column: _Block, buffer: _Buffer) -> Tensor | None:
     """Return 1 where a tile's ids are the same, else 0; None where no id can be, since the blocks' do not overlap."""
     if row.first_id > column.last_id or column.first_id > row.last_id:
         return None
-    # Floats, not booleans, which torch's CPU kernels write and read several times as slowly.
+    # Floats, not booleans, which torch's CPU kernels write and read more slowly.
     return torch.eq(row.ids[:, None], column.ids, out=buffer(row, column))
 
 

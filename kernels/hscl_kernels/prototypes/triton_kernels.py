@@ -1,6 +1,6 @@
 """What happens to rows before and after the sweep, in Triton: normalisation, nearest prototype, weights; gradients.
 
-Two of the three forward launches' neighbours live in hscl_kernels.contrast.triton_kernels. No floating-point atomics:
+The sweep itself is in hscl_kernels.contrast.triton_kernels. No floating-point atomics:
 sums across programs go through buffers that the next launch adds in a fixed order, so every run gives the same bits.
 """
 
