@@ -1,6 +1,7 @@
 """What each view looks like: draws view parameters from (seed, step, image), then renders them.
 
-The distributions are those of the released code's layers. Row order: ``row = (view * R + rotation) * B + image``.
+The distributions are those of the released code's layers, with the numbers of the policy.
+Row order: ``row = (view * R + rotation) * B + image``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from hscl_kernels import ViewParameters
 from hscl_kernels.philox import random_uniforms
 from torch import Tensor
 
-from hscl_fast.config import AugmentConfig
+from hscl_fast.config import AugmentConfig, Policy
 
 VIEWS = 2
 ROTATIONS = 4
@@ -37,7 +38,7 @@ def draw_views(
     Parameters
     ----------
     config
-        Probabilities and ranges.
+        The policy: order, probabilities and ranges.
     indices
         int64 ``[B]``, each image's number in the training set: its randomness depends on this, not on its place in the
         batch.
@@ -57,9 +58,7 @@ def draw_views(
     places = torch.arange(batch, device=indices.device).repeat(views * ROTATIONS)
     copies = torch.arange(views * ROTATIONS, device=indices.device).repeat_interleave(batch)
     rotation = copies % ROTATIONS
-    if config.policy == "none":
-        return ViewParameters.identity(places, rotation)
-
+    policy = config.numbers
     index = indices.repeat(views * ROTATIONS)
     count = 1 + _ROW_UNIFORMS + _CROP_UNIFORMS
     u = random_uniforms(seed, step, index, copies, count, stream=_STREAM)  # [count, rows]
@@ -67,16 +66,17 @@ def draw_views(
     upright = (copies - rotation) * batch + places
     return ViewParameters(
         image=places,
-        flip=u[0][upright] < config.flip_probability,
+        flip=u[0][upright] < policy.flip_probability,
         rotation=rotation,
-        jitter=u[1] < config.jitter_probability,
+        jitter=u[1] < policy.jitter_probability,
         contrast_first=u[2] < 0.5,
-        hue=_spread(u[3], 0.0, config.hue),
-        saturation=_spread(u[4], 1.0, config.saturation),
-        value=_spread(u[5], 1.0, config.brightness),
-        contrast=_spread(u[6], 1.0, config.contrast),
-        gray=u[7] < config.gray_probability,
-        crop=_draw_crops(config, u[1 + _ROW_UNIFORMS :], size),
+        hue=_spread(u[3], 0.0, policy.hue),
+        saturation=_spread(u[4], 1.0, policy.saturation),
+        value=_spread(u[5], 1.0, policy.brightness),
+        contrast=_spread(u[6], 1.0, policy.contrast),
+        gray=u[7] < policy.gray_probability,
+        crop=_draw_crops(policy, u[1 + _ROW_UNIFORMS :], size),
+        crop_first=torch.full_like(copies, policy.crop_first, dtype=torch.bool),
     )
 
 
@@ -89,11 +89,11 @@ def _spread(u: Tensor, centre: float, half_width: float) -> Tensor:
     return (centre + half_width * (2 * u - 1)).float()
 
 
-def _draw_crops(config: AugmentConfig, u: Tensor, size: tuple[int, int]) -> Tensor:
+def _draw_crops(policy: Policy, u: Tensor, size: tuple[int, int]) -> Tensor:
     """Inception crops ``[rows, 4]`` from ``u [22, rows]``: the first of ten trials that fits, else the whole image."""
     height, width = size
-    low, high = config.crop_area
-    log_low, log_high = (math.log(ratio) for ratio in config.crop_ratio)
+    low, high = policy.crop_area
+    log_low, log_high = (math.log(ratio) for ratio in policy.crop_ratio)
     area = (low + (high - low) * u[:_CROP_TRIALS]) * (height * width)  # [trials, rows]
     ratio = torch.exp(log_low + (log_high - log_low) * u[_CROP_TRIALS : 2 * _CROP_TRIALS])
     w, h = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()

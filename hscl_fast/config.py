@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
@@ -191,13 +191,13 @@ class ObjectiveConfig:
 
 
 @dataclass(frozen=True)
-class AugmentConfig:
-    """What a training view looks like.
+class Policy:
+    """How views are drawn, in numbers.
 
     Parameters
     ----------
-    policy
-        ``released``: flip, rotation, jitter, grey, crop, in the order of the released code. ``none``: rotations only.
+    crop_first
+        Crop before the colours, which then are jittered against the crop's mean, rather than last of all.
     flip_probability, jitter_probability, gray_probability
         Chances of a horizontal flip (per image and view), of colour jitter and of grey (per row).
     brightness, contrast, saturation, hue
@@ -208,29 +208,76 @@ class AugmentConfig:
         Smallest and largest aspect ratio of the crop.
     """
 
-    policy: Literal["released", "none"] = "released"
-    flip_probability: float = 0.5
-    jitter_probability: float = 0.8
-    gray_probability: float = 0.2
-    brightness: float = 0.4
-    contrast: float = 0.4
-    saturation: float = 0.4
-    hue: float = 0.1
-    crop_area: tuple[float, float] = (0.08, 1.0)
-    crop_ratio: tuple[float, float] = (0.75, 4 / 3)
+    crop_first: bool
+    flip_probability: float
+    jitter_probability: float
+    gray_probability: float
+    brightness: float
+    contrast: float
+    saturation: float
+    hue: float
+    crop_area: tuple[float, float]
+    crop_ratio: tuple[float, float]
+
+
+POLICIES: dict[str, Policy] = {
+    # The layers of CSI, which the released code uses, in their order.
+    "released": Policy(False, 0.5, 0.8, 0.2, 0.4, 0.4, 0.4, 0.1, (0.08, 1.0), (0.75, 4 / 3)),
+    # SimCLR (Chen et al., ICML 2020) as for small images: colour strength 0.5, no blur.
+    "simclr": Policy(True, 0.5, 0.8, 0.2, 0.4, 0.4, 0.4, 0.1, (0.08, 1.0), (0.75, 4 / 3)),
+    "none": Policy(False, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, (1.0, 1.0), (1.0, 1.0)),
+}
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """What a training view looks like.
+
+    Parameters
+    ----------
+    policy
+        ``released``: flip, rotation, jitter, grey, crop, in the order of the released code. ``simclr``: the crop comes
+        before the colours. ``none``: rotations only. The fields below, unset, are the policy's.
+    flip_probability, jitter_probability, gray_probability
+        Chances of a horizontal flip (per image and view), of colour jitter and of grey (per row).
+    brightness, contrast, saturation, hue
+        Half-widths of the jitter factors around 1 (around 0 for hue, in turns).
+    crop_area
+        Smallest and largest area of the Inception crop, as a share of the image.
+    crop_ratio
+        Smallest and largest aspect ratio of the crop.
+    """
+
+    policy: Literal["released", "simclr", "none"] = "released"
+    flip_probability: float | None = None
+    jitter_probability: float | None = None
+    gray_probability: float | None = None
+    brightness: float | None = None
+    contrast: float | None = None
+    saturation: float | None = None
+    hue: float | None = None
+    crop_area: tuple[float, float] | None = None
+    crop_ratio: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
+        numbers = self.numbers
         for name in ("flip_probability", "jitter_probability", "gray_probability"):
-            value = getattr(self, name)
+            value = getattr(numbers, name)
             _require(0 <= value <= 1, f"augment.{name}", value, "a probability in [0, 1]")
         for name in ("brightness", "contrast", "saturation"):
-            value = getattr(self, name)
+            value = getattr(numbers, name)
             _require(0 <= value <= 1, f"augment.{name}", value, "in [0, 1]")
-        _require(0 <= self.hue <= 0.5, "augment.hue", self.hue, "in [0, 0.5] turns")
-        low, high = self.crop_area
-        _require(0 < low <= high <= 1, "augment.crop_area", self.crop_area, "two numbers with 0 < low <= high <= 1")
-        low, high = self.crop_ratio
-        _require(0 < low <= high, "augment.crop_ratio", self.crop_ratio, "two numbers with 0 < low <= high")
+        _require(0 <= numbers.hue <= 0.5, "augment.hue", numbers.hue, "in [0, 0.5] turns")
+        low, high = numbers.crop_area
+        _require(0 < low <= high <= 1, "augment.crop_area", numbers.crop_area, "two numbers, 0 < low <= high <= 1")
+        low, high = numbers.crop_ratio
+        _require(0 < low <= high, "augment.crop_ratio", numbers.crop_ratio, "two numbers with 0 < low <= high")
+
+    @property
+    def numbers(self) -> Policy:
+        """The policy, with the fields that are set in place of its own."""
+        given = {name: value for name, value in vars(self).items() if name != "policy" and value is not None}
+        return replace(POLICIES[self.policy], **given)
 
 
 @dataclass(frozen=True)

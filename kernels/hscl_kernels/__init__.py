@@ -2,8 +2,8 @@
 
 from hscl_kernels.contrast.op import HSCLLoss, hscl_loss, info_nce
 from hscl_kernels.prototypes.op import prototype_similarity
+from hscl_kernels.views.op import augment_views
 from hscl_kernels.views.parameters import ViewParameters
-from hscl_kernels.views.reference import augment_views
 
 __all__ = [
     "HSCLLoss",

@@ -32,6 +32,10 @@ from hscl_kernels.launch import Tile
 
 _TENSOR_CORE = re.compile(r"\b(?:[HQO]MMA|HGMMA|QGMMA|UTC[A-Z]*MMA)\b|v_mfma_")
 _EXPONENTIAL = re.compile(r"MUFU\.EX2|v_exp_f32")
+VIEW_SIDES = (32, 224)  # a side only changes constants
+# About what the source of views_kernel does for a pixel of a view: the means once, four neighbours, where they lie.
+VIEW_FLOPS = {"rgb": 82 + 4 * 132 + 60, "grey": 10 + 4 * 20 + 60}
+VIEWS_AN_IMAGE = 8  # whose pixels are read from memory once
 _TYPES = {2: "bf16", 4: "fp32"}  # float16 compiles to the same instructions as bfloat16 but for their type
 
 
@@ -40,15 +44,17 @@ class Case(NamedTuple):
 
     kernel: str
     target: str
-    variant: str  # hscl, info_nce, online (a temperature below 0.03) or tf32 (float32 products may be TF32)
+    variant: str  # hscl, info_nce, online (a temperature below 0.03), tf32 (float32 products may be TF32), rgb or grey
     itemsize: int
-    width: int
+    width: int  # features, or the side of the images in pixels
     tile: Tile
 
     @property
     def config(self) -> str:
         """The entry in words, such as ``bf16 D128 128x64 8 warps 2 stages``."""
         tile = self.tile
+        if self.kernel == "views_kernel":
+            return f"{self.variant} {_TYPES[self.itemsize]} {self.width} px {tile.rows} pixels {tile.warps} warps"
         shape = f"{tile.rows}x{tile.columns}" if self.kernel.startswith("sweep") else f"{tile.rows} rows"
         return f"{self.variant} {_TYPES[self.itemsize]} D{self.width} {shape} {tile.warps} warps {tile.stages} stages"
 
@@ -68,6 +74,8 @@ def cases(targets: list[str]) -> Iterator[Case]:
     for target, variant in itertools.product(targets, ("hscl", "online")):
         yield Case("row_terms_kernel", target, variant, 4, 16, Tile(launch.ROW_BLOCK, 1, 4, 1))
         yield Case("log_sums_kernel", target, variant, 4, 16, Tile(launch.ROW_BLOCK, 1, 4, 1))
+    for target, variant, itemsize, side in itertools.product(targets, ("rgb", "grey"), _TYPES, VIEW_SIDES):
+        yield Case("views_kernel", target, variant, itemsize, side, launch.view_tile(side**2))
 
 
 def audit(case: Case, rows: int = 65536) -> dict[str, Any]:
@@ -78,7 +86,7 @@ def audit(case: Case, rows: int = 65536) -> dict[str, Any]:
     case
         What to compile.
     rows
-        N that work and predicted time are counted for, with D = the entry's width and K = 1.
+        N that work and predicted time are counted for, with D = the entry's width and K = 1; or so many views.
 
     Returns
     -------
@@ -127,6 +135,9 @@ def _work(case: Case, rows: int) -> tuple[float, float, float]:
             return 4.0 * rows * rows * features, rows * rows, matrix * (size + 4)
         case "row_terms_kernel" | "log_sums_kernel":
             return 0.0, 0.0, (quantities * plan.slots + 12) * rows * 4
+        case "views_kernel":
+            values = rows * case.width**2 * (3 if case.variant == "rgb" else 1)
+            return rows * case.width**2 * VIEW_FLOPS[case.variant], 0.0, values * (size + 1 / VIEWS_AN_IMAGE)
         case "unit_rows_kernel":
             return 4.0 * matrix, 0.0, 2 * matrix * size
         case "input_gradients_kernel":
@@ -206,17 +217,21 @@ def _specialise(case: Case) -> tuple[Any, dict[str, str], dict[str, Any]]:
     """Return the kernel, the types of its arguments and its constants, as hscl_loss and info_nce launch it."""
     from hscl_kernels.contrast import triton_kernels as contrast
     from hscl_kernels.prototypes import triton_kernels as prototypes
+    from hscl_kernels.views import triton_kernels as views
 
-    kernel = getattr(contrast if hasattr(contrast, case.kernel) else prototypes, case.kernel)
+    modules = (contrast, prototypes, views)
+    kernel = next(getattr(module, case.kernel) for module in modules if hasattr(module, case.kernel))
     floats = "*" + _TYPES[case.itemsize]
     types = {
-        **dict.fromkeys(("embeddings", "units", "embedding_gradients"), floats),
+        **dict.fromkeys(("embeddings", "units", "embedding_gradients", "views"), floats),
+        **dict.fromkeys(("images", "flip", "jitter", "contrast_first", "gray", "crop_first"), "*u8"),
         **dict.fromkeys(("ids", "roles"), "*i64"),
-        **dict.fromkeys(("index",), "*i64"),
+        **dict.fromkeys(("index", "image", "rotation"), "*i64"),
         "ticket": "*i32",
         **dict.fromkeys(("scale", "weight_threshold", "lambda_prototype", "lambda_abnormal", "gradient_scale"), "fp32"),
+        "offset": "fp32",
     }
-    counts = "rows columns first_row supers slots tiles blocks splits programs prototype_count blocks_per_program"
+    counts = "rows columns first_row supers slots tiles blocks splits programs prototype_count blocks_per_program count"
     types |= dict.fromkeys([*counts.split(), "row_stride", "feature_stride"], "i32")
     contrasts, online = case.variant != "info_nce", case.variant == "online"
     known = {
@@ -237,7 +252,9 @@ def _specialise(case: Case) -> tuple[Any, dict[str, str], dict[str, Any]]:
         "SATURATE": 0.0,
         "PRECISION": "ieee" if case.itemsize == 4 and case.variant != "tf32" else "tf32",
         "FEATURES": case.width,
+        "HEIGHT": case.width,
         "WIDTH": case.width,
+        "CHANNELS": 3 if case.variant == "rgb" else 1,
         "ROWS": case.tile.rows,
         "COLUMNS": case.tile.columns,
         "BLOCK": 16 if case.kernel == "prototype_gradients_kernel" else case.tile.rows,

@@ -20,6 +20,7 @@ WIDTHS = (64, 128, 256)  # features, rounded up to a power of two, that the tabl
 MOST_PARTS = 512  # programs whose parts of the prototypes' gradient the last launch adds
 PROTOTYPE_BLOCK = 16  # prototypes whose gradient parts are formed at once
 ROW_BLOCK = 128  # rows of a program of the row terms
+VIEW_BLOCK = 512  # pixels that a program of the views renders at once
 
 
 class Tile(NamedTuple):
@@ -110,6 +111,11 @@ def backward_tile(width: int, dtype: torch.dtype, device: torch.device, *, onlin
 def row_tile(width: int) -> Tile:
     """Return the tile of the kernels that look at rows alone."""
     return Tile(max(16, 4096 // max(width, WIDTHS[0])), 1, 4, 1)
+
+
+def view_tile(pixels: int) -> Tile:
+    """Return the tile of the kernel that renders views of so many pixels: pixels at once."""
+    return Tile(min(VIEW_BLOCK, max(32, 1 << (pixels - 1).bit_length())), 1, 4, 1)
 
 
 def tile_key(kernel: str, width: int, itemsize: int, *, online: bool) -> str:

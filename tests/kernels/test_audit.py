@@ -39,8 +39,9 @@ def test_no_kernel_spills_and_half_precision_runs_on_tensor_cores(target):
 def test_every_kernel_is_audited():
     from hscl_kernels.contrast import triton_kernels as contrast
     from hscl_kernels.prototypes import triton_kernels as prototypes
+    from hscl_kernels.views import triton_kernels as views
 
-    defined = {name for module in (contrast, prototypes) for name in vars(module) if name.endswith("_kernel")}
+    defined = {name for module in (contrast, prototypes, views) for name in vars(module) if name.endswith("_kernel")}
     assert {case.kernel for case in audit.cases(["sm_90"])} == defined
 
 

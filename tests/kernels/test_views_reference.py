@@ -33,7 +33,8 @@ def test_layers_match_the_released_ones(golden):
 def test_pipeline_matches_the_released_one(golden, dtype):
     rows = torch.arange(len(golden["images"]))
     names = ("flip", "rotation", "jitter", "contrast_first", "hue", "saturation", "value", "contrast", "gray")
-    parameters = ViewParameters(rows, *(golden[name] for name in names), golden["crop_whbias"])
+    never = torch.zeros_like(golden["flip"])
+    parameters = ViewParameters(rows, *(golden[name] for name in names), golden["crop_whbias"], never)
     images = golden["images"].permute(0, 2, 3, 1)
     views = augment_views(images, parameters, dtype=dtype, mean=0.0, std=1.0)
     close(views, golden["pipeline_out"].to(dtype))

@@ -31,7 +31,9 @@ class ViewParameters(NamedTuple):
         bool, turn grey (after the jitter).
     crop
         float32 (w, h, w_bias, h_bias) in the affine sampling's units: sizes as shares of the image in (0, 1], and
-        offsets of the centre in half-images, |bias| <= 1 - size (last of all).
+        offsets of the centre in half-images, |bias| <= 1 - size. What lies beyond the image is its mirror image.
+    crop_first
+        bool, crop before jitter and grey, so that contrast is against the crop's mean, rather than last of all.
     """
 
     image: Tensor
@@ -45,6 +47,7 @@ class ViewParameters(NamedTuple):
     contrast: Tensor
     gray: Tensor
     crop: Tensor
+    crop_first: Tensor
 
     @classmethod
     def identity(cls, image: Tensor, rotation: Tensor | None = None) -> ViewParameters:
@@ -63,4 +66,5 @@ class ViewParameters(NamedTuple):
             contrast=one,
             gray=never,
             crop=torch.tensor([1.0, 1.0, 0.0, 0.0], device=image.device).repeat(len(image), 1),
+            crop_first=never,
         )

@@ -13,51 +13,28 @@ from torch import Tensor
 
 from hscl_kernels.views.parameters import ViewParameters
 
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
-_HUE_UNIT = 255 / 360
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+HUE_UNIT = 255 / 360
 
 
-def augment_views(
-    images: Tensor,
-    parameters: ViewParameters,
-    *,
-    dtype: torch.dtype = torch.float32,
-    mean: float = 0.5,
-    std: float = 0.5,
-) -> Tensor:
-    """Return one augmented, normalised view for every row of ``parameters``.
-
-    Parameters
-    ----------
-    images
-        uint8 ``[B, H, W, 3]``. A quarter turn of an image that is not square is stretched back to H x W.
-    parameters
-        What each of the ``rows`` views looks like, and which image it shows.
-    dtype
-        Of the result. The arithmetic is float32, or float64 if that is asked for.
-    mean, std
-        The views are (x - mean) / std with x in [0, 1].
-
-    Returns
-    -------
-    Tensor
-        ``[rows, 3, H, W]``, channels_last.
-    """
+def augment_views(images: Tensor, parameters: ViewParameters, *, dtype: torch.dtype, mean: float, std: float) -> Tensor:
+    """Return ``[rows, C, H, W]``, channels_last, as :func:`hscl_kernels.augment_views` describes it."""
     exact = torch.float64 if dtype == torch.float64 else torch.float32
-    x = images[parameters.image].permute(0, 3, 1, 2).to(exact) / 255  # [rows, 3, H, W]
+    x = images[parameters.image].permute(0, 3, 1, 2).to(exact) / 255  # [rows, C, H, W]
+    channels = x.shape[1]
+    x = x.expand(-1, 3, -1, -1)  # grey is red, green and blue alike
     x = torch.where(_per_row(parameters.flip), x.flip(3), x)
-    # Colours do not depend on where a pixel lies, so they may come before the turn, which can change the shape.
-    x = colour_jitter(x, parameters)
-    x = torch.where(_per_row(parameters.gray), to_gray(x), x)
-    half = torch.where(_per_row(parameters.rotation % 4 >= 2), torch.rot90(x, 2, (2, 3)), x)
-    quarter = torch.rot90(half, 1, (2, 3))  # [rows, 3, W, H]
-    odd, size = _per_row(parameters.rotation % 2 == 1), (x.shape[2], x.shape[3])
-    if half.shape == quarter.shape:
-        views = resized_crop(torch.where(odd, quarter, half), parameters.crop, size)
-    else:
-        upright = resized_crop(half, parameters.crop, size)
-        views = torch.where(odd, resized_crop(quarter, parameters.crop, size), upright)
-    return ((views - mean) / std).to(dtype).contiguous(memory_format=torch.channels_last)
+    # Colours do not depend on where a pixel lies, so they may come before the turn.
+    late = colours(x, parameters)
+    turned = _turn_and_crop(torch.where(_per_row(parameters.crop_first), x, late), parameters)
+    views = torch.where(_per_row(parameters.crop_first), colours(turned, parameters), turned)
+    return ((views[:, :channels] - mean) / std).to(dtype).contiguous(memory_format=torch.channels_last)
+
+
+def colours(x: Tensor, parameters: ViewParameters) -> Tensor:
+    """Return ``x [rows, 3, H, W]`` in [0, 1] after jitter and grey, where a row asks for them."""
+    jittered = colour_jitter(x, parameters)
+    return torch.where(_per_row(parameters.gray), to_gray(jittered), jittered)
 
 
 def colour_jitter(x: Tensor, parameters: ViewParameters) -> Tensor:
@@ -78,7 +55,7 @@ def adjust_contrast(x: Tensor, factor: Tensor) -> Tensor:
 def adjust_hsv(x: Tensor, hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
     """Return ``x [rows, 3, H, W]`` with its hue turned by ``hue * 255 / 360`` and saturation and value scaled."""
     h, s, v = _rgb_to_hsv(x)
-    h = (h + hue[:, None, None].to(x.dtype) * _HUE_UNIT) % 1
+    h = (h + hue[:, None, None].to(x.dtype) * HUE_UNIT) % 1
     s = (s * saturation[:, None, None].to(x.dtype)).clamp(0, 1)
     v = (v * value[:, None, None].to(x.dtype)).clamp(0, 1)
     return _hsv_to_rgb(h.clamp(0, 1), s, v)
@@ -86,7 +63,7 @@ def adjust_hsv(x: Tensor, hue: Tensor, saturation: Tensor, value: Tensor) -> Ten
 
 def to_gray(x: Tensor) -> Tensor:
     """Return the luma of ``x [rows, 3, H, W]`` in all three channels."""
-    luma = _LUMA[0] * x[:, 0] + _LUMA[1] * x[:, 1] + _LUMA[2] * x[:, 2]
+    luma = LUMA[0] * x[:, 0] + LUMA[1] * x[:, 1] + LUMA[2] * x[:, 2]
     return luma[:, None].expand_as(x)
 
 
@@ -96,6 +73,17 @@ def resized_crop(x: Tensor, crop: Tensor, size: tuple[int, int]) -> Tensor:
     theta[:, 0, 0], theta[:, 1, 1], theta[:, 0, 2], theta[:, 1, 2] = crop.to(x.dtype).unbind(1)
     grid = F.affine_grid(theta, [len(x), x.shape[1], *size], align_corners=False)
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+
+
+def _turn_and_crop(x: Tensor, parameters: ViewParameters) -> Tensor:
+    """Turn by quarters, then crop to ``[rows, 3, H, W]``: an oblong image on its side is stretched to fit."""
+    half = torch.where(_per_row(parameters.rotation % 4 >= 2), torch.rot90(x, 2, (2, 3)), x)
+    quarter = torch.rot90(half, 1, (2, 3))  # [rows, 3, W, H]
+    odd, size = _per_row(parameters.rotation % 2 == 1), (x.shape[2], x.shape[3])
+    if half.shape == quarter.shape:
+        return resized_crop(torch.where(odd, quarter, half), parameters.crop, size)
+    upright = resized_crop(half, parameters.crop, size)
+    return torch.where(odd, resized_crop(quarter, parameters.crop, size), upright)
 
 
 def _rgb_to_hsv(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
