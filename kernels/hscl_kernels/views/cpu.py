@@ -52,8 +52,6 @@ def augment_views(images: Tensor, parameters: ViewParameters, *, dtype: torch.dt
     _, height, width, channels = images.shape
     views = torch.empty(len(parameters.image), channels, height, width, dtype=dtype, memory_format=torch.channels_last)
     at_once = _CHUNK_PIXELS * torch.get_num_threads() // (height * width)
-    if not len(views):
-        return views
     order, chunks = _plan(parameters, max(1, at_once))
     rows = _rows(parameters, order, height, width, torch.float64 if dtype == torch.float64 else torch.float32)
     offset = torch.tensor(-mean / std, dtype=rows.turn.dtype)
@@ -77,7 +75,7 @@ def _plan(parameters: ViewParameters, size: int) -> tuple[Tensor, list[_Chunk]]:
     chunk = torch.where(place < late_crops, place // size, -(-late_crops // size) + (place - late_crops) // size)
     kind = (parameters.jitter.long() * (2 - parameters.contrast_first.long()))[order]
     within = (chunk * 3 + kind).argsort(stable=True)
-    counts = torch.bincount(chunk * 3 + kind, minlength=3 * (int(chunk[-1]) + 1) if len(order) else 0)
+    counts = torch.bincount(chunk * 3 + kind, minlength=3 * (int(chunk[-1]) + 1))
     ends = counts.cumsum(0).tolist()
     bounds = zip([0, *ends[2::3]], ends[::3], ends[1::3], ends[2::3], strict=False)
     return order[within], [_Chunk(*some, crop_first=some[0] >= late_crops) for some in bounds]
@@ -91,7 +89,7 @@ def _rows(parameters: ViewParameters, order: Tensor, height: int, width: int, dt
     turns = torch.tensor(_TURNS, dtype=dtype).index_select(0, own.rotation % 4)  # [rows, 2, 2]
     turns[:, 0] *= 1 - 2 * own.flip[:, None].to(dtype)
     # Crops that stay inside read at most half a pixel beyond the border, where its mirror image is the border itself.
-    inside = bool((own.crop[:, :2] + own.crop[:, 2:].abs()).max() <= 1 + 1 / (2 * max(height, width)))
+    inside = bool((own.crop[:, :2].abs() + own.crop[:, 2:].abs()).max() <= 1 + 1 / (2 * max(height, width)))
     return _Rows(
         order,
         own.image,
@@ -109,7 +107,7 @@ def _rows(parameters: ViewParameters, order: Tensor, height: int, width: int, dt
 def _render(images: Tensor, rows: _Rows, chunk: _Chunk, views: Tensor, offset: Tensor, std: float) -> None:
     """Write the views of one chunk."""
     own = slice(chunk.first, chunk.last)
-    distinct, place = rows.image[own].unique_consecutive(return_inverse=True)
+    distinct, place = rows.image[own].unique(return_inverse=True)
     planes = images.index_select(0, distinct).permute(0, 3, 1, 2)
     x = planes.to(rows.turn.dtype, memory_format=torch.contiguous_format).div_(255).index_select(0, place)
     if chunk.crop_first:

@@ -86,6 +86,8 @@ def _augment_views(
     std: float,
     backend: str,
 ) -> Tensor:
+    if not len(image):
+        return _empty(images, 0, dtype)
     parameters = ViewParameters(
         image, flip, rotation, jitter, contrast_first, hue, saturation, value, contrast, gray, crop, crop_first
     )
@@ -98,7 +100,10 @@ def _augment_views(
 
 @_augment_views.register_fake
 def _(images: Tensor, image: Tensor, *rest: Any) -> Tensor:
+    return _empty(images, len(image), rest[-4])
+
+
+def _empty(images: Tensor, rows: int, dtype: torch.dtype) -> Tensor:
     _, height, width, channels = images.shape
-    dtype = rest[-4]
-    shape = (len(image), channels, height, width)
+    shape = (rows, channels, height, width)
     return torch.empty(shape, dtype=dtype, device=images.device, memory_format=torch.channels_last)

@@ -16,21 +16,20 @@ def augment_views(images: Tensor, parameters: ViewParameters, *, dtype: torch.dt
     rows = len(parameters.image)
     views = torch.empty(rows, height, width, channels, dtype=dtype, device=images.device)
     tile = launch.view_tile(height * width)
-    if rows:
-        views_kernel[(rows,)](
-            images.contiguous(),
-            *(_plain(field) for field in parameters),
-            views,
-            count,
-            1 / std,
-            -mean / std,
-            HEIGHT=height,
-            WIDTH=width,
-            CHANNELS=channels,
-            BLOCK=tile.rows,
-            num_warps=tile.warps,
-            **launch.compiler_options(images.device),
-        )
+    views_kernel[(rows,)](
+        images.contiguous(),
+        *(_plain(field) for field in parameters),
+        views,
+        count,
+        1 / std,
+        -mean / std,
+        HEIGHT=height,
+        WIDTH=width,
+        CHANNELS=channels,
+        BLOCK=tile.rows,
+        num_warps=tile.warps,
+        **launch.compiler_options(images.device),
+    )
     return views.permute(0, 3, 1, 2)
 
 

@@ -1,0 +1,183 @@
+"""Every form of ``augment_views`` against the reference, on hostile images and parameters; the operation's manners."""
+
+import pytest
+import torch
+from hscl_kernels import ViewParameters, augment_views, launch
+from views_batch import assert_within_budget, golden_parameters, load_golden, make_images, make_parameters
+
+FAST = ["cpu", "triton"]
+ALL = ["reference", *FAST]
+
+
+@pytest.fixture
+def whole_blocks(monkeypatch):
+    """The interpreter pays for every operation on a block: let one block hold the whole image."""
+    monkeypatch.setattr(launch, "VIEW_BLOCK", 1 << 16)
+
+
+@pytest.fixture
+def poisoned():
+    """Every tensor that nothing was written to holds NaN."""
+    torch.use_deterministic_algorithms(True)
+    filling = torch.utils.deterministic.fill_uninitialized_memory
+    torch.utils.deterministic.fill_uninitialized_memory = True
+    yield
+    torch.utils.deterministic.fill_uninitialized_memory = filling
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize("backend", ALL)
+def test_the_released_pipeline(backend):
+    golden = load_golden()
+    images = golden["images"].permute(0, 2, 3, 1)
+    views = augment_views(images, golden_parameters(golden), mean=0.0, std=1.0, backend=backend)
+    torch.testing.assert_close(views, golden["pipeline_out"], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("backend", FAST)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(8, 8), (9, 31), (32, 32), (40, 12)])
+@pytest.mark.parametrize("crop_first", [False, True])
+def test_any_size(backend, channels, size, crop_first, whole_blocks):
+    images = make_images(7, *size, channels)
+    assert_within_budget(images, make_parameters(12, 7, crop_first=crop_first), backend, mean=0.3, std=0.7)
+
+
+@pytest.mark.parametrize("backend", FAST)
+@pytest.mark.parametrize("size", [(256, 256), (8, 256), (224, 224)])
+def test_large_images(backend, size, whole_blocks):
+    assert_within_budget(make_images(2, *size, 3), make_parameters(3, 2), backend)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_several_blocks_an_image(channels, monkeypatch):
+    monkeypatch.setattr(launch, "VIEW_BLOCK", 64)
+    assert_within_budget(make_images(3, 13, 11, channels), make_parameters(6, 3), "triton")
+
+
+@pytest.mark.parametrize("rows", [1, 2, 300])
+def test_several_chunks_of_rows(rows, monkeypatch):
+    monkeypatch.setattr("hscl_kernels.views.cpu._CHUNK_PIXELS", 7 * 100)
+    assert_within_budget(make_images(9, 10, 10, 3), make_parameters(rows, 9), "cpu")
+
+
+@pytest.mark.parametrize("backend", FAST)
+def test_nothing_is_left_unwritten(backend, poisoned):
+    views = augment_views(make_images(3, 9, 14, 3), make_parameters(8, 3), backend=backend)
+    assert torch.isfinite(views).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("backend", ALL)
+def test_half_precision_is_the_rounded_float32(backend, dtype):
+    images, parameters = make_images(4, 12, 12, 3), make_parameters(8, 4)
+    exact = augment_views(images, parameters, backend=backend)
+    half = augment_views(images, parameters, dtype=dtype, backend=backend)
+    assert half.dtype == dtype
+    if (backend, dtype) == ("triton", torch.bfloat16):  # Triton's interpreter cuts bfloat16 off, a GPU rounds
+        torch.testing.assert_close(half.float(), exact, rtol=2**-7, atol=2**-9)
+    else:
+        assert torch.equal(half, exact.to(dtype))
+
+
+def test_float64_on_the_cpu():
+    images, parameters = make_images(6, 16, 16, 3), make_parameters(20, 6)
+    views, truth = (
+        augment_views(images, parameters, dtype=torch.float64, backend=form) for form in ("cpu", "reference")
+    )
+    torch.testing.assert_close(views, truth, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("backend", FAST)
+def test_a_row_depends_on_its_own_image_and_parameters_alone(backend):
+    images, parameters = make_images(4, 16, 16, 3), make_parameters(12, 4)
+    views = augment_views(images, parameters, backend=backend)
+    for row in (0, 7, 11):
+        own = ViewParameters(*(field[row : row + 1] for field in parameters))
+        assert torch.equal(augment_views(images, own, backend=backend)[0], views[row])
+
+
+@pytest.mark.parametrize("backend", FAST)
+def test_strided_inputs(backend):
+    wide = make_images(6, 16, 32, 3)
+    images, parameters = wide[::2, :, ::2], make_parameters(10, 3)
+    strided = ViewParameters(*(torch.stack((field, field), dim=1)[:, 0] for field in parameters))
+    views = augment_views(images, strided, backend=backend)
+    assert torch.equal(views, augment_views(images.contiguous(), parameters, backend=backend))
+
+
+@pytest.mark.parametrize("backend", ALL)
+def test_no_rows(backend):
+    views = augment_views(make_images(2, 8, 8, 3), make_parameters(0, 2), backend=backend)
+    assert views.shape == (0, 3, 8, 8)
+
+
+def test_the_same_bits_with_any_number_of_threads():
+    images, parameters = make_images(40, 32, 32, 3), make_parameters(300, 40)
+    before = torch.get_num_threads()
+    views = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            views.append(augment_views(images, parameters))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(views[0], views[1])
+    assert torch.equal(views[0], views[2])
+
+
+@pytest.mark.parametrize("backend", FAST)
+def test_opcheck(backend):
+    arguments = (make_images(2, 8, 8, 3), *make_parameters(4, 2), torch.float16, 0.5, 0.5, backend)
+    torch.library.opcheck(torch.ops.hscl_kernels.augment_views.default, arguments)
+
+
+@pytest.mark.parametrize(("backend", "compiler"), [("cpu", "inductor"), ("triton", "aot_eager")])
+def test_compiled_whole_without_recompilation(backend, compiler):
+    def step(images, parameters):
+        return augment_views(images, parameters, dtype=torch.bfloat16, backend=backend) * 2
+
+    torch._dynamo.reset()
+    compiled = torch.compile(step, fullgraph=True, backend=compiler)
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        for seed in range(2):
+            images, parameters = make_images(3, 8, 8, 3, seed=seed), make_parameters(6, 3, seed=seed)
+            views = compiled(images, parameters)
+            assert torch.equal(views, step(images, parameters))
+            assert views.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_an_image_that_does_not_exist():
+    images, parameters = make_images(3, 8, 8, 3), make_parameters(4, 3)
+    missing = parameters._replace(image=torch.tensor([0, 3, -1, 2]))
+    with pytest.raises(ValueError, match=r"\[-1, 3\].*0 to 2"):
+        augment_views(images, missing)
+    # A GPU cannot look without waiting: it shows in the view.
+    arguments = (*missing, torch.float32, 0.5, 0.5, "triton")
+    views = torch.ops.hscl_kernels.augment_views(images, *arguments)
+    assert views.isnan().all(dim=(1, 2, 3)).tolist() == [False, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"images": torch.zeros(2, 8, 8, 3)}, TypeError, "float32, expected uint8"),
+        ({"images": torch.zeros(2, 3, 8, 8, dtype=torch.uint8)}, ValueError, r"\[2, 3, 8, 8\].*channels last"),
+        ({"images": torch.zeros(2, 0, 8, 3, dtype=torch.uint8)}, ValueError, "at least one pixel"),
+        ({"dtype": torch.int32}, TypeError, "int32, expected float16"),
+        ({"dtype": torch.float64, "backend": "triton"}, TypeError, "float64, which backend 'triton' lacks"),
+        ({"std": 0.0}, ValueError, "std is 0"),
+        ({"backend": "gpu"}, ValueError, "'gpu', expected one of"),
+        ({"hue": torch.zeros(3)}, ValueError, r"parameters.hue has shape \[3\], expected \[4\]"),
+        ({"crop": torch.zeros(4, 2)}, ValueError, r"parameters.crop has shape \[4, 2\], expected \[4, 4\]"),
+        ({"flip": torch.zeros(4)}, TypeError, "parameters.flip has dtype torch.float32, expected bool"),
+        ({"contrast": torch.zeros(4, dtype=torch.float64)}, TypeError, "float64, expected float32"),
+        ({"rotation": torch.zeros(4)}, TypeError, "parameters.rotation has dtype torch.float32, expected an integer"),
+    ],
+)
+def test_wrong_inputs_are_named(change, error, message):
+    images, parameters = make_images(2, 8, 8, 3), make_parameters(4, 2)
+    fields = {name: value for name, value in change.items() if name in ViewParameters._fields}
+    options = {name: value for name, value in change.items() if name not in ViewParameters._fields}
+    with pytest.raises(error, match=message):
+        augment_views(options.pop("images", images), parameters._replace(**fields), **options)
