@@ -49,7 +49,7 @@ class Interleaved:
         value, forward = self._timed(variant.forward)
         _, backward = self._timed(lambda: variant.backward(value))
         self.seconds[name].append((forward, backward))
-        if isinstance(value, Tensor):
+        if isinstance(value, Tensor) and not value.dim():
             self.losses[name] = value.item()
 
     def _spent(self, name: str) -> float:

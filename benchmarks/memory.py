@@ -5,22 +5,21 @@ from __future__ import annotations
 import ctypes
 import gc
 import multiprocessing
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
-from benchmarks.batch import make_batch
 from benchmarks.interleave import Variant
-from benchmarks.peers import PEERS
 
-_SMALL = 256  # rows of the warm-up
 _M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 
 
-def extra_memory(names: list[str], rows: int) -> dict[str, int]:
-    """Return the peak extra bytes of one forward and backward of each variant at N ``rows`` (Linux only).
+def extra_memory(build: Callable[[str, Any], Variant], names: list[str], small: Any, size: Any) -> dict[str, int]:
+    """Return the peak extra bytes of one forward and backward of ``build(name, size)`` for each name (Linux only).
 
-    Every variant runs in a fresh process: a warm-up at 256 rows loads code and starts threads, inputs are made (and the
-    compiled variant compiled, which runs it once), free memory goes back to the system, the kernel's record of the
+    Every variant runs in a fresh process: a warm-up at ``small`` loads code and starts threads, inputs are made (and
+    the compiled variant compiled, which runs it once), free memory goes back to the system, the kernel's record of the
     highest resident size is reset (``/proc/self/clear_refs``), and that record after one forward and backward
     (``VmHWM``) less the resident size before is the result. ``ru_maxrss`` is the same record, but begins at the size
     of the process that started this one, which would hide the growth. Blocks of 1 MB or more come from the system and
@@ -29,14 +28,14 @@ def extra_memory(names: list[str], rows: int) -> dict[str, int]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["torch"])  # not our packages: the fork server does not get this process's path
     with ProcessPoolExecutor(1, mp_context=context, max_tasks_per_child=1) as processes:
-        return {name: processes.submit(_growth, name, rows).result() for name in names}
+        return {name: processes.submit(_growth, build, name, small, size).result() for name in names}
 
 
-def _growth(name: str, rows: int) -> int:
+def _growth(build: Callable[[str, Any], Variant], name: str, small: Any, size: Any) -> int:
     libc = ctypes.CDLL(None)
     libc.mallopt(_M_MMAP_THRESHOLD, 2**20)
-    _run(PEERS[name].build(make_batch(_SMALL)))
-    variant = PEERS[name].build(make_batch(rows))
+    _run(build(name, small))
+    variant = build(name, size)
     gc.collect()
     libc.malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")

@@ -10,7 +10,7 @@ from hscl_kernels import hscl_loss, info_nce
 from hscl_kernels.contrast import reference
 
 from benchmarks import released_eager
-from benchmarks.batch import Batch
+from benchmarks.batch import Batch, make_batch
 from benchmarks.floor import floor
 from benchmarks.interleave import Variant, differentiable
 from hscl_fast.objective import row_roles
@@ -101,3 +101,8 @@ SAMPLE_TO_SAMPLE: dict[str, Peer] = {
     "pytorch-metric-learning NTXentLoss": Peer(_pytorch_metric_learning, cubes=4.3),
 }
 PEERS: dict[str, Peer] = {**WHOLE, **SAMPLE_TO_SAMPLE, FLOOR: Peer(floor)}
+
+
+def build_peer(name: str, rows: int) -> Variant:
+    """Return a variant at N ``rows``, for a process of its own."""
+    return PEERS[name].build(make_batch(rows))

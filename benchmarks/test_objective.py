@@ -7,12 +7,13 @@ from benchmarks import released_eager
 from benchmarks.batch import make_batch
 from benchmarks.interleave import Interleaved
 from benchmarks.memory import extra_memory
-from benchmarks.peers import FLOOR, OURS, PEERS
+from benchmarks.peers import FLOOR, OURS, PEERS, build_peer
 from hscl_fast.objective import row_roles
 from hscl_fast.released import released_loss
 
 CPU = torch.device("cpu")
 ROUNDS = {512: 25, 1024: 25, 2048: 15, 4096: 7, 8192: 5, 16384: 4, 32768: 2, 65536: 1}
+SMALL = 256  # rows of the warm-up in a process that measures memory
 PATIENCE = 10  # seconds a variant gets at one N before it sits out, in favour of more rounds for the others
 
 
@@ -30,7 +31,8 @@ def test_the_eager_released_objective_is_the_released_loss():
 def test_objective(benchmark, rows):
     """pytest-benchmark times ours, forward and backward together; its setup gives every other variant a turn."""
     names = [name for name, peer in PEERS.items() if peer.fits(rows)]
-    memory = extra_memory([name for name in names if name != FLOOR], rows)  # the floor's is allocated beforehand
+    measured = [name for name in names if name != FLOOR]  # whose memory is allocated beforehand
+    memory = extra_memory(build_peer, measured, SMALL, rows)
     warm_up = _variants(names, min(rows, 2048))
     warm_up.round(names)
     timing = _variants(names, rows)
