@@ -84,3 +84,13 @@ class Interleaved:
 
 def _quartiles(seconds: Tensor) -> list[float]:
     return seconds.quantile(seconds.new_tensor([0.25, 0.5, 0.75])).tolist()
+
+
+def allocated_beyond(timing: Interleaved, name: str) -> int:
+    """Return the peak of the GPU allocator in one turn of a variant, beyond what was there before."""
+    timing.time(name)  # compiles and tunes
+    torch.cuda.synchronize()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    timing.time(name)
+    return torch.cuda.max_memory_allocated() - before

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchmarks.batch import make_batch
-from benchmarks.interleave import Interleaved
+from benchmarks.interleave import Interleaved, allocated_beyond
 from benchmarks.peers import FLOOR, OURS, PEERS
 
 pytestmark = [
@@ -27,19 +27,10 @@ def test_gpu_objective(benchmark, rows, dtype):
     batch = make_batch(rows, device, dtype)
     names = [name for name, peer in PEERS.items() if name != FLOOR and peer.fits(rows, limit)]
     timing = Interleaved({name: PEERS[name].build(batch) for name in names}, device, PATIENCE)
-    memory = {name: _extra_memory(timing, name) for name in names}
+    memory = {name: allocated_beyond(timing, name) for name in names}
     for seconds in timing.seconds.values():
         seconds.clear()  # those turns compiled kernels
     others = [name for name in names if name != OURS]
     benchmark.pedantic(timing.time, args=(OURS,), setup=lambda: timing.round(others), rounds=ROUNDS)
     variants = {name: {**times, "memory": memory[name]} for name, times in timing.summary().items()}
     benchmark.extra_info.update(rows=rows, device="cuda", dtype=str(dtype).split(".")[1], variants=variants)
-
-
-def _extra_memory(timing: Interleaved, name: str) -> int:
-    timing.time(name)  # compiles and tunes
-    torch.cuda.synchronize()
-    before = torch.cuda.memory_allocated()
-    torch.cuda.reset_peak_memory_stats()
-    timing.time(name)
-    return torch.cuda.max_memory_allocated() - before

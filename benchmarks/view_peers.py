@@ -20,6 +20,7 @@ RELEASED = "released layers, eager"
 PER_IMAGE = "torchvision v2, image by image"
 BATCHED = "torchvision v2, one draw a batch"
 KORNIA = "kornia"
+CPU = torch.device("cpu")
 _MEAN = _STD = 0.5
 
 
@@ -30,20 +31,21 @@ class ViewBatch(NamedTuple):
     parameters: ViewParameters
 
 
-def make_view_batch(images: int, side: int) -> ViewBatch:
+def make_view_batch(images: int, side: int, device: torch.device) -> ViewBatch:
     """Return smooth random images: noise of single pixels would make every rounding of a coordinate count."""
     random = torch.Generator().manual_seed(0)
     coarse = torch.rand(images, 3, 8, 8, generator=random)
     fine = torch.nn.functional.interpolate(coarse, size=(side, side), mode="bicubic").clamp(0, 1)
-    pixels = (fine.permute(0, 2, 3, 1) * 255).to(torch.uint8).contiguous()
+    pixels = (fine.permute(0, 2, 3, 1) * 255).to(torch.uint8).contiguous().to(device)
     parameters = _draw(pixels, 0)
     return ViewBatch(pixels, parameters._replace(contrast_first=torch.ones_like(parameters.contrast_first)))
 
 
-def _draw(images: Tensor, step: int) -> ViewParameters:
+def _draw(images: Tensor, number: int) -> ViewParameters:
     size = (images.shape[1], images.shape[2])
-    indices = torch.arange(len(images))
-    return draw_views(AugmentConfig(), indices, seed=torch.tensor(0), step=torch.tensor(step), size=size)
+    indices = torch.arange(len(images), device=images.device)
+    seed, step = (torch.tensor(value, device=images.device) for value in (0, number))
+    return draw_views(AugmentConfig(), indices, seed=seed, step=step, size=size)
 
 
 def _ours(batch: ViewBatch) -> Callable[[], Tensor]:
@@ -108,6 +110,6 @@ VIEW_PEERS: dict[str, Callable[[ViewBatch], Callable[[], Tensor]]] = {
 }
 
 
-def build_views(name: str, size: tuple[int, int]) -> Variant:
+def build_views(name: str, size: tuple[int, int], device: torch.device = CPU) -> Variant:
     """Return a variant that renders the views of ``size`` = (images, side in pixels); nothing is done backward."""
-    return Variant(VIEW_PEERS[name](make_view_batch(*size)), lambda views: None)
+    return Variant(VIEW_PEERS[name](make_view_batch(*size, device)), lambda views: None)

@@ -246,6 +246,9 @@ class AugmentConfig:
         Smallest and largest area of the Inception crop, as a share of the image.
     crop_ratio
         Smallest and largest aspect ratio of the crop.
+    backend
+        Which form renders the views: ``auto`` (``triton`` on a GPU, ``cpu`` on the CPU), ``cpu``, ``triton`` or
+        ``reference``, plain PyTorch.
     """
 
     policy: Literal["released", "simclr", "none"] = "released"
@@ -258,6 +261,7 @@ class AugmentConfig:
     hue: float | None = None
     crop_area: tuple[float, float] | None = None
     crop_ratio: tuple[float, float] | None = None
+    backend: Literal["auto", "reference", "cpu", "triton"] = "auto"
 
     def __post_init__(self) -> None:
         numbers = self.numbers
@@ -276,8 +280,9 @@ class AugmentConfig:
     @property
     def numbers(self) -> Policy:
         """The policy, with the fields that are set in place of its own."""
-        given = {name: value for name, value in vars(self).items() if name != "policy" and value is not None}
-        return replace(POLICIES[self.policy], **given)
+        policy = POLICIES[self.policy]
+        given = {name: getattr(self, name, None) for name in vars(policy)}
+        return replace(policy, **{name: value for name, value in given.items() if value is not None})
 
 
 @dataclass(frozen=True)

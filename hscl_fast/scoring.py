@@ -101,7 +101,7 @@ class Scorer:
         for crop in range(RELEASED_CROPS):
             step = torch.tensor(crop, device=images.device)
             parameters = draw_views(policy, indices, seed=seed, step=step, size=size, views=1)
-            features, logits = self._features(augment_views(images, parameters))
+            features, logits = self._features(self._render(images, parameters))
             assert logits is not None  # the configuration requires the rotation head
             embeddings = embeddings + features.view(ROTATIONS, len(images), -1)
             own = own + logits.view(ROTATIONS, len(images), ROTATIONS).diagonal(dim1=0, dim2=2).T
@@ -110,7 +110,10 @@ class Scorer:
     def _upright(self, images: Tensor, rotations: int = 1) -> Tensor:
         places = torch.arange(len(images), device=images.device).repeat(rotations)
         turns = torch.arange(rotations, device=images.device).repeat_interleave(len(images))
-        return augment_views(images, ViewParameters.identity(places, turns))
+        return self._render(images, ViewParameters.identity(places, turns))
+
+    def _render(self, images: Tensor, parameters: ViewParameters) -> Tensor:
+        return augment_views(images, parameters, dtype=self.precision, backend=self.augment.backend)
 
     def _features(self, views: Tensor) -> tuple[Tensor, Tensor | None]:
         with torch.autocast(views.device.type, self.precision, enabled=self.precision != torch.float32):

@@ -82,7 +82,8 @@ class TrainingStep:
         """Return the objective and its terms on one batch, float32 ``[terms]``."""
         size = (batch.images.shape[1], batch.images.shape[2])
         parameters = draw_views(self.config.augment, batch.indices, seed=self.seed, step=self.step, size=size)
-        views = augment_views(batch.images, parameters)  # [V * R * B, 3, H, W]
+        # [V * R * B, 3, H, W], in the dtype that autocast would turn them into
+        views = augment_views(batch.images, parameters, dtype=self.precision, backend=self.config.augment.backend)
         device = views.device.type
         with torch.autocast(device, dtype=self.precision, enabled=self.precision != torch.float32):
             features = self.model(views)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hscl_fast.augment import draw_views, instance_ids
-from hscl_fast.config import AugmentConfig
+from hscl_fast.config import POLICIES, AugmentConfig
 
 BATCH = 4000
 
@@ -112,6 +112,19 @@ def test_policy_none_only_rotates():
     assert parameters.rotation.view(2, 4, 3)[1, :, 0].tolist() == [0, 1, 2, 3]
     assert not (parameters.flip | parameters.jitter | parameters.gray).any()
     assert parameters.crop.unique(dim=0).tolist() == [[1, 1, 0, 0]]
+
+
+def test_simclr_crops_first_and_draws_alike():
+    parameters, released = draw(AugmentConfig(policy="simclr")), draw()
+    assert parameters.crop_first.all()
+    assert not released.crop_first.any()
+    for name in ("flip", "jitter", "hue", "crop"):
+        assert torch.equal(getattr(parameters, name), getattr(released, name)), name
+
+
+def test_fields_that_are_set_replace_those_of_the_policy():
+    assert AugmentConfig(policy="none", crop_area=(0.5, 0.5)).numbers == replace(POLICIES["none"], crop_area=(0.5, 0.5))
+    assert AugmentConfig(hue=0.0).numbers.hue == 0.0
 
 
 def test_configured_strengths_are_used():
