@@ -14,6 +14,7 @@ from rich.table import Table
 from hscl_fast.config import NOT_PREPARED, DataConfig
 from hscl_fast.console import say, warn
 from hscl_fast.data import (
+    SHOWN,
     BadImages,
     Preparation,
     describe_sources,
@@ -76,8 +77,9 @@ def _prepare(options: Namespace, console: Console) -> int:
         say(console, f"{stopped}; {how.out} was not written")
         return stopped.exit_code
     except BadImages as error:
-        for path, reason in error.files:
-            say(console, f"{path}: {reason}")
+        if len(error.files) > SHOWN:  # more than its message has
+            for path, reason in error.files:
+                say(console, f"{path}: {reason}")
         raise UsageError(f"{error} To go on without them, add --skip-bad.") from error
     seconds = time.perf_counter() - started
     for skipped in manifest.skipped:

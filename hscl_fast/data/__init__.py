@@ -1,6 +1,6 @@
 """Images in, roles out: data sets, users' own images, splits and their manifests."""
 
-from hscl_fast.data.bad_images import BadImages
+from hscl_fast.data.bad_images import SHOWN, BadImages
 from hscl_fast.data.batch import Batch, Loader
 from hscl_fast.data.beton_loader import BetonLoader
 from hscl_fast.data.ffcv_import import ffcv_is_installed
@@ -28,6 +28,7 @@ from hscl_fast.data.verify import Verification, verify_source
 __all__ = [
     "ABNORMAL",
     "NORMAL",
+    "SHOWN",
     "SOURCES",
     "UNLABELLED",
     "BadImages",

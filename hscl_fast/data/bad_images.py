@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hscl_fast.errors import UsageError
 
-_SHOWN = 20
+SHOWN = 20
 _MEND = (
     "Expected whole PNG, JPEG, BMP, GIF, TIFF, WebP or PNM files; replace what is broken, or take it out of the data."
 )
@@ -22,8 +22,8 @@ class BadImages(UsageError):
     """
 
     def __init__(self, files: Sequence[tuple[str, str]]) -> None:
-        shown = "; ".join(f"{path} cannot be read as an image: {reason}" for path, reason in files[:_SHOWN])
-        rest = f"; and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
+        shown = "; ".join(f"{path} cannot be read as an image: {reason}" for path, reason in files[:SHOWN])
+        rest = f"; and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
         total = f"{len(files)} files are no images. " if len(files) > 1 else ""
         super().__init__(f"{total}{shown}{rest}. {_MEND}")
         self.files = list(files)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 VERSION = 2
-PAGE = 1 << 23  # bytes; FFCV's default
+PAGE = 1 << 22  # bytes; holds the largest image, 1024 x 1024 pixels
 RAW, JPEG = 1, 0  # an image's mode
 MODES = {"raw": RAW, "jpeg": JPEG}
 # Name and FFCV's type id of each field: an RGB image, and integers.

@@ -49,7 +49,12 @@ def list_csv(path: Path, root: Path, *, allow_missing: bool = False) -> Listing:
     seen: dict[str, tuple[int, str]] = {}
     missing: list[tuple[int, str]] = []
     for line, row in _rows(path):
-        image, part = _image(path, line, row, root)
+        try:
+            image, part = _image(path, line, row, root)
+        except UsageError:
+            if missing and not allow_missing:
+                break  # an earlier line is at fault
+            raise
         if not os.path.isfile(root / image.name):  # pathlib raises for a name that is too long
             missing.append((line, row["path"]))
         if image.name in seen:

@@ -108,15 +108,20 @@ def _fits(runtime: RuntimeConfig, split: Split, device: torch.device) -> tuple[b
     if device.type == "cuda":
         needs[device] = split.training.images.nbytes
     for place, needed in needs.items():
-        free = free_memory(place)
-        budget = free // 2 if runtime.resident_gib is None else int(runtime.resident_gib * GIB)
-        source = f"half of the {free / GIB:.1f} GiB free" if runtime.resident_gib is None else "--runtime.resident_gib"
-        on = "GPU" if place.type == "cuda" else "machine"
+        budget, source = _budget(runtime, place)
         if needed > budget:
-            return (
-                False,
-                f"{needed / GIB:.2f} GiB of images exceed the {on}'s budget of {budget / GIB:.2f} GiB, {source}",
-            )
+            return False, f"{_amount(needed)} of images exceed the budget of {_amount(budget)} ({source})"
     if not unread and device.type == "cpu":
         return True, "the images are in memory already"
-    return True, f"{max(needs.values()) / GIB:.2f} GiB of images fit in memory"
+    return True, f"{_amount(max(needs.values()))} of images fit in memory"
+
+
+def _budget(runtime: RuntimeConfig, place: torch.device) -> tuple[int, str]:
+    if runtime.resident_gib is not None:
+        return int(runtime.resident_gib * GIB), "--runtime.resident_gib"
+    where = "the GPU's" if place.type == "cuda" else "the machine's"
+    return free_memory(place) // 2, f"half of {where} free memory"
+
+
+def _amount(count: int) -> str:
+    return f"{count / GIB:,.1f} GiB" if count >= GIB else f"{count / (1 << 20):,.1f} MiB"

@@ -18,6 +18,10 @@ from hscl_fast.data.order import epoch_order, epoch_stretches
 from hscl_fast.errors import UsageError
 
 _MOST_WORKERS = 8
+_MEND = (
+    "The run's last checkpoint is intact: put the files back as they were when it began and go on with --resume, or "
+    "begin again with the mended data."
+)
 
 
 class TorchLoader:
@@ -79,7 +83,7 @@ class TorchLoader:
         try:
             for loaded in batches:
                 if isinstance(loaded, str):
-                    raise UsageError(f"{loaded} The last checkpoint is intact; go on from it with --resume.")
+                    raise UsageError(f"{loaded} {_MEND}")
                 yield loaded
         finally:
             del batches  # ends the workers now
