@@ -46,4 +46,5 @@ class ResidentLoader:
             order = self.order(epoch)
             for place in range(first, last):
                 indices = order[place * self.batch_size : (place + 1) * self.batch_size]
-                yield Batch(self.images[indices], self.roles[indices], indices)
+                # On the CPU index_select copies whole images, where self.images[indices] copies byte by byte.
+                yield Batch(self.images.index_select(0, indices), self.roles[indices], indices)

@@ -4,19 +4,17 @@ import hashlib
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
 from betons import beton_of, draw_folder
-from conftest import hscl, subprocess_environment
 
+from hscl_fast import cli
 from hscl_fast.config import DataConfig
 from hscl_fast.data import BadImages, load_split, open_split, verify_source
 from hscl_fast.data.beton_format import ALLOCATION, DESCRIPTOR, HEADER, PAGE, SAMPLE, SAMPLES_START
 from hscl_fast.data.beton_manifest import manifest_path
+from hscl_fast.data.beton_writer import BetonWriter
 from hscl_fast.errors import UsageError
 
 
@@ -178,14 +176,19 @@ def break_files(root):
     return ("train/normal/3.png", "test/normal/5.png", "train/unlabeled/7.png")
 
 
-def test_all_bad_files_are_in_one_report_and_nothing_is_left(tmp_path):
+def prepare(*arguments):
+    return cli.run(["data", "prepare", *map(str, arguments)])
+
+
+def test_all_bad_files_are_in_one_report_and_nothing_is_left(tmp_path, capsys):
     root = draw_folder(tmp_path / "mine")
     bad = break_files(root)
-    done = hscl("data", "prepare", root, "--out", tmp_path / "m.beton")
-    assert done.returncode == 2
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert all(str(root / name) in done.stderr for name in bad)
-    assert "--skip-bad" in done.stderr
+    assert prepare(root, "--out", tmp_path / "m.beton") == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert len(said.err.strip().splitlines()) == 1
+    assert all(str(root / name) in said.err for name in bad)
+    assert "--skip-bad" in said.err
     assert os.listdir(tmp_path) == ["mine"]
     for call in (load_split, verify_source):
         with pytest.raises(BadImages, match="3 files are no images") as caught:
@@ -193,22 +196,22 @@ def test_all_bad_files_are_in_one_report_and_nothing_is_left(tmp_path):
         assert {path for path, _ in caught.value.files} == {str(root / name) for name in bad}
 
 
-def test_more_bad_files_than_a_paragraph_holds_are_listed_before_it(tmp_path):
+def test_more_bad_files_than_a_paragraph_holds_are_listed_before_it(tmp_path, capsys):
     root = draw_folder(tmp_path / "mine")
     for path in root.glob("*/*/*.png"):
         path.write_text("no image")
-    done = hscl("data", "prepare", root, "--out", tmp_path / "m.beton")
-    assert done.returncode == 2
-    assert "and 12 more" in done.stderr
-    assert len(done.stdout.strip().splitlines()) == 32
+    assert prepare(root, "--out", tmp_path / "m.beton") == 2
+    said = capsys.readouterr()
+    assert "and 12 more" in said.err
+    assert len(said.out.strip().splitlines()) == 32
 
 
-def test_skip_bad_goes_on_without_them_and_writes_down_which(tmp_path):
+def test_skip_bad_goes_on_without_them_and_writes_down_which(tmp_path, capsys):
     root = draw_folder(tmp_path / "mine")
     bad = break_files(root)
-    done = hscl("data", "prepare", root, "--out", tmp_path / "m.beton", "--skip-bad", "--image_size=16")
-    assert done.returncode == 0, done.stderr
-    assert all(f"skipped {root / name}" in done.stdout for name in bad)
+    assert prepare(root, "--out", tmp_path / "m.beton", "--skip-bad", "--image_size=16") == 0
+    said = capsys.readouterr().out
+    assert all(f"skipped {root / name}" in said for name in bad)
     manifest = json.loads(manifest_path(tmp_path / "m.beton").read_text())
     assert {row["file"] for row in manifest["skipped"]} == {str(root / name) for name in bad}
     assert manifest["counts"] == {"train": 22, "test": 15}
@@ -281,24 +284,20 @@ def test_a_full_disk_leaves_the_old_files(copied, monkeypatch):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_asked_to_stop_it_leaves_nothing(tmp_path, number, code):
-    root = draw_folder(tmp_path / "mine", per_folder=150)
-    command = [sys.executable, "-m", "hscl_fast", "data", "prepare", root, "--out", "m.beton", "--image_size=1024"]
-    process = subprocess.Popen(
-        [str(part) for part in command],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=subprocess_environment(),
-    )
-    while not list(tmp_path.glob(".*.tmp")) and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(number)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == code, output
-    assert "was not written" in output
-    assert os.listdir(tmp_path) == ["mine"]
+def test_asked_to_stop_it_leaves_nothing(tmp_path, monkeypatch, capsys, number, code):
+    real, appended = BetonWriter.append, []
+
+    def append(self, *sample):
+        appended.append(sample)
+        if len(appended) == 5:
+            os.kill(os.getpid(), number)
+        real(self, *sample)
+
+    monkeypatch.setattr(BetonWriter, "append", append)
+    assert prepare("digits", "--out", tmp_path / "d.beton") == code
+    assert "d.beton was not written" in capsys.readouterr().out
+    assert len(appended) == 5
+    assert os.listdir(tmp_path) == []
 
 
 # --- hostile files ---

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from betons import beton_of, draw_folder
-from conftest import TINY, flags, hscl, subprocess_environment
+from conftest import TINY, flags, subprocess_environment
 
 from hscl_fast import cli
 from hscl_fast.config import DataConfig, RuntimeConfig
@@ -325,8 +325,7 @@ def test_a_run_with_ffcv_stopped_in_an_epoch_goes_on_bit_for_bit(of_digits, tmp_
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 143, output
     assert "Traceback" not in output
-    resumed = hscl("train", "--out", run, "--resume")
-    assert resumed.returncode == 0, resumed.stderr
+    assert run_here("train", "--out", run, "--resume") == 0
     assert losses(run) == losses(of_digits / "plain")
     assert (run / "scores.csv").read_text() == (of_digits / "plain" / "scores.csv").read_text()
 
