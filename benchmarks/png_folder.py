@@ -58,7 +58,7 @@ def data_loader(folder: Path, size: int, batch_size: int, workers: int) -> DataL
 def forget(paths: list[Path]) -> None:
     """Ask the kernel to drop the files from its page cache, which keeps what a process has mapped."""
     for found in gc.get_objects():
-        if isinstance(found, np.memmap) and Path(str(found.filename)) in paths:
+        if type(found) is np.memmap and Path(str(found.filename)) in paths:
             found._mmap.madvise(mmap.MADV_DONTNEED)
     for path in paths:
         descriptor = os.open(path, os.O_RDONLY)

@@ -12,16 +12,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
 from PIL import Image
 
 from hscl_fast.atomic import replacing, write_json
-from hscl_fast.config import DataConfig
+from hscl_fast.config import NOT_PREPARED, DataConfig
 from hscl_fast.data.bad_images import BadImages
 from hscl_fast.data.beton_format import TEST, TRAIN
 from hscl_fast.data.beton_manifest import BetonManifest, manifest_path
 from hscl_fast.data.beton_writer import BetonWriter
-from hscl_fast.data.image_set import AnyImages, Images, LabelledImages, take
+from hscl_fast.data.image_set import AnyImages, Images, LabelledImages, Labels, Roles, take
 from hscl_fast.data.images import resize_images
 from hscl_fast.data.load import Dealt, deal, side_of
 from hscl_fast.errors import UsageError
@@ -57,10 +56,20 @@ class Preparation:
 
 @dataclass
 class _Part:
-    """What was written of one part."""
+    """One part of the data set, and what was written of it: which rows, and which files could not be read."""
 
+    images: LabelledImages
+    roles: Roles | None
     rows: list[int] = field(default_factory=list)
     bad: list[tuple[str, str]] = field(default_factory=list)
+
+    def columns(self) -> dict[str, list[object]]:
+        """Return the manifest's columns of what was written."""
+        columns: dict[str, list[object]] = {
+            "name": [self.images.names[row] for row in self.rows],
+            "label": self.images.labels[self.rows].tolist(),
+        }
+        return columns if self.roles is None else {**columns, "role": self.roles[self.rows].tolist()}
 
 
 def prepare_beton(
@@ -122,44 +131,46 @@ def _write(
     source, size = dealt.source, side_of(dealt.source, config.image_size)
     encoding = how.encoding if how.encoding != "auto" else "raw" if size < RAW_BELOW else "jpeg"
     quality = how.quality if encoding == "jpeg" else None
-    training = take(source.train.images, dealt.assignment.index)
-    roles = dealt.assignment.roles
-    total = len(training) + len(source.test.images)
+    train, test = _Part(_chosen(source.train, dealt.assignment.index), dealt.assignment.roles), _Part(source.test, None)
+    total = len(train.images.names) + len(test.images.names)
     writer, done = BetonWriter(file, total, size, encoding), 0
-    parts = []
-    for number, images in ((TRAIN, training), (TEST, source.test.images)):
-        part = _Part()
-        for row, data in _encoded(images, size, quality):
+    for number, part in ((TRAIN, train), (TEST, test)):
+        for row, data in _encoded(part.images.images, size, quality):
             if isinstance(data, BadImages):
                 part.bad += data.files
             else:
-                role = int(roles[row]) if number == TRAIN else 0
-                writer.append(data, role, len(part.rows), number)
+                writer.append(data, 0 if part.roles is None else int(part.roles[row]), len(part.rows), number)
                 part.rows.append(row)
             done += 1
             progress(done, total)
-        parts.append(part)
-    bad = parts[TRAIN].bad + parts[TEST].bad
+    bad = train.bad + test.bad
     if bad and not how.skip_bad:
         raise BadImages(bad)
-    if not parts[TRAIN].rows:
+    if not train.rows:
         raise UsageError(f"{config.name} has no training image that can be read. Give data with whole images.")
     length = writer.finish()
-    digest = _hash(Path(file.name), file, lambda: progress(done, total))
-    train = _labelled(source.train, dealt.assignment.index[parts[TRAIN].rows])
     return BetonManifest(
-        sha256=digest,
+        sha256=_hash(file, lambda: progress(done, total)),
         bytes=length,
         image_size=size,
         encoding=encoding,
         quality=quality,
         class_names=list(source.class_names),
         normal_class=dealt.classes[0],
-        train={**train, "role": roles[parts[TRAIN].rows].tolist()},
-        test=_labelled(source.test, np.array(parts[TEST].rows, np.int64)),
-        origin={"kind": dealt.kind, **asdict(config)},
+        train=train.columns(),
+        test=test.columns(),
+        origin={"kind": dealt.kind, "name": config.name, **_asked(config)},
         skipped=[{"file": path, "reason": reason} for path, reason in bad],
     )
+
+
+def _chosen(images: LabelledImages, index: Labels) -> LabelledImages:
+    names = tuple(images.names[row] for row in index)
+    return LabelledImages(take(images.images, index), images.labels[index], names)
+
+
+def _asked(config: DataConfig) -> dict[str, object]:
+    return {name: value for name, value in asdict(config).items() if name not in NOT_PREPARED}
 
 
 def _encoded(images: AnyImages, size: int, quality: int | None) -> Iterator[tuple[int, bytes | BadImages]]:
@@ -193,15 +204,11 @@ def _bytes(image: Images, quality: int | None) -> bytes:
     return encoded.getvalue()
 
 
-def _hash(path: Path, file: BinaryIO, pause: Callable[[], None]) -> str:
+def _hash(file: BinaryIO, pause: Callable[[], None]) -> str:
     file.flush()
     total = hashlib.sha256()
-    with path.open("rb") as written:
+    with open(file.name, "rb") as written:
         while chunk := written.read(_CHUNK):
             total.update(chunk)
             pause()
     return total.hexdigest()
-
-
-def _labelled(images: LabelledImages, rows: np.ndarray) -> dict[str, list[object]]:
-    return {"name": [images.names[row] for row in rows], "label": images.labels[rows].tolist()}

@@ -101,6 +101,17 @@ def test_a_batch_is_the_user_s_own(split, kind):
     assert as_lists(held) == whole
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", KINDS)
+def test_batches_on_a_gpu_are_those_on_the_cpu(split, kind):
+    device = torch.device("cuda", 0)
+    ours = make_loader(kind, split.training, RuntimeConfig(seed=5), BATCH, device).batches(0, 7)
+    theirs = loader_of(split, "resident").batches(0, 7)
+    for on_gpu, on_cpu in zip(ours, theirs, strict=True):
+        assert on_gpu.images.device == device
+        assert all(torch.equal(a.cpu(), b) for a, b in zip(on_gpu, on_cpu, strict=True))
+
+
 # --- nothing leaks ---
 
 
