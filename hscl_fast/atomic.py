@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,40 @@ def _sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a new name in the same directory to write to; the file then replaces ``path`` in one step.
+
+    It is flushed to disk and renamed; then the directory entry is flushed as well. On any failure before the rename
+    ``path`` is untouched and the new file is removed.
+
+    Parameters
+    ----------
+    path
+        The file to write. Its directory must exist.
+
+    Raises
+    ------
+    OSError
+        The directory is missing or not writable, or the disk is full.
+    """
+    # Not mkstemp: its mode 0600 would survive the rename. The short name fits where path's is at the limit.
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_directory(path.parent)
+
+
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Replace a file's content in one step.
 
-    The bytes go to a temporary file in the same directory, which is flushed to disk and renamed over the
-    target; then the directory entry is flushed as well. On any failure before the rename the target is
-    untouched and the temporary file is removed.
+    On any failure the old file is untouched: see :func:`replacing`.
 
     Parameters
     ----------
@@ -36,19 +66,8 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     OSError
         The directory is missing or not writable, or the disk is full.
     """
-    path = Path(path)
-    # Not mkstemp: its mode 0600 would survive the rename. The short name fits where path's is at the limit.
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_directory(path.parent)
+    with replacing(Path(path)) as temporary, temporary.open("xb") as file:
+        file.write(data)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -6,13 +6,22 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace
 from rich.console import Console
 
 from hscl_fast import __version__
-from hscl_fast.config import RECIPES, CheckpointName, Scoring, add_sections, plain_message, to_dict
+from hscl_fast.config import (
+    NOT_PREPARED,
+    RECIPES,
+    CheckpointName,
+    DataConfig,
+    Scoring,
+    add_sections,
+    plain_message,
+    to_dict,
+)
 from hscl_fast.errors import UsageError
 
 _USAGE_ERROR = 2
@@ -62,7 +71,7 @@ def _parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         "train": "train a detector, then evaluate it",
         "eval": "evaluate a trained run again",
         "predict": "score image files with a trained run",
-        "data": "list data sets, or verify one",
+        "data": "list data sets, verify one, or prepare one as a .beton",
     }
     for name, sub in parsers.items():
         commands.add_subcommand(name, sub, help=helps[name])
@@ -74,7 +83,9 @@ def _train_parser() -> ArgumentParser:
     parser = ArgumentParser(
         exit_on_error=False, description="Train a detector on DATA, evaluate it and write a report."
     )
-    parser.add_argument("DATA", nargs="?", type=str, help="data-set name, folder, .csv or .npz (same as --data.name)")
+    parser.add_argument(
+        "DATA", nargs="?", type=str, help="data-set name, folder, .csv, .npz or .beton (same as --data.name)"
+    )
     parser.add_argument(
         "--recipe",
         type=str,
@@ -114,11 +125,32 @@ def _add_data_actions(parser: ArgumentParser) -> None:
     commands = parser.add_subcommands(dest="action")
     listing = ArgumentParser(exit_on_error=False, description="List the data sets and where they are looked for.")
     verify = ArgumentParser(exit_on_error=False, description="Read a whole data set and print its counts and checksum.")
-    verify.add_argument("DATA", type=str, help="data-set name, folder, .csv or .npz")
+    verify.add_argument("DATA", type=str, help="data-set name, folder, .csv, .npz or .beton")
     for sub in (listing, verify):
         sub.add_argument("--root", type=str, help="folder the files lie in")
+    commands.add_subcommand("prepare", _prepare_parser(), help="write a data set into one .beton file")
     commands.add_subcommand("list", listing, help="list the data sets")
     commands.add_subcommand("verify", verify, help="check one data set")
+
+
+def _prepare_parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        exit_on_error=False,
+        description="Write all images of DATA, resized and with their roles, into one .beton file for hscl train.",
+    )
+    parser.add_argument("DATA", type=str, help="data-set name, folder, .csv or .npz")
+    parser.add_argument("--out", type=str, required=True, help="the .beton to write; its manifest goes beside it")
+    parser.add_argument(
+        "--encoding",
+        type=Literal["auto", "raw", "jpeg"],
+        default="auto",
+        help="pixels as they are, JPEG, or auto: raw below 64 pixels, else JPEG",
+    )
+    parser.add_argument("--quality", type=int, default=90, help="of the JPEGs, 1 to 100")
+    parser.add_argument("--skip-bad", action="store_true", help="leave out files that are no images")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing --out")
+    parser.add_class_arguments(DataConfig, skip=NOT_PREPARED)
+    return parser
 
 
 def _parse(arguments: list[str]) -> Namespace:

@@ -13,8 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from hscl_fast.config import Config, DataConfig, from_namespace, to_dict
-from hscl_fast.data import Split, describe_sources, load_split, verify_source
-from hscl_fast.device import prepare_backends
+from hscl_fast.console import say, warn
+from hscl_fast.data import Split, choose_loader, in_memory, is_held_in_memory, open_split
+from hscl_fast.data_commands import data_command
+from hscl_fast.device import prepare_backends, resolve_device
 from hscl_fast.errors import UsageError
 from hscl_fast.evaluation import evaluate_run
 from hscl_fast.interrupt import Interrupted
@@ -31,26 +33,30 @@ def train_command(options: Namespace, console: Console) -> int:
     run = RunDirectory(Path(options.out or _fresh_name(config)))
     if options.resume:
         _require_same(config, run)
-        split = load_split(_recorded_data(config, run))
+        split = open_split(_recorded_data(config, run))
     else:
         run.require_free(overwrite=options.overwrite)
-        split = load_split(config.data)
+        split = open_split(config.data)
     prepare_backends(config.runtime)
+    loader = choose_loader(config.data, config.runtime, split, resolve_device(config.runtime.device))
+    if loader.kind == "resident":
+        split = in_memory(split)
     _print_counts(split, config, console)
-    trainer = Trainer(config, run, split.training, split.held_out, console)
+    say(console, f"loader {loader.kind}: {loader.reason}")
+    trainer = Trainer(config, run, split.training, split.held_out, console, loader.kind)
     if options.resume:
         trainer.resume()
     else:
         run.create(config, split.manifest, overwrite=options.overwrite)
-    _say(console, f"run {run.path}: {trainer.describe()}")
+    say(console, f"run {run.path}: {trainer.describe()}")
     try:
         trainer.train()
     except Interrupted as stopped:
-        _say(
+        say(
             console,
             f"{stopped} at step {trainer.state.step} of {trainer.total_steps}; all is saved. Continue with:",
         )
-        _say(console, f"  hscl train --out {run.path} --resume")
+        say(console, f"  hscl train --out {run.path} --resume")
         return stopped.exit_code
     _print_summary(run, evaluate_run(run, config, split, console), console)
     return 0
@@ -65,7 +71,9 @@ def eval_command(options: Namespace, console: Console) -> int:
     if options.root is not None:
         config = replace(config, data=replace(config.data, root=options.root))
     prepare_backends(config.runtime)
-    split = load_split(_recorded_data(config, run))
+    split = open_split(_recorded_data(config, run))
+    if is_held_in_memory(config.runtime, split, resolve_device(config.runtime.device)):
+        split = in_memory(split)
     _print_summary(run, evaluate_run(run, config, split, console), console)
     return 0
 
@@ -80,27 +88,11 @@ def predict_command(options: Namespace, console: Console) -> int:
     started = time.perf_counter()
     with console.status("scoring"):
         done = predict(run, config, [Path(p) for p in options.PATH], Path(options.out), overwrite=options.overwrite)
-    _say(
+    say(
         console,
         f"{done.images} images scored in {time.perf_counter() - started:.1f} s, {done.abnormal} of them abnormal: "
         f"{options.out} (higher anomaly_score = more anomalous, above 0 = abnormal)",
     )
-    return 0
-
-
-def data_command(options: Namespace, console: Console) -> int:
-    """``hscl data list`` and ``hscl data verify``."""
-    if options.action == "list":
-        _print_sources(options.list.root, console)
-        return 0
-    chosen = options.verify
-    found = verify_source(DataConfig(name=chosen.DATA, root=chosen.root))
-    table = Table("class", "training images", "test images", title=found.name)
-    for name in found.train_counts:
-        table.add_row(name, f"{found.train_counts[name]:,}", f"{found.test_counts.get(name, 0):,}")
-    console.print(table)
-    _say(console, f"{found.name} is intact: train {list(found.train_shape)}, test {list(found.test_shape)}, uint8")
-    _say(console, f"sha256 of pixels and classes: {found.sha256}")
     return 0
 
 
@@ -110,21 +102,6 @@ COMMANDS: dict[str, Callable[[Namespace, Console], int]] = {
     "predict": predict_command,
     "data": data_command,
 }
-
-
-def _print_sources(root: str | None, console: Console) -> None:
-    table = Table("name", "training", "test", "pixels", "classes", "here", "looked for")
-    for source in describe_sources(root):
-        table.add_row(
-            source.name,
-            f"{source.train:,}",
-            f"{source.test:,}",
-            f"{source.size}x{source.size}",
-            str(source.classes),
-            "yes" if source.present else "no",
-            "\n".join(source.looked_for) or "(comes with scikit-learn)",
-        )
-    console.print(table)
 
 
 def _fresh_name(config: Config) -> str:
@@ -151,10 +128,6 @@ def _require_same(config: Config, run: RunDirectory) -> None:
         )
 
 
-def _say(console: Console, text: str) -> None:
-    console.print(text, soft_wrap=True, highlight=False, markup=False)
-
-
 def _print_counts(split: Split, config: Config, console: Console) -> None:
     counts = split.counts
     table = Table("images", "labelled normal", "unlabelled", "labelled abnormal", title=_split_title(split, config))
@@ -164,12 +137,12 @@ def _print_counts(split: Split, config: Config, console: Console) -> None:
     table.add_row("test (normal, abnormal)", f"{counts['test_normal']:,}", "", f"{counts['test_abnormal']:,}")
     console.print(table)
     if counts["pollution"] is not None:
-        _say(
+        say(
             console,
             f"{counts['pollution']:,} of the unlabelled images are hidden anomalies (training is not told which)",
         )
     for warning in _warnings(counts):
-        console.print(f"warning: {warning}", style="yellow", soft_wrap=True, highlight=False, markup=False)
+        warn(console, warning)
 
 
 def _warnings(counts: dict[str, int | None]) -> list[str]:
@@ -204,13 +177,15 @@ def _print_summary(run: RunDirectory, summary: dict[str, Any], console: Console)
     for name, row in {"hscl-fast": ours, **summary["baselines"]}.items():
         table.add_row(name, _percent(row["auroc"]), _percent(row["auroc_mean"]), _seconds(row["seconds"]))
     console.print(table)
-    _say(
+    for note in {row["note"] for row in summary["baselines"].values() if row["auroc"] is None}:
+        say(console, f"scikit-learn's detectors. {note}")
+    say(
         console,
         f"AUROC {_percent(summary['auroc'])} on {summary['counts']['test_normal']:,} normal and "
         f"{summary['counts']['test_abnormal']:,} abnormal test images (scores: higher = more normal)",
     )
-    _say(console, f"report: {run.report}")
-    _say(console, f"next:   hscl predict {run.path} IMAGES... --out scores.csv")
+    say(console, f"report: {run.report}")
+    say(console, f"next:   hscl predict {run.path} IMAGES... --out scores.csv")
 
 
 def _percent(value: float | None) -> str:

@@ -40,7 +40,7 @@ class DataConfig:
     Parameters
     ----------
     name
-        A data-set name (see ``hscl data list``), a folder, a ``.csv`` or an ``.npz`` file.
+        A data-set name (see ``hscl data list``), a folder, or a ``.csv``, ``.npz`` or ``.beton`` file.
     root
         Where the files of a named data set lie, or the folder a CSV's paths are relative to.
     image_size
@@ -96,6 +96,10 @@ class DataConfig:
         _require(0 <= self.pollution_ratio < 1, "data.pollution_ratio", self.pollution_ratio, "in [0, 1)")
         _require(0 <= self.held_out_ratio < 1, "data.held_out_ratio", self.held_out_ratio, "in [0, 1)")
         _require(0 <= self.seed < 2**63, "data.seed", self.seed, "in [0, 2**63)")
+
+
+# What `hscl data prepare` does not ask for: its name is the DATA, the others count when training.
+NOT_PREPARED = {"name", "held_out_ratio", "manifest"}
 
 
 @dataclass(frozen=True)
@@ -358,6 +362,15 @@ class RuntimeConfig:
         rotations and rotation logits) or ``knn`` (no prototypes).
     eval_batch_size
         Images a batch while scoring.
+    loader
+        Where batches come from: ``resident`` (all images on the device), ``ffcv`` (out of a ``.beton``, see ``hscl data
+        prepare``), ``torch`` (a DataLoader), or ``auto``, the first of these that can serve the data. All give the same
+        batches.
+    resident_gib
+        The most memory, in GiB, that ``auto`` lets the images take. Unset: half of what is free.
+    workers
+        Threads of ``ffcv`` or processes of ``torch`` that decode images; 0: none of the latter. Unset: one a core (one
+        in all for raw images).
     tensorboard
         Write TensorBoard event files beside ``metrics.jsonl`` (needs the extra ``tensorboard``).
     """
@@ -374,6 +387,9 @@ class RuntimeConfig:
     checkpoint: CheckpointName = "last"
     scoring: Scoring = "paper"
     eval_batch_size: int = 500
+    loader: Literal["auto", "resident", "ffcv", "torch"] = "auto"
+    resident_gib: float | None = None
+    workers: int | None = None
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
@@ -384,6 +400,11 @@ class RuntimeConfig:
         if self.threads is not None:
             _require(self.threads >= 1, "runtime.threads", self.threads, "1 or more")
         _require(0 <= self.seed < 2**63, "runtime.seed", self.seed, "in [0, 2**63)")
+        if self.resident_gib is not None:
+            _require_not_negative("runtime", {"resident_gib": self.resident_gib})
+        if self.workers is not None:
+            least = 1 if self.loader == "ffcv" else 0
+            _require(least <= self.workers <= 256, "runtime.workers", self.workers, f"between {least} and 256")
         counts = ("log_every", "checkpoint_every", "validate_every", "max_skipped_updates", "eval_batch_size")
         for name in counts:
             _require(getattr(self, name) >= 1, f"runtime.{name}", getattr(self, name), "1 or more")

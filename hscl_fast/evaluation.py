@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from hscl_fast.atomic import write_json, write_text
-from hscl_fast.baselines import classic_baselines
+from hscl_fast.baselines import classic_baselines, left_out
 from hscl_fast.checkpoint import load_checkpoint, save_checkpoint
 from hscl_fast.config import CheckpointName, Config, Scoring, to_dict
-from hscl_fast.data import Split, TestImages
+from hscl_fast.data import Split, TestImages, take
 from hscl_fast.device import resolve_device, resolve_precision
 from hscl_fast.errors import UsageError
 from hscl_fast.metrics import decision_metrics, detection_metrics, fit_threshold
@@ -30,6 +30,10 @@ from hscl_fast.scoring import Scorer
 Scores = NDArray[np.float64]
 
 _TRAINING_QUANTILE = 0.05
+_NOT_IN_MEMORY = (
+    "Left out: they need all images in memory, where this run does not hold them (see --runtime.loader and "
+    "--runtime.resident_gib)."
+)
 
 
 def evaluate_run(run: RunDirectory, config: Config, split: Split, console: Console) -> dict[str, Any]:
@@ -50,7 +54,7 @@ def evaluate_run(run: RunDirectory, config: Config, split: Split, console: Conso
     """
     scorer, info = load_model(run, config, split.training.images.shape[1])
     with console.status("scoring"):
-        scorer = scorer.calibrate(split.training.images[split.training.roles >= 0])
+        scorer = scorer.calibrate(take(split.training.images, split.training.roles >= 0))
         threshold, threshold_source = _fit_threshold(scorer, split)
         started = time.perf_counter()
         scores = scorer.score(split.test.images)
@@ -154,7 +158,7 @@ def _fit_threshold(scorer: Scorer, split: Split) -> tuple[float, str]:
     if len(held_out.roles):
         threshold = fit_threshold(scorer.score(held_out.images), held_out.roles == -1)
         return threshold, f"{len(held_out.roles)} held-out labelled images"
-    scores = scorer.score(split.training.images[split.training.roles >= 0])
+    scores = scorer.score(take(split.training.images, split.training.roles >= 0))
     source = f"{_TRAINING_QUANTILE:.0%} quantile of the training scores (no labelled images were held out)"
     return float(np.quantile(scores, _TRAINING_QUANTILE)), source
 
@@ -169,8 +173,11 @@ def _compare(split: Split, seed: int) -> dict[str, Any]:
     test = split.test
     if test.abnormal.all() or not test.abnormal.any():
         return {}  # nothing to tell apart
+    training = split.training.images
+    if not isinstance(training, np.ndarray) or not isinstance(test.images, np.ndarray):
+        return left_out(_NOT_IN_MEMORY)
     return classic_baselines(
-        split.training.images,
+        training,
         split.training.roles,
         test.images,
         test.abnormal,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,6 +20,15 @@ from torch import Tensor
 from hscl_fast.augment import ROTATIONS, draw_views
 from hscl_fast.config import AugmentConfig
 from hscl_fast.model import Detector
+
+
+class ImageSequence(Protocol):
+    """Images uint8 ``[n, H, W, 3]`` in memory, or read when a slice of them is asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: slice, /) -> NDArray[np.uint8]: ...
+
 
 RELEASED_CROPS = 10
 RELEASED_AREA = 0.54
@@ -54,13 +64,13 @@ class Scorer:
     constants: dict[str, Tensor] = field(default_factory=dict)
 
     @torch.inference_mode()
-    def score(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    def score(self, images: ImageSequence) -> NDArray[np.float64]:
         """Return the score of every image: uint8 ``[n, H, W, 3]`` -> float64 ``[n]``, higher = more normal."""
         scores = [self._score_batch(batch, first) for first, batch in self._batches(images)]
         return torch.cat(scores).double().cpu().numpy() if scores else np.zeros(0)
 
     @torch.inference_mode()
-    def calibrate(self, images: NDArray[np.uint8]) -> Scorer:
+    def calibrate(self, images: ImageSequence) -> Scorer:
         """Return a scorer that knows the training images (uint8 ``[n, H, W, 3]``, none of them a known anomaly)."""
         if self.scoring == "knn":
             features = [unit(self._features(self._upright(batch))[0]) for _, batch in self._batches(images)]
@@ -120,7 +130,7 @@ class Scorer:
             embeddings, logits = self.model(views)
         return embeddings.float(), None if logits is None else logits.float()
 
-    def _batches(self, images: NDArray[np.uint8]) -> Iterator[tuple[int, Tensor]]:
+    def _batches(self, images: ImageSequence) -> Iterator[tuple[int, Tensor]]:
         device = self.model.prototypes.device
         for first in range(0, len(images), self.batch_size):
             yield first, torch.from_numpy(images[first : first + self.batch_size]).to(device)

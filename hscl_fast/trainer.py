@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from rich.console import Console
 from hscl_fast.augment import ROTATIONS, VIEWS
 from hscl_fast.checkpoint import MANIFEST, load_checkpoint, save_checkpoint
 from hscl_fast.config import Config
-from hscl_fast.data import ResidentLoader, TrainingImages
+from hscl_fast.data import LoaderKind, TrainingImages, make_loader, take
 from hscl_fast.device import resolve_device, resolve_precision
 from hscl_fast.errors import UsageError
 from hscl_fast.interrupt import Interrupted, StopRequest
@@ -51,6 +52,8 @@ class Trainer:
         Labelled images kept out of training, to choose the best checkpoint; may be empty.
     console
         Where progress is shown.
+    loader
+        Which loader serves the training images.
 
     Raises
     ------
@@ -65,6 +68,7 @@ class Trainer:
         training: TrainingImages,
         held_out: TrainingImages,
         console: Console,
+        loader: LoaderKind = "resident",
     ) -> None:
         if len(training.images) < 2:
             raise UsageError(
@@ -75,7 +79,7 @@ class Trainer:
         self.training, self.held_out = training, held_out
         device = resolve_device(config.runtime.device)
         self.precision = resolve_precision(config.runtime.precision, device)
-        self.loader = ResidentLoader(training, config.optim.batch_size, seed=config.runtime.seed, device=device)
+        self.loader = make_loader(loader, training, config.runtime, config.optim.batch_size, device)
         self.total_steps = config.optim.epochs * self.loader.steps_per_epoch
         if config.optim.max_steps is not None:
             self.total_steps = min(self.total_steps, config.optim.max_steps)
@@ -136,7 +140,7 @@ class Trainer:
         writer = open_writer(self.run.path) if runtime.tensorboard else None
         self._clock, self._logged = time.monotonic(), (state.step, state.seconds)
         self.model.train()
-        with StopRequest() as stop, progress:
+        with StopRequest() as stop, progress, closing(batches):
             for batch in batches:
                 self.step(batch)
                 state.step += 1
@@ -210,7 +214,7 @@ class Trainer:
             self.config.runtime.eval_batch_size,
             self.precision,
             self.config.augment,
-        ).calibrate(self.training.images[self.training.roles >= 0])
+        ).calibrate(take(self.training.images, self.training.roles >= 0))
         value = auroc(scorer.score(self.held_out.images), self.held_out.roles == -1)
         self.model.train()
         if value is not None and (self.state.best_auroc is None or value >= self.state.best_auroc):

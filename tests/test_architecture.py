@@ -13,6 +13,7 @@ MODULES = sorted([*ROOT.glob("hscl_fast/**/*.py"), *ROOT.glob("kernels/**/*.py")
 ALLOWED = {
     "errors": set(),
     "atomic": set(),
+    "console": set(),
     "interrupt": set(),
     "progress": set(),
     "schedule": set(),
@@ -28,6 +29,7 @@ ALLOWED = {
     "augment": {"config"},
     "objective": {"augment", "config", "released"},
     "scoring": {"augment", "config", "model"},
+    "data_commands": {"config", "console", "data", "errors", "interrupt"},
     "step": {"augment", "config", "data", "guard", "model", "objective", "schedule"},
 }
 

@@ -12,6 +12,7 @@ from hscl_fast.data.locate import resolve_inside
 from hscl_fast.data.roles import ABNORMAL, NORMAL, UNLABELLED
 from hscl_fast.errors import UsageError
 
+_SHOWN = 20  # missing files
 _COLUMNS = ("path", "label", "split")
 _LABELS = {
     "1": NORMAL,
@@ -25,7 +26,7 @@ _LABELS = {
 }
 
 
-def list_csv(path: Path, root: Path) -> Listing:
+def list_csv(path: Path, root: Path, *, allow_missing: bool = False) -> Listing:
     """List the images of a CSV file with the columns ``path``, ``label`` and ``split``.
 
     Parameters
@@ -34,23 +35,36 @@ def list_csv(path: Path, root: Path) -> Listing:
         The file, in UTF-8. ``label`` is 1, 0 or -1, or normal, unlabeled or abnormal; ``split`` is train or test.
     root
         The folder that the paths are relative to and that they may not leave.
+    allow_missing
+        List files that do not exist too; whoever reads them reports them.
 
     Raises
     ------
     UsageError
         The file cannot be read, a column is missing, or a line has an unknown label or split, a path that is
-        missing, outside of ``root`` or listed before, or a test image without a label. The message has the line.
+        missing, outside of ``root`` or listed before, or a test image without a label. The message has the line; of
+        missing files every line.
     """
     parts: dict[str, list[ListedImage]] = {"train": [], "test": []}
     seen: dict[str, tuple[int, str]] = {}
+    missing: list[tuple[int, str]] = []
     for line, row in _rows(path):
-        image, part = _image(path, line, row, root)
+        try:
+            image, part = _image(path, line, row, root)
+        except UsageError:
+            if missing and not allow_missing:
+                break  # an earlier line is at fault
+            raise
+        if not os.path.isfile(root / image.name):  # pathlib raises for a name that is too long
+            missing.append((line, row["path"]))
         if image.name in seen:
             other_line, other_part = seen[image.name]
             reason = "the same image" if part == other_part else "an image that is in train and in test"
             raise _error(path, line, f"{row['path']!r} is {reason} as line {other_line}", "list each image once")
         seen[image.name] = (line, part)
         parts[part].append(image)
+    if missing and not allow_missing:
+        raise _missing(path, missing, root)
     if not parts["train"]:
         raise UsageError(f"{path} lists no image to train on. Expected lines with train in the column split.")
     return Listing("csv", root, tuple(parts["train"]), tuple(parts["test"]))
@@ -96,11 +110,18 @@ def _image(path: Path, line: int, row: dict[str, str], root: Path) -> tuple[List
     if not row["path"] or file is None:
         reason = f"the path {row['path']!r} does not lead to a file inside {root}"
         raise _error(path, line, reason, "copy the image into that folder, or name another folder with --data.root")
-    if not os.path.isfile(file):  # pathlib raises for a name that is too long
-        reason = f"there is no file {row['path']!r} in {root}"
-        raise _error(path, line, reason, "mend the path, or name the folder it is relative to with --data.root")
     class_name = ABNORMAL_NAME if role == ABNORMAL else NORMAL_NAME
     return ListedImage(file.relative_to(root.resolve()).as_posix(), role, class_name), part
+
+
+def _missing(path: Path, missing: list[tuple[int, str]], root: Path) -> UsageError:
+    (line, name), *others = missing
+    reason = f"there is no file {name!r} in {root}"
+    if others:
+        listed = ", ".join(f"line {number} {other!r}" for number, other in others[:_SHOWN])
+        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+        reason += f", nor that of {listed}{more}"
+    return _error(path, line, reason, "mend the path, or name the folder it is relative to with --data.root")
 
 
 def _error(path: Path, line: int, reason: str, mend: str) -> UsageError:

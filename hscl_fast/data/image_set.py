@@ -1,9 +1,9 @@
-"""The one in-memory form of images: what a source holds, and what training and testing may see of it."""
+"""Images in memory or read when asked for: what a source holds, and what training and testing may see of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,63 @@ Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 Roles = npt.NDArray[np.int8]
 Mask = npt.NDArray[np.bool_]
+
+
+class ImageReader(Protocol):
+    """Where images come from that are not in memory."""
+
+    def read(self, rows: Labels) -> Images:
+        """Return the images of some rows: int64 [k] -> uint8 [k, H, W, 3]."""
+
+
+@dataclass(frozen=True, eq=False)
+class LazyImages:
+    """Square images that are read when they are asked for; stands where an array uint8 [n, S, S, 3] may stand.
+
+    Parameters
+    ----------
+    reader
+        Where they come from.
+    rows
+        int64 [n], which of the reader's images these are.
+    size
+        S, their side in pixels.
+    """
+
+    reader: ImageReader
+    rows: Labels
+    size: int
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """[n, S, S, 3]."""
+        return len(self.rows), self.size, self.size, 3
+
+    @property
+    def nbytes(self) -> int:
+        """What they would take in memory."""
+        return len(self.rows) * self.size * self.size * 3
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, key: int | np.integer[Any] | slice | Labels | Mask) -> Images:
+        """Read the images of a slice or of an array of indices, or one image uint8 [S, S, 3]."""
+        if isinstance(key, (int, np.integer)):
+            return self.reader.read(self.rows[np.array([key])])[0]
+        return self.reader.read(self.rows[key])
+
+
+AnyImages = Images | LazyImages
+
+
+@overload
+def take(images: Images, rows: Labels | Mask) -> Images: ...
+@overload
+def take(images: LazyImages, rows: Labels | Mask) -> LazyImages: ...
+def take(images: AnyImages, rows: Labels | Mask) -> AnyImages:
+    """Return some of the images, by index or by mask, without reading any."""
+    return replace(images, rows=images.rows[rows]) if isinstance(images, LazyImages) else images[rows]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +89,7 @@ class LabelledImages:
         int64 [n], the finer classes that ``labels`` groups (CIFAR-100), or None.
     """
 
-    images: Images
+    images: AnyImages
     labels: Labels
     names: tuple[str, ...]
     fine_labels: Labels | None = None
@@ -55,16 +112,22 @@ class UserImages:
     Parameters
     ----------
     kind
-        ``folder``, ``csv`` or ``npz``.
+        ``folder``, ``csv``, ``npz`` or ``beton``.
     source
-        Class 0 is normal; ``labels`` is -1 for unlabelled images.
+        ``labels`` may be -1 for unlabelled images.
     roles
         int8 [n] of ``source.train``.
+    normal_class
+        The class id that counts as normal.
+    digest
+        The sha256 that stands for the images where the file brings one.
     """
 
     kind: str
     source: Source
     roles: Roles
+    normal_class: int = 0
+    digest: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +142,7 @@ class TrainingImages:
         int8 [n]: +1 normal, 0 unlabelled, -1 abnormal.
     """
 
-    images: Images
+    images: AnyImages
     roles: Roles
 
 
@@ -101,7 +164,7 @@ class TestImages:
 
     __test__ = False  # the name would make pytest collect the class
 
-    images: Images
+    images: AnyImages
     abnormal: Mask
     classes: Labels
     names: tuple[str, ...]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from hscl_fast.data.bad_images import BadImages
 from hscl_fast.data.locate import resolve_inside
 from hscl_fast.errors import UsageError
 
@@ -39,17 +41,36 @@ def load_images(paths: Sequence[str | Path], size: int) -> npt.NDArray[np.uint8]
 
     Raises
     ------
-    UsageError
+    BadImages
         A file is missing, is no regular file or no whole image, or is larger than 67 million pixels. The message
-        names the file and the reason.
+        names every such file and the reason.
     """
     images = np.empty((len(paths), size, size, 3), np.uint8)
+    bad: list[tuple[str, str]] = []
     for index, path in enumerate(paths):
-        images[index] = _load(Path(path), size)
+        try:
+            images[index] = load_image(Path(path), size)
+        except BadImages as error:
+            bad += error.files
+    if bad:
+        raise BadImages(bad)
     return images
 
 
-def _load(path: Path, size: int) -> npt.NDArray[np.uint8]:
+@dataclass(frozen=True, eq=False)
+class ImageFiles:
+    """Image files that are decoded when they are asked for, each time anew."""
+
+    paths: tuple[Path, ...]
+    size: int
+
+    def read(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        """Decode some of the files, as :func:`load_images` does."""
+        return load_images([self.paths[row] for row in rows], self.size)
+
+
+def load_image(path: Path, size: int) -> npt.NDArray[np.uint8]:
+    """Decode one image file: see :func:`load_images`."""
     # os.path answers False where pathlib raises, as for a name that is too long.
     if not os.path.isfile(path):
         if os.path.isdir(path):
@@ -71,11 +92,8 @@ def _load(path: Path, size: int) -> npt.NDArray[np.uint8]:
         raise _refusal(path, str(error) or type(error).__name__) from None
 
 
-def _refusal(path: Path, reason: str) -> UsageError:
-    return UsageError(
-        f"{path} cannot be read as an image: {reason}. Expected a whole PNG, JPEG, BMP, GIF, TIFF, WebP or PNM file; "
-        "replace it or take it out of the data."
-    )
+def _refusal(path: Path, reason: str) -> BadImages:
+    return BadImages([(str(path), reason)])
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hscl_fast.data.image_set import LabelledImages, Source, UserImages
-from hscl_fast.data.images import load_images
+from hscl_fast.data.image_set import LabelledImages, LazyImages, Source, UserImages
+from hscl_fast.data.images import ImageFiles
 from hscl_fast.data.roles import UNLABELLED
 
 NORMAL_NAME, ABNORMAL_NAME = "normal", "abnormal"
@@ -42,8 +42,8 @@ class Listing:
     train: tuple[ListedImage, ...]
     test: tuple[ListedImage, ...]
 
-    def load(self, size: int) -> UserImages:
-        """Decode all files at ``size`` x ``size``; UsageError names the first that is no image."""
+    def open(self, size: int) -> UserImages:
+        """Return the files as images of ``size`` x ``size`` that are decoded when they are asked for."""
         labelled = [image for image in (*self.train, *self.test) if image.role != UNLABELLED]
         kinds = {image.class_name for image in labelled} - {NORMAL_NAME}
         class_names = (NORMAL_NAME, *sorted(kinds))
@@ -54,5 +54,6 @@ class Listing:
     def _part(self, part: tuple[ListedImage, ...], class_names: tuple[str, ...], size: int) -> LabelledImages:
         labels = [-1 if image.role == UNLABELLED else class_names.index(image.class_name) for image in part]
         names = tuple(image.name for image in part)
-        images = load_images([self.root / name for name in names], size)
+        files = ImageFiles(tuple(self.root / name for name in names), size)
+        images = LazyImages(files, np.arange(len(names)), size)
         return LabelledImages(images, np.array(labels, np.int64), names)

@@ -2,28 +2,71 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
 from hscl_fast.config import DataConfig
-from hscl_fast.data.image_set import Images, LabelledImages, Source, Split, TestImages, TrainingImages
-from hscl_fast.data.images import load_images, resize_images
+from hscl_fast.data.bad_images import BadImages
+from hscl_fast.data.image_set import (
+    AnyImages,
+    LabelledImages,
+    Labels,
+    LazyImages,
+    Source,
+    Split,
+    TestImages,
+    TrainingImages,
+    take,
+)
+from hscl_fast.data.images import ImageFiles, resize_images
 from hscl_fast.data.locate import resolve_inside
 from hscl_fast.data.manifest import FILE_KINDS, build_manifest, digest_arrays, digest_files
 from hscl_fast.data.manifest_check import read_manifest
 from hscl_fast.data.sources import SOURCES, load_source
 from hscl_fast.data.splits import Assignment, assign_roles, choose_classes, hold_out
-from hscl_fast.data.user_data import DEFAULT_SIZE, files_root, kind_of, load_user_images
+from hscl_fast.data.user_data import DEFAULT_SIZE, files_root, kind_of, open_user_images
 from hscl_fast.errors import UsageError
+
+Part = TypeVar("Part", TrainingImages, TestImages)
+
+
+@dataclass(frozen=True, eq=False)
+class Dealt:
+    """A data set with its roles, before anything is held out.
+
+    Parameters
+    ----------
+    kind
+        As :func:`hscl_fast.data.user_data.kind_of` says.
+    source
+        The images and true labels.
+    assignment
+        Which training images are used, and as what.
+    classes
+        The normal class id, and the known anomaly class id or None.
+    digest
+        The sha256 that stands for the images where the file brings one.
+    """
+
+    kind: str
+    source: Source
+    assignment: Assignment
+    classes: tuple[int, int | None]
+    digest: str | None = None
 
 
 def load_split(config: DataConfig) -> Split:
-    """Load a data set and deal it out, or reload a split from its manifest.
+    """Load a data set into memory and deal it out, or reload a split from its manifest: see :func:`open_split`."""
+    return in_memory(open_split(config))
+
+
+def open_split(config: DataConfig) -> Split:
+    """Deal a data set out, or reload a split from its manifest; images that lie in files are left there.
 
     A named data set is dealt out by ``config.protocol`` and tested on all its test images; a user's own data has its
-    roles already, and its class 0 is normal. With ``config.manifest`` all of protocol, classes, ratios and seed come
-    from the manifest.
+    roles already. With ``config.manifest`` all of protocol, classes, ratios and seed come from the manifest.
 
     Parameters
     ----------
@@ -34,7 +77,7 @@ def load_split(config: DataConfig) -> Split:
     -------
     Split
         Images uint8 [n, S, S, 3] with S ``config.image_size``; unset: the size of the data set or of the ``.npz``
-        file's square images, else 32.
+        file's square images, else 32. Those of a folder, a CSV or a ``.beton`` are read when they are asked for.
 
     Raises
     ------
@@ -43,28 +86,64 @@ def load_split(config: DataConfig) -> Split:
         written for other data.
     """
     kind = kind_of(config)
-    if kind == "named" and SOURCES[config.name].classes < 2:
-        raise UsageError(
-            f"--data.name is {config.name!r}, which is a source of anomalies for cross-data-set runs and has no "
-            "classes to tell normal from abnormal. Give a data set with classes, such as cifar10."
-        )
     if config.manifest is not None:
         return _reload(config, kind, config.manifest)
+    dealt = deal(config)
+    source, assignment = dealt.source, hold_out(dealt.assignment, config.held_out_ratio, config.seed)
+    digest = dealt.digest or _digest(config, kind, source, assignment.index)
+    manifest = build_manifest(config, kind, source, assignment, dealt.classes, digest)
+    return assemble(source, assignment, manifest, config.image_size)
+
+
+def deal(config: DataConfig, *, allow_missing: bool = False) -> Dealt:
+    """Deal roles out, or take those that a user's own data brings along.
+
+    Parameters
+    ----------
+    config
+        The ``data`` section of the configuration, without ``manifest``.
+    allow_missing
+        Accept a CSV that lists files which do not exist; reading them fails.
+
+    Raises
+    ------
+    UsageError
+        As for :func:`open_split`.
+    """
+    kind = kind_of(config)
     if kind == "named":
+        _require_classes(config)
         source = load_source(config)
         normal, known = choose_classes(source.class_names, config)
-        assignment = assign_roles(source, config)
         classes = (normal, known if config.protocol == "elsa" else None)
-    else:
-        user = load_user_images(config)
-        source, classes = user.source, (0, None)
-        count = len(user.roles)
-        assignment = Assignment(np.arange(count), user.roles, np.zeros(count, np.bool_))
-    assignment = hold_out(assignment, config.held_out_ratio, config.seed)
-    used = source.train.images[assignment.index]
-    digest = _digest(config, kind, [source.train.names[i] for i in assignment.index], used, source.test)
-    manifest = build_manifest(config, kind, source, assignment, classes, digest)
-    return assemble(source, assignment, manifest, config.image_size)
+        return Dealt(kind, source, assign_roles(source, config), classes)
+    user = open_user_images(config, allow_missing=allow_missing)
+    count = len(user.roles)
+    assignment = Assignment(np.arange(count), user.roles, np.zeros(count, np.bool_))
+    return Dealt(kind, user.source, assignment, (user.normal_class, None), user.digest)
+
+
+def in_memory(split: Split) -> Split:
+    """Return the split with all its images read; BadImages names every file of all parts that is no image."""
+    bad: list[tuple[str, str]] = []
+
+    def read(part: Part) -> Part:
+        try:
+            return replace(part, images=part.images[:])
+        except BadImages as error:
+            bad.extend(error.files)
+            return part
+
+    read_split = replace(split, training=read(split.training), held_out=read(split.held_out), test=read(split.test))
+    if bad:
+        raise BadImages(bad)
+    return read_split
+
+
+def side_of(source: Source, image_size: int | None) -> int:
+    """Return the side in pixels that a source's images are given, ``image_size`` where it is set."""
+    height, width = source.train.images.shape[1:3]
+    return image_size or (height if height == width else DEFAULT_SIZE)
 
 
 def assemble(source: Source, assignment: Assignment, manifest: dict[str, Any], image_size: int | None) -> Split:
@@ -85,30 +164,45 @@ def assemble(source: Source, assignment: Assignment, manifest: dict[str, Any], i
     -------
     Split
     """
-    height, width = source.train.images.shape[1:3]
-    size = image_size or (height if height == width else DEFAULT_SIZE)
+    size = side_of(source, image_size)
     training, held_out = (
-        TrainingImages(resize_images(source.train.images[assignment.index[mask]], size), assignment.roles[mask])
+        TrainingImages(_sized(take(source.train.images, assignment.index[mask]), size), assignment.roles[mask])
         for mask in (~assignment.held_out, assignment.held_out)
     )
     normal, test = manifest["normal_class"], source.test
     return Split(
         training,
         held_out,
-        TestImages(resize_images(test.images, size), test.labels != normal, test.labels, test.names),
+        TestImages(_sized(test.images, size), test.labels != normal, test.labels, test.names),
         source.class_names,
         normal,
         manifest,
     )
 
 
-def _digest(config: DataConfig, kind: str, names: list[str], train: Images, test: LabelledImages) -> str:
+def _sized(images: AnyImages, size: int) -> AnyImages:
+    # Images that are not in memory were opened at their size.
+    return images if isinstance(images, LazyImages) else resize_images(images, size)
+
+
+def _require_classes(config: DataConfig) -> None:
+    if SOURCES[config.name].classes < 2:
+        raise UsageError(
+            f"--data.name is {config.name!r}, which is a source of anomalies for cross-data-set runs and has no "
+            "classes to tell normal from abnormal. Give a data set with classes, such as cifar10."
+        )
+
+
+def _digest(config: DataConfig, kind: str, source: Source, index: Labels) -> str:
     if kind in FILE_KINDS:
-        return digest_files([files_root(config) / name for name in (*names, *test.names)])
-    return digest_arrays([train, test.images])
+        names = (*(source.train.names[i] for i in index), *source.test.names)
+        return digest_files([files_root(config) / name for name in names])
+    return digest_arrays([take(source.train.images, index), source.test.images])
 
 
 def _reload(config: DataConfig, kind: str, path: str) -> Split:
+    if kind == "named":
+        _require_classes(config)
     manifest = read_manifest(path)
     if manifest["kind"] != kind or (kind == "named" and manifest["name"] != config.name):
         raise UsageError(
@@ -119,12 +213,10 @@ def _reload(config: DataConfig, kind: str, path: str) -> Split:
     roles = np.array(train["role"], np.int8)
     held_out = np.array([part == "held_out" for part in train["part"]], np.bool_)
     if kind in FILE_KINDS:
-        source = _source_of_files(config, manifest, path)
-        index = np.arange(len(roles))
+        source, index, digest = _source_of_files(config, manifest, path), np.arange(len(roles)), None
     else:
-        source, index = _source_of_arrays(config, kind, manifest, path)
-    names = [source.train.names[i] for i in index]
-    if _digest(config, kind, names, source.train.images[index], source.test) != manifest["sha256"]:
+        source, index, digest = _source_of_arrays(config, kind, manifest, path)
+    if (digest or _digest(config, kind, source, index)) != manifest["sha256"]:
         raise UsageError(
             f"{path} does not fit the images of {config.name}: they have changed since it was written (sha256). "
             "Restore the images, or leave --data.manifest out to draw a new split."
@@ -146,13 +238,21 @@ def _source_of_files(config: DataConfig, manifest: dict[str, Any], path: str) ->
                     "leave --data.manifest out to draw a new split."
                 )
             seen.add(file)
-        images = load_images([root / name for name in names], size)
+        reader = ImageFiles(tuple(root / name for name in names), size)
+        images = LazyImages(reader, np.arange(len(names)), size)
         parts.append(LabelledImages(images, np.array(manifest[part]["label"], np.int64), tuple(names)))
     return Source(root.name, parts[0], parts[1], tuple(manifest["class_names"]))
 
 
-def _source_of_arrays(config: DataConfig, kind: str, manifest: dict[str, Any], path: str) -> tuple[Source, np.ndarray]:
-    source = load_source(config) if kind == "named" else load_user_images(config).source
+def _source_of_arrays(
+    config: DataConfig, kind: str, manifest: dict[str, Any], path: str
+) -> tuple[Source, Labels, str | None]:
+    digest = None
+    if kind == "named":
+        source = load_source(config)
+    else:
+        user = open_user_images(config)
+        source, digest = user.source, user.digest
     if tuple(manifest["class_names"]) != source.class_names:
         raise UsageError(
             f"{path} has the classes {', '.join(manifest['class_names'])}, but {config.name} has "
@@ -173,5 +273,5 @@ def _source_of_arrays(config: DataConfig, kind: str, manifest: dict[str, Any], p
                 "split.json of a run, or leave --data.manifest out."
             )
     test, kept = source.test, chosen["test"]
-    test = LabelledImages(test.images[kept], test.labels[kept], tuple(test.names[i] for i in kept))
-    return Source(source.name, source.train, test, source.class_names), chosen["train"]
+    test = LabelledImages(take(test.images, kept), test.labels[kept], tuple(test.names[i] for i in kept))
+    return Source(source.name, source.train, test, source.class_names), chosen["train"], digest

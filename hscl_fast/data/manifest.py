@@ -14,18 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from hscl_fast.atomic import write_text
 from hscl_fast.config import DataConfig
-from hscl_fast.data.image_set import Source
+from hscl_fast.data.bad_images import BadImages
+from hscl_fast.data.image_set import AnyImages, Source
 from hscl_fast.data.splits import Assignment
 
 FORMAT = "hscl-split"
 VERSION = 1
-KINDS = ("named", "folder", "csv", "npz")
+KINDS = ("named", "folder", "csv", "npz", "beton")
 # Kinds whose images are files, named by path; the others lie in arrays and are named by index.
 FILE_KINDS = ("folder", "csv")
+_CHUNK = 1024  # images
 
 
 def build_manifest(
@@ -43,7 +44,7 @@ def build_manifest(
     config
         The configuration that made it.
     kind
-        ``named``, ``folder``, ``csv`` or ``npz``.
+        ``named``, ``folder``, ``csv``, ``npz`` or ``beton``.
     source
         The images and true labels.
     assignment
@@ -51,7 +52,7 @@ def build_manifest(
     classes
         The normal class id, and the known anomaly class id or None.
     digest
-        Of :func:`digest_arrays` or :func:`digest_files`.
+        Of :func:`digest_arrays` or :func:`digest_files`, or of the whole ``.beton`` file.
 
     Returns
     -------
@@ -96,20 +97,34 @@ def checksum(manifest: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def digest_arrays(arrays: Iterable[npt.NDArray[np.uint8]]) -> str:
-    """Return the sha256 of uint8 arrays [n, H, W, 3], shapes included."""
+def digest_arrays(arrays: Iterable[AnyImages]) -> str:
+    """Return the sha256 of images uint8 [n, H, W, 3], shapes included."""
     total = hashlib.sha256()
     for array in arrays:
         total.update(repr(array.shape).encode())
-        total.update(np.ascontiguousarray(array).data)
+        for first in range(0, len(array), _CHUNK):
+            total.update(np.ascontiguousarray(array[first : first + _CHUNK]).data)
     return total.hexdigest()
 
 
 def digest_files(paths: Sequence[Path]) -> str:
-    """Return the sha256 of the sha256 of each file's bytes, so that it depends on no image decoder."""
+    """Return the sha256 of the sha256 of each file's bytes, so that it depends on no image decoder.
+
+    Raises
+    ------
+    BadImages
+        Files cannot be read; all of them are named.
+    """
     total = hashlib.sha256()
+    bad = []
     for path in paths:
-        total.update(hashlib.sha256(path.read_bytes()).digest())
+        try:
+            total.update(hashlib.sha256(path.read_bytes()).digest())
+        except OSError as error:
+            gone = isinstance(error, FileNotFoundError)
+            bad.append((str(path), "there is no such file" if gone else error.strerror or str(error)))
+    if bad:
+        raise BadImages(bad)
     return total.hexdigest()
 
 

@@ -1,31 +1,20 @@
-"""The whole training set on the device, in an order that is a pure function of (seed, epoch)."""
+"""The whole training set on the device."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Generator
 
+import numpy as np
 import torch
-from hscl_kernels.philox import random_words
 from torch import Tensor
 
+from hscl_fast.data.batch import Batch
 from hscl_fast.data.image_set import TrainingImages
-
-_STREAM = 2  # of the counter-based generator
-
-
-class Batch(NamedTuple):
-    """``images`` uint8 ``[B, H, W, 3]``, ``roles`` int64 ``[B]``, ``indices`` int64 ``[B]`` in the training set."""
-
-    images: Tensor
-    roles: Tensor
-    indices: Tensor
+from hscl_fast.data.order import epoch_order, epoch_stretches
 
 
 class ResidentLoader:
-    """Shuffled batches of uint8 images that already lie on the device.
-
-    Every epoch visits the images once in a fresh order; the few that do not fill a last batch wait for another epoch.
+    """Shuffled batches of uint8 images that already lie on the device: see :class:`hscl_fast.data.batch.Loader`.
 
     Parameters
     ----------
@@ -40,30 +29,22 @@ class ResidentLoader:
     """
 
     def __init__(self, training: TrainingImages, batch_size: int, *, seed: int, device: torch.device) -> None:
-        self.images = torch.from_numpy(training.images).to(device)
+        images = training.images
+        self.images = torch.from_numpy(images if isinstance(images, np.ndarray) else images[:]).to(device)
         self.roles = torch.from_numpy(training.roles).to(device, torch.int64)
         self.batch_size = min(batch_size, len(self.images))
         self.steps_per_epoch = len(self.images) // self.batch_size
-        self._seed = torch.tensor(seed, device=device)
+        self._seed = seed
 
     def order(self, epoch: int) -> Tensor:
         """Return the images' order in an epoch, an int64 permutation ``[n]``."""
-        index = torch.arange(len(self.images), device=self.images.device)
-        high, low = random_words(
-            self._seed,
-            torch.tensor(epoch, device=index.device),
-            index,
-            index.new_zeros(()),
-            2,
-            stream=_STREAM,
-        )
-        return ((high << 31) ^ low).argsort(stable=True)
+        return epoch_order(self._seed, epoch, len(self.images), self.images.device)
 
-    def batches(self, first_step: int, last_step: int) -> Iterator[Batch]:
+    def batches(self, first_step: int, last_step: int) -> Generator[Batch, None, None]:
         """Yield the batches of steps ``first_step`` to ``last_step - 1``, counted over all epochs."""
-        for step in range(first_step, last_step):
-            epoch, place = divmod(step, self.steps_per_epoch)
-            if place == 0 or step == first_step:
-                order = self.order(epoch)
-            indices = order[place * self.batch_size : (place + 1) * self.batch_size]
-            yield Batch(self.images[indices], self.roles[indices], indices)
+        for epoch, first, last in epoch_stretches(first_step, last_step, self.steps_per_epoch):
+            order = self.order(epoch)
+            for place in range(first, last):
+                indices = order[place * self.batch_size : (place + 1) * self.batch_size]
+                # On the CPU index_select copies whole images, where self.images[indices] copies byte by byte.
+                yield Batch(self.images.index_select(0, indices), self.roles[indices], indices)

@@ -1,4 +1,4 @@
-"""A user's own data: a folder, a ``.csv`` or an ``.npz`` file, told apart by what ``--data.name`` leads to."""
+"""A user's own data: a folder, a ``.csv``, ``.npz`` or ``.beton`` file, told apart by where ``--data.name`` leads."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from hscl_fast.config import DataConfig
+from hscl_fast.data.beton import open_user_beton
 from hscl_fast.data.csv_list import list_csv
 from hscl_fast.data.folder import list_folder
 from hscl_fast.data.image_set import UserImages
@@ -18,7 +19,7 @@ _SMALLEST = 8
 
 
 def kind_of(config: DataConfig) -> str:
-    """Return ``named``, ``folder``, ``csv`` or ``npz``.
+    """Return ``named``, ``folder``, ``csv``, ``npz`` or ``beton``.
 
     Raises
     ------
@@ -31,11 +32,11 @@ def kind_of(config: DataConfig) -> str:
     if os.path.isdir(path):  # pathlib raises for a name that is too long
         return "folder"
     kind = path.suffix.lower().lstrip(".")
-    if kind in ("csv", "npz") and os.path.isfile(path):
+    if kind in ("csv", "npz", "beton") and os.path.isfile(path):
         return kind
     raise UsageError(
-        f"--data.name is {config.name!r}, which is neither a data set nor a folder, a .csv or an .npz file that "
-        f"exists. Give one of {', '.join(SOURCES)}, or the path of your own data."
+        f"--data.name is {config.name!r}, which is neither a data set nor a folder, a .csv, an .npz or a .beton "
+        f"file that exists. Give one of {', '.join(SOURCES)}, or the path of your own data."
     )
 
 
@@ -47,25 +48,31 @@ def files_root(config: DataConfig) -> Path:
     return path.parent if config.root is None else Path(config.root).expanduser()
 
 
-def load_user_images(config: DataConfig) -> UserImages:
-    """Read the user's own data with the roles that come with it.
+def open_user_images(config: DataConfig, *, allow_missing: bool = False) -> UserImages:
+    """Return the user's own data with the roles that come with it; images in files are read when they are asked for.
 
     Parameters
     ----------
     config
         ``name``, ``root`` (of a CSV file) and ``image_size`` count. Image files are decoded at ``image_size``, 32
-        when unset; the arrays of an ``.npz`` file keep their own size.
+        when unset; the arrays of an ``.npz`` file and a ``.beton`` keep their own size.
+    allow_missing
+        Accept a CSV that lists files which do not exist; reading them fails.
 
     Raises
     ------
     UsageError
-        The data does not exist, or is not as :func:`list_folder`, :func:`list_csv` or :func:`load_npz` expect it.
+        The data does not exist, or is not as :func:`list_folder`, :func:`list_csv`, :func:`load_npz` or
+        :func:`open_user_beton` expect it.
     """
     kind, path = kind_of(config), Path(config.name).expanduser()
     if kind == "npz":
         return _load_npz_of_fit_size(path, config)
-    listing = list_csv(path, files_root(config)) if kind == "csv" else list_folder(path)
-    return listing.load(config.image_size or DEFAULT_SIZE)
+    if kind == "beton":
+        return _open_beton_of_that_size(path, config)
+    csv = kind == "csv"
+    listing = list_csv(path, files_root(config), allow_missing=allow_missing) if csv else list_folder(path)
+    return listing.open(config.image_size or DEFAULT_SIZE)
 
 
 def _load_npz_of_fit_size(path: Path, config: DataConfig) -> UserImages:
@@ -75,5 +82,16 @@ def _load_npz_of_fit_size(path: Path, config: DataConfig) -> UserImages:
         raise UsageError(
             f"{path} has images of {height} x {width} pixels, smaller than the {_SMALLEST} that training needs. Give "
             "--data.image_size, to which they are enlarged."
+        )
+    return user
+
+
+def _open_beton_of_that_size(path: Path, config: DataConfig) -> UserImages:
+    user = open_user_beton(path)
+    size = user.source.train.images.shape[1]
+    if config.image_size not in (None, size):
+        raise UsageError(
+            f"--data.image_size is {config.image_size}, but the images of {path} have {size} x {size} pixels. Leave it "
+            f"out, or prepare the data again with `hscl data prepare --image_size {config.image_size}`."
         )
     return user

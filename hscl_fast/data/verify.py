@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from hscl_fast.config import DataConfig
-from hscl_fast.data.image_set import LabelledImages, Source
+from hscl_fast.data.bad_images import BadImages
+from hscl_fast.data.image_set import AnyImages, Images, LabelledImages, Source
 from hscl_fast.data.sources import SOURCES, load_source
-from hscl_fast.data.user_data import kind_of, load_user_images
+from hscl_fast.data.user_data import kind_of, open_user_images
 from hscl_fast.errors import UsageError
+
+_CHUNK = 1024  # images
 
 
 @dataclass(frozen=True)
@@ -54,13 +58,14 @@ def verify_source(config: DataConfig) -> Verification:
     Raises
     ------
     UsageError
-        The data is missing or corrupt, or a named data set has not the official number of images.
+        The data is missing or corrupt (every file that is no image is named), or a named data set has not the official
+        number of images.
     """
     if kind_of(config) == "named":
         source = load_source(config)
         _require_complete(config, source)
     else:
-        source = load_user_images(config).source
+        source = open_user_images(config).source
     return Verification(
         config.name if config.name in SOURCES else str(Path(config.name)),
         source.train.images.shape,
@@ -90,8 +95,20 @@ def _counts(images: LabelledImages, class_names: tuple[str, ...]) -> dict[str, i
 
 def _digest(source: Source) -> str:
     total = hashlib.sha256()
+    bad: list[tuple[str, str]] = []
     for part in (source.train, source.test):
         total.update(repr(part.images.shape).encode())
-        total.update(np.ascontiguousarray(part.images).data)
+        for images in _chunks(part.images, bad):
+            total.update(np.ascontiguousarray(images).data)
         total.update(np.ascontiguousarray(part.labels, "<i8").data)
+    if bad:
+        raise BadImages(bad)
     return total.hexdigest()
+
+
+def _chunks(images: AnyImages, bad: list[tuple[str, str]]) -> Iterator[Images]:
+    for first in range(0, len(images), _CHUNK):
+        try:
+            yield images[first : first + _CHUNK]
+        except BadImages as error:
+            bad += error.files

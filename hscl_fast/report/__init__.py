@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -160,6 +160,12 @@ def _render(context: Mapping[str, Any]) -> bytes:
     return environment.from_string(source).render(context).encode("utf-8", errors="replace")
 
 
+class Pictures(Protocol):
+    """Images uint8 [m, H, W, 3] that can be had one by one."""
+
+    def __getitem__(self, index: int, /) -> npt.NDArray[np.uint8]: ...
+
+
 def write_report(
     path: str | os.PathLike[str],
     *,
@@ -170,7 +176,7 @@ def write_report(
     history: Sequence[dict[str, Any]],
     scores: plots.Scores,
     threshold: float,
-    test_images: npt.NDArray[np.uint8],
+    test_images: Pictures,
     abnormal: plots.Flags,
     classes: npt.NDArray[np.int64],
     class_names: Sequence[str],
@@ -199,7 +205,7 @@ def write_report(
     threshold
         Images scoring at or above it count as normal.
     test_images : uint8 [m, H, W, 3]
-        Test images.
+        Test images, of which the few that are shown are read.
     abnormal : bool [m]
         True for anomalies.
     classes : int64 [m]

@@ -1,0 +1,134 @@
+"""Batches out of a ``.beton`` through FFCV, which reads and decodes them in compiled code beside the training."""
+
+from __future__ import annotations
+
+import os
+import queue
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hscl_fast.data.batch import Batch, deliver
+from hscl_fast.data.beton import Beton
+from hscl_fast.data.ffcv_import import import_ffcv
+from hscl_fast.data.image_set import LazyImages, TrainingImages
+from hscl_fast.data.order import epoch_order, epoch_stretches
+from hscl_fast.errors import UsageError
+
+_POLL = 1.0  # seconds between two looks at whether FFCV's thread is alive
+
+
+class BetonLoader:
+    """Shuffled batches of the images of a ``.beton``: see :class:`hscl_fast.data.batch.Loader`.
+
+    Parameters
+    ----------
+    training
+        Images of a ``.beton``, and roles.
+    batch_size
+        Images a batch; a smaller training set is one batch.
+    seed
+        Seed of the order.
+    device
+        Where the batches go.
+    workers
+        Threads that decode. Unset: one for raw images, which are only copied, and all cores for JPEGs.
+    """
+
+    def __init__(
+        self,
+        training: TrainingImages,
+        batch_size: int,
+        *,
+        seed: int,
+        device: torch.device,
+        workers: int | None,
+    ) -> None:
+        images = training.images
+        assert isinstance(images, LazyImages)
+        assert isinstance(images.reader, Beton)
+        self.roles = torch.from_numpy(training.roles).to(device, torch.int64)
+        self.batch_size = min(batch_size, len(images))
+        self.steps_per_epoch = len(images) // self.batch_size
+        self._rows, self._seed, self._beton = images.rows.astype(np.uint64), seed, images.reader
+        if workers is None:
+            workers = 1 if images.reader.encoding == "raw" else os.cpu_count() or 1
+        self._loader = _ffcv_loader(images.reader, self.batch_size, workers)
+
+    def batches(self, first_step: int, last_step: int) -> Generator[Batch, None, None]:
+        """Yield the batches of steps ``first_step`` to ``last_step - 1``, counted over all epochs."""
+        return deliver(self._copies(first_step, last_step), self.roles)
+
+    def _copies(self, first_step: int, last_step: int) -> Iterator[tuple[Tensor, Tensor]]:
+        pin = self.roles.device.type == "cuda"
+        for epoch, first, last in epoch_stretches(first_step, last_step, self.steps_per_epoch):
+            order = epoch_order(self._seed, epoch, len(self._rows), torch.device("cpu"))
+            chosen = order[first * self.batch_size : last * self.batch_size]
+            with _running(self._loader, self._rows[chosen.numpy()], self._beton) as buffers:
+                for indices, buffer in zip(chosen.split(self.batch_size), buffers, strict=True):
+                    # FFCV writes later batches into the same buffers.
+                    images = torch.empty(buffer.shape, dtype=torch.uint8, pin_memory=pin)
+                    images.copy_(torch.from_numpy(buffer))
+                    yield images, indices.pin_memory() if pin else indices.clone()
+
+
+def _ffcv_loader(beton: Beton, batch_size: int, workers: int) -> Any:
+    import_ffcv()
+    from ffcv.fields.decoders import SimpleRGBImageDecoder
+    from ffcv.loader import Loader
+
+    return Loader(
+        str(beton.path),
+        batch_size,
+        num_workers=workers,
+        os_cache=True,
+        seed=0,  # unused, but without one FFCV draws it from NumPy's global generator
+        pipelines={"image": [SimpleRGBImageDecoder()], "role": None, "index": None, "part": None},
+        batches_ahead=2,
+    )
+
+
+@contextmanager
+def _running(loader: Any, rows: np.ndarray, beton: Beton) -> Iterator[Iterator[np.ndarray]]:
+    """Start FFCV's thread over some rows; give its batches, uint8 [B, S, S, 3]; end the thread."""
+    from ffcv.loader.epoch_iterator import EpochIterator
+
+    class Epoch(EpochIterator):
+        failure: BaseException | None = None
+
+        def run(self) -> None:
+            try:
+                super().run()
+            except BaseException as error:  # a thread's error reaches nobody else
+                self.failure = error
+
+    epoch = Epoch(loader, rows)
+    try:
+        yield _outputs(epoch, beton)
+    finally:
+        epoch.iter_ixes = iter(())  # nothing more to do after the batch in hand
+        epoch.terminate_event.set()
+        while epoch.is_alive():
+            while not epoch.output_queue.empty():  # else it waits for room in the queue
+                epoch.output_queue.get_nowait()
+            epoch.join(0.01)
+
+
+def _outputs(epoch: Any, beton: Beton) -> Iterator[np.ndarray]:
+    while True:
+        try:
+            output = epoch.output_queue.get(timeout=_POLL)
+        except queue.Empty:
+            if epoch.is_alive() or not epoch.output_queue.empty():
+                continue
+            raise UsageError(
+                f"{beton.path} stopped giving images ({type(epoch.failure).__name__}: {epoch.failure}). Verify the "
+                "file with `hscl data verify`, then go on with --resume, with --runtime.loader torch if it stops again."
+            ) from epoch.failure
+        if output is None:
+            return
+        yield output[1][0]

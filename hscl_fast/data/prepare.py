@@ -1,0 +1,214 @@
+"""From any data to a ``.beton``: ``hscl data prepare``."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image
+
+from hscl_fast.atomic import replacing, write_json
+from hscl_fast.config import NOT_PREPARED, DataConfig
+from hscl_fast.data.bad_images import BadImages
+from hscl_fast.data.beton_format import TEST, TRAIN
+from hscl_fast.data.beton_manifest import BetonManifest, manifest_path
+from hscl_fast.data.beton_writer import BetonWriter
+from hscl_fast.data.image_set import AnyImages, Images, LabelledImages, Labels, Roles, take
+from hscl_fast.data.images import resize_images
+from hscl_fast.data.load import Dealt, deal, side_of
+from hscl_fast.errors import UsageError
+
+RAW_BELOW = 64  # pixels: a smaller image takes less time to copy than to decode, and little room
+_CHUNK = 1 << 24  # bytes hashed at a time
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How a ``.beton`` is to be written.
+
+    Parameters
+    ----------
+    out
+        The file; its manifest goes beside it.
+    encoding
+        ``raw``, ``jpeg`` or ``auto``: raw for images smaller than 64 pixels, else JPEG.
+    quality
+        Of the JPEGs, 1 to 100.
+    skip_bad
+        Leave out files that are no images, in place of refusing all.
+    overwrite
+        Whether an existing file may be replaced.
+    """
+
+    out: Path
+    encoding: str = "auto"
+    quality: int = 90
+    skip_bad: bool = False
+    overwrite: bool = False
+
+
+@dataclass
+class _Part:
+    """One part of the data set, and what was written of it: which rows, and which files could not be read."""
+
+    images: LabelledImages
+    roles: Roles | None
+    rows: list[int] = field(default_factory=list)
+    bad: list[tuple[str, str]] = field(default_factory=list)
+
+    def columns(self) -> dict[str, list[object]]:
+        """Return the manifest's columns of what was written."""
+        columns: dict[str, list[object]] = {
+            "name": [self.images.names[row] for row in self.rows],
+            "label": self.images.labels[self.rows].tolist(),
+        }
+        return columns if self.roles is None else {**columns, "role": self.roles[self.rows].tolist()}
+
+
+def prepare_beton(
+    config: DataConfig, how: Preparation, progress: Callable[[int, int], None] = lambda done, total: None
+) -> BetonManifest:
+    """Write all images of a data set, as dealt out, into a ``.beton``.
+
+    Parameters
+    ----------
+    config
+        As for :func:`hscl_fast.data.load_split`; nothing is held out yet, so ``held_out_ratio`` does not count.
+    how
+        Where to and how.
+    progress
+        Called with the images done and their total; what it raises stops the work and leaves no file behind.
+
+    Returns
+    -------
+    BetonManifest
+        Its ``skipped`` names the files that were left out.
+
+    Raises
+    ------
+    BadImages
+        Files cannot be read, all of them named, and ``how.skip_bad`` is off.
+    UsageError
+        The data is missing, ``how.out`` exists or cannot be written, or an option is out of range.
+    """
+    _check(how)
+    dealt = deal(config, allow_missing=True)
+    try:
+        with replacing(manifest_path(how.out)) as manifest_file, replacing(how.out) as beton_file:
+            with beton_file.open("xb") as file:
+                manifest = _write(file, dealt, config, how, progress)
+            write_json(manifest_file, manifest.to_json())
+    except OSError as error:
+        raise UsageError(
+            f"--out {how.out} cannot be written: {error.strerror or error}. Give a file in a folder that you may write "
+            "to, on a disk with free space."
+        ) from error
+    return manifest
+
+
+def _check(how: Preparation) -> None:
+    if how.out.suffix != ".beton":
+        raise UsageError(f"--out is {how.out}, but must end in .beton. Give --out {how.out.with_suffix('.beton')}.")
+    if not 1 <= how.quality <= 100:
+        raise UsageError(f"--quality is {how.quality}, but must be between 1 and 100. Give another --quality.")
+    if not how.out.parent.is_dir():
+        raise UsageError(f"--out {how.out}: there is no folder {how.out.parent}. Make it, or give another file.")
+    taken = [path for path in (how.out, manifest_path(how.out)) if os.path.lexists(path)]
+    if taken and (how.out.is_dir() or not how.overwrite):
+        raise UsageError(f"{taken[0]} exists already. Give another --out, or add --overwrite to replace it.")
+
+
+def _write(
+    file: BinaryIO, dealt: Dealt, config: DataConfig, how: Preparation, progress: Callable[[int, int], None]
+) -> BetonManifest:
+    source, size = dealt.source, side_of(dealt.source, config.image_size)
+    encoding = how.encoding if how.encoding != "auto" else "raw" if size < RAW_BELOW else "jpeg"
+    quality = how.quality if encoding == "jpeg" else None
+    train, test = _Part(_chosen(source.train, dealt.assignment.index), dealt.assignment.roles), _Part(source.test, None)
+    total = len(train.images.names) + len(test.images.names)
+    writer, done = BetonWriter(file, total, size, encoding), 0
+    for number, part in ((TRAIN, train), (TEST, test)):
+        for row, data in _encoded(part.images.images, size, quality):
+            if isinstance(data, BadImages):
+                part.bad += data.files
+            else:
+                writer.append(data, 0 if part.roles is None else int(part.roles[row]), len(part.rows), number)
+                part.rows.append(row)
+            done += 1
+            progress(done, total)
+    bad = train.bad + test.bad
+    if bad and not how.skip_bad:
+        raise BadImages(bad)
+    if not train.rows:
+        raise UsageError(f"{config.name} has no training image that can be read. Give data with whole images.")
+    length = writer.finish()
+    return BetonManifest(
+        sha256=_hash(file, lambda: progress(done, total)),
+        bytes=length,
+        image_size=size,
+        encoding=encoding,
+        quality=quality,
+        class_names=list(source.class_names),
+        normal_class=dealt.classes[0],
+        train=train.columns(),
+        test=test.columns(),
+        origin={"kind": dealt.kind, "name": config.name, **_asked(config)},
+        skipped=[{"file": path, "reason": reason} for path, reason in bad],
+    )
+
+
+def _chosen(images: LabelledImages, index: Labels) -> LabelledImages:
+    names = tuple(images.names[row] for row in index)
+    return LabelledImages(take(images.images, index), images.labels[index], names)
+
+
+def _asked(config: DataConfig) -> dict[str, object]:
+    return {name: value for name, value in asdict(config).items() if name not in NOT_PREPARED}
+
+
+def _encoded(images: AnyImages, size: int, quality: int | None) -> Iterator[tuple[int, bytes | BadImages]]:
+    """Yield every image's bytes in order, or why there are none; a few threads decode ahead."""
+
+    def encode(row: int) -> bytes | BadImages:
+        try:
+            return _bytes(resize_images(images[row : row + 1], size), quality)
+        except BadImages as error:
+            return error
+
+    threads = os.cpu_count() or 1
+    ahead: deque[Future[bytes | BadImages]] = deque()
+    pool = ThreadPoolExecutor(threads)
+    try:
+        for row in range(len(images)):
+            ahead.append(pool.submit(encode, row))
+            if len(ahead) > 4 * threads:
+                yield row - len(ahead) + 1, ahead.popleft().result()
+        while ahead:
+            yield len(images) - len(ahead), ahead.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _bytes(image: Images, quality: int | None) -> bytes:
+    if quality is None:
+        return image.tobytes()
+    encoded = io.BytesIO()
+    Image.fromarray(image[0]).save(encoded, "JPEG", quality=quality)
+    return encoded.getvalue()
+
+
+def _hash(file: BinaryIO, pause: Callable[[], None]) -> str:
+    file.flush()
+    total = hashlib.sha256()
+    with open(file.name, "rb") as written:
+        while chunk := written.read(_CHUNK):
+            total.update(chunk)
+            pause()
+    return total.hexdigest()
