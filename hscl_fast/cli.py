@@ -13,8 +13,10 @@ from rich.console import Console
 
 from hscl_fast import __version__
 from hscl_fast.config import (
+    NO_PICTURE,
     NOT_PREPARED,
     RECIPES,
+    AugmentConfig,
     CheckpointName,
     DataConfig,
     Scoring,
@@ -71,7 +73,7 @@ def _parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         "train": "train a detector, then evaluate it",
         "eval": "evaluate a trained run again",
         "predict": "score image files with a trained run",
-        "data": "list data sets, verify one, or prepare one as a .beton",
+        "data": "list data sets, verify one, prepare one as a .beton, or look at views",
     }
     for name, sub in parsers.items():
         commands.add_subcommand(name, sub, help=helps[name])
@@ -129,6 +131,7 @@ def _add_data_actions(parser: ArgumentParser) -> None:
     for sub in (listing, verify):
         sub.add_argument("--root", type=str, help="folder the files lie in")
     commands.add_subcommand("prepare", _prepare_parser(), help="write a data set into one .beton file")
+    commands.add_subcommand("views", _views_parser(), help="draw a picture of augmented views")
     commands.add_subcommand("list", listing, help="list the data sets")
     commands.add_subcommand("verify", verify, help="check one data set")
 
@@ -150,6 +153,22 @@ def _prepare_parser() -> ArgumentParser:
     parser.add_argument("--skip-bad", action="store_true", help="leave out files that are no images")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing --out")
     parser.add_class_arguments(DataConfig, skip=NOT_PREPARED)
+    return parser
+
+
+def _views_parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        exit_on_error=False,
+        description="Draw some training images of DATA beside the views that a training step would see of them.",
+    )
+    parser.add_argument("DATA", type=str, help="data-set name, folder, .csv, .npz or .beton")
+    parser.add_argument("--out", type=str, required=True, help="the picture to write, a PNG")
+    parser.add_argument("--images", type=int, default=9, help="how many, up to 64; a third of each role")
+    parser.add_argument("--step", type=int, default=0, help="the training step")
+    parser.add_argument("--view_seed", type=int, default=0, help="--runtime.seed of the run")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing --out")
+    parser.add_class_arguments(DataConfig, skip=NO_PICTURE)
+    parser.add_class_arguments(AugmentConfig, "augment")
     return parser
 
 

@@ -100,6 +100,8 @@ class DataConfig:
 
 # What `hscl data prepare` does not ask for: its name is the DATA, the others count when training.
 NOT_PREPARED = {"name", "held_out_ratio", "manifest"}
+# Nor does `hscl data views`.
+NO_PICTURE = {"name", "manifest"}
 
 
 @dataclass(frozen=True)

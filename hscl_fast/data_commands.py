@@ -24,13 +24,14 @@ from hscl_fast.data import (
 )
 from hscl_fast.errors import UsageError
 from hscl_fast.interrupt import Interrupted, StopRequest
+from hscl_fast.views_command import views_command
 
 _REFRESH = 0.1  # seconds between two looks at the images done
 
 
 def data_command(options: Namespace, console: Console) -> int:
-    """``hscl data list``, ``hscl data verify`` and ``hscl data prepare``."""
-    actions = {"list": _list, "verify": _verify, "prepare": _prepare}
+    """``hscl data list | verify | prepare | views``."""
+    actions = {"list": _list, "verify": _verify, "prepare": _prepare, "views": views_command}
     try:
         return actions[options.action](options[options.action], console)
     except UsageError as error:

@@ -29,7 +29,8 @@ ALLOWED = {
     "augment": {"config"},
     "objective": {"augment", "config", "released"},
     "scoring": {"augment", "config", "model"},
-    "data_commands": {"config", "console", "data", "errors", "interrupt"},
+    "views_command": {"atomic", "augment", "config", "console", "data", "errors", "report"},
+    "data_commands": {"config", "console", "data", "errors", "interrupt", "views_command"},
     "step": {"augment", "config", "data", "guard", "model", "objective", "schedule"},
 }
 
