@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --editable
 INSTALLED := $(VENV)/.installed
 DEMO_RUN ?= runs/demo
-BENCH_JSON ?= benchmarks/results/objective.json
+SUITES ?= objective views loaders
+RESULTS := benchmarks/results
 
 .PHONY: demo test bench check format clean
 
@@ -15,12 +16,13 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/pytest --cov --cov-report=term
 
-# Ten quiet minutes on two cores; the figures go into benchmarks/results/ and the README.
+# Half an hour on two quiet cores, or name some: make bench SUITES=views; the figures go into benchmarks/results/ and the README.
 bench: $(INSTALLED)
 	$(INSTALL) '.[bench,peers]'
-	mkdir -p $(dir $(BENCH_JSON))
-	$(BIN)/python -m pytest benchmarks --benchmark-json=$(BENCH_JSON)
-	$(BIN)/python -m benchmarks.table $(BENCH_JSON) README.md
+	mkdir -p $(RESULTS)
+	set -e; for suite in $(SUITES); do \
+		$(BIN)/python -m pytest benchmarks -k $$suite --benchmark-json=$(RESULTS)/$$suite.json; done
+	$(BIN)/python -m benchmarks.readme $(RESULTS) README.md
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

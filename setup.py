@@ -10,7 +10,7 @@ EXTRAS = {
     "ray": ["ray[default]>=2.10"],
     "tensorboard": ["tensorboard>=2.16"],
     "bench": ["pytest-benchmark>=5.0"],
-    "peers": ["lightly>=1.5", "pytorch-metric-learning>=2.6"],  # what benchmarks/ compares with
+    "peers": ["kornia>=0.8", "lightly>=1.5", "pytorch-metric-learning>=2.6"],  # what benchmarks/ compares with
     "dev": [
         "hypothesis>=6.100",
         "mypy>=1.10",

@@ -7,7 +7,7 @@ from pathlib import Path
 import hscl_kernels
 import torch
 
-_PACKAGES = ("torch", "triton", "pytorch-metric-learning", "lightly")
+_PACKAGES = ("torch", "triton", "pytorch-metric-learning", "lightly", "torchvision", "kornia", "ffcv")
 
 
 def _version(package: str) -> str | None:

@@ -1,11 +1,10 @@
-"""Turns the JSON of ``benchmarks/test_loaders.py`` into Markdown: ``python -m benchmarks.loader_table JSON``."""
+"""The tables of ``test_loaders.py``."""
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
 from typing import Any
+
+from benchmarks.markdown import machine, ratio_verdict, table
 
 PEER = "DataLoader over PNG files"
 TIMES_PEER = 20.0  # target: FFCV beside the better DataLoader
@@ -18,14 +17,14 @@ def section(results: dict[str, Any]) -> str:
     infos = [info for info in infos if info.get("cache")]
     speeds = {(info["pixels"], info["cache"]): info for info in infos if info["cache"] != "step"}
     shares = [info for info in infos if info["cache"] == "step"]
-    return "\n\n".join([_speeds(speeds), _verdicts(speeds), *map(_shares, shares)])
+    return "\n\n".join([machine(results), _speeds(speeds), _verdicts(speeds), *map(_shares, shares)])
 
 
 def _speeds(speeds: dict[tuple[int, str], dict[str, Any]]) -> str:
     names = list(dict.fromkeys(name for info in speeds.values() for name in info["variants"]))
     head = ["images a second (quartiles)", *(f"{pixels} px, {cache}" for pixels, cache in speeds)]
     body = [[name, *(_speed(info, name) for info in speeds.values())] for name in names]
-    return _markdown(head, body)
+    return table(head, body)
 
 
 def _speed(info: dict[str, Any], name: str) -> str:
@@ -43,7 +42,7 @@ def _verdicts(speeds: dict[tuple[int, str], dict[str, Any]]) -> str:
         for name in (name for name in medians if name.startswith("ffcv")):
             ratio = peer / medians[name]
             target = f"`{name}` {TIMES_PEER:.0f}x as fast as the faster DataLoader at {pixels} px, {cache}"
-            parts.append(f"{target}: {_met(ratio >= TIMES_PEER)} ({ratio:.1f}x).")
+            parts.append(f"{target}: {ratio_verdict(ratio >= TIMES_PEER, ratio)}.")
     return "Targets. " + " ".join(parts)
 
 
@@ -53,17 +52,8 @@ def _shares(info: dict[str, Any]) -> str:
         [name, f"{1e3 * wait:.3f}", f"{1e3 * step:,.0f}", f"{wait / step:.2%}", _met(wait < SHARE * step)]
         for name, (wait, step) in info["variants"].items()
     ]
-    return _markdown(head, body)
+    return table(head, body)
 
 
 def _met(reached: bool) -> str:
     return "met" if reached else "missed"
-
-
-def _markdown(head: list[str], body: list[list[str]]) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *body]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-if __name__ == "__main__":
-    print(section(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))

@@ -1,0 +1,33 @@
+"""What the tables of all suites share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def machine(results: dict[str, Any]) -> str:
+    """Return what pytest-benchmark's ``results`` were measured on and when, as a sentence."""
+    info, commit = results["machine_info"], results["commit_info"]
+    versions = ", ".join(f"{package} {number}" for package, number in info["versions"].items() if number)
+    gpu = f", {info['gpu']}" if info["gpu"] else ""
+    changed = ", with uncommitted changes" if commit["dirty"] else ""
+    return (
+        f"{info['cpu']['brand_raw']}, {info['threads']} threads{gpu}; Python {info['python_version']}, "
+        f"{versions}; commit {commit['id'][:9]}{changed}, {results['datetime'][:10]}."
+    )
+
+
+def number(value: float) -> str:
+    """Return a number with three significant digits or more."""
+    return f"{value:,.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
+
+
+def ratio_verdict(met: bool, ratio: float) -> str:
+    """Return whether a target was met, and by what ratio."""
+    return f"{'met' if met else 'missed'} ({ratio:.2f}x)"
+
+
+def table(head: list[str], body: list[list[str]]) -> str:
+    """Return a table whose columns but the first are numbers."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

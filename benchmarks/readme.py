@@ -1,0 +1,27 @@
+"""Writes the README's tables from the results of all suites: ``python -m benchmarks.readme RESULTS README.md``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from benchmarks import loader_table, objective_table, view_table
+
+SUITES = {"objective": objective_table.section, "views": view_table.section, "loaders": loader_table.section}
+
+
+def write(readme: Path, suite: str, text: str) -> None:
+    """Put ``text`` between the two markers of a suite."""
+    begin, end = f"<!-- {suite}: written by make bench -->", f"<!-- {suite}: end -->"
+    before, _, rest = readme.read_text(encoding="utf-8").partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise SystemExit(f"{readme} lacks the line {begin!r} or, after it, {end!r}: add both where the tables belong")
+    readme.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    folder, page = map(Path, sys.argv[1:])
+    for name, section in SUITES.items():
+        write(page, name, section(json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))))
