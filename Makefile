@@ -15,7 +15,7 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/pytest --cov --cov-report=term
 
-# Ten quiet minutes on two cores; the figures go into benchmarks/results/ and the README.
+# A quiet quarter of an hour on two cores; the figures go into benchmarks/results/ and the README.
 bench: $(INSTALLED)
 	$(INSTALL) '.[bench,peers]'
 	mkdir -p $(dir $(BENCH_JSON))

@@ -26,6 +26,8 @@ def section(results: dict[str, Any]) -> str:
     groups: dict[tuple[str, str], Cells] = {}
     for benchmark in results["benchmarks"]:
         info = benchmark["extra_info"]
+        if "rows" not in info:  # another question's benchmark
+            continue
         groups.setdefault((info["device"], info["dtype"]), {})[info["rows"]] = info["variants"]
     parts = [_group(device, dtype, dict(sorted(cells.items()))) for (device, dtype), cells in groups.items()]
     return "\n\n".join([_machine(results), *parts])
