@@ -14,7 +14,6 @@ SHARE = 0.01  # target: time in the loader beside the time of a step
 def section(results: dict[str, Any]) -> str:
     """Return the tables of pytest-benchmark's ``results``: images a second, and the loaders' shares of a step."""
     infos = [benchmark["extra_info"] for benchmark in results["benchmarks"]]
-    infos = [info for info in infos if info.get("cache")]
     speeds = {(info["pixels"], info["cache"]): info for info in infos if info["cache"] != "step"}
     shares = [info for info in infos if info["cache"] == "step"]
     return "\n\n".join([machine(results), _speeds(speeds), _verdicts(speeds), *map(_shares, shares)])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
+from contextlib import closing
 from typing import NamedTuple, Protocol
 
 import torch
@@ -31,7 +32,7 @@ class Loader(Protocol):
         """Yield the batches of steps ``first_step`` to ``last_step - 1``, counted over all epochs."""
 
 
-def deliver(host: Iterable[tuple[Tensor, Tensor]], roles: Tensor) -> Generator[Batch, None, None]:
+def deliver(host: Generator[tuple[Tensor, Tensor], None, None], roles: Tensor) -> Generator[Batch, None, None]:
     """Move batches to the device of ``roles``, each requested before the one ahead of it is used.
 
     Parameters
@@ -44,13 +45,14 @@ def deliver(host: Iterable[tuple[Tensor, Tensor]], roles: Tensor) -> Generator[B
     """
     side = torch.cuda.Stream(roles.device) if roles.device.type == "cuda" else None
     ahead: Batch | None = None
-    for pair in host:
-        with torch.cuda.stream(side):  # no stream, no effect
-            images, indices = (tensor.to(roles.device, non_blocking=True) for tensor in pair)
-            sent = side.record_event() if side is not None else None
-        if ahead is not None:
-            yield ahead
-        ahead = _arrive(images, indices, roles, sent)
+    with closing(host):  # ends its threads or processes with the last batch that is wanted
+        for pair in host:
+            with torch.cuda.stream(side):  # no stream, no effect
+                images, indices = (tensor.to(roles.device, non_blocking=True) for tensor in pair)
+                sent = side.record_event() if side is not None else None
+            if ahead is not None:
+                yield ahead
+            ahead = _arrive(images, indices, roles, sent)
     if ahead is not None:
         yield ahead
 

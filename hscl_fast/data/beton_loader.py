@@ -63,7 +63,7 @@ class BetonLoader:
         """Yield the batches of steps ``first_step`` to ``last_step - 1``, counted over all epochs."""
         return deliver(self._copies(first_step, last_step), self.roles)
 
-    def _copies(self, first_step: int, last_step: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def _copies(self, first_step: int, last_step: int) -> Generator[tuple[Tensor, Tensor], None, None]:
         pin = self.roles.device.type == "cuda"
         for epoch, first, last in epoch_stretches(first_step, last_step, self.steps_per_epoch):
             order = epoch_order(self._seed, epoch, len(self._rows), torch.device("cpu"))

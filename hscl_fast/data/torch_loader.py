@@ -69,7 +69,7 @@ class TorchLoader:
         """
         return deliver(self._loaded(first_step, last_step), self.roles)
 
-    def _loaded(self, first_step: int, last_step: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def _loaded(self, first_step: int, last_step: int) -> Generator[tuple[Tensor, Tensor], None, None]:
         loader: DataLoader[tuple[Tensor, Tensor] | str] = DataLoader(
             _Batches(self.images),
             batch_size=None,  # the sampler's items are whole batches
