@@ -13,11 +13,12 @@ import torch
 from benchmarks.interleave import Interleaved, Variant
 from benchmarks.png_folder import data_loader, draw, forget, read_from_disk
 from hscl_fast.config import RECIPES, Config, DataConfig, RuntimeConfig, from_dict
-from hscl_fast.data import Preparation, Split, in_memory, make_loader, open_split, prepare_beton
+from hscl_fast.data import Preparation, Split, ffcv_is_installed, in_memory, make_loader, open_split, prepare_beton
 from hscl_fast.model import build_detector
 from hscl_fast.step import TrainingStep
 
-pytest.importorskip("ffcv")
+# Not importorskip: importing FFCV by itself would set torch to one thread, for every benchmark.
+pytestmark = pytest.mark.skipif(not ffcv_is_installed(), reason="needs FFCV: the extra ffcv")
 CPU = torch.device("cpu")
 BATCH = 64
 SETS = {32: 4096, 224: 768}  # pixels: images

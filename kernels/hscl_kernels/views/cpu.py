@@ -16,7 +16,7 @@ from torch import Tensor
 from hscl_kernels.views.parameters import ViewParameters
 from hscl_kernels.views.reference import HUE_UNIT, LUMA
 
-_CHUNK_PIXELS = 1 << 16  # of one chunk's rows, for each of torch's threads
+_CHUNK_PIXELS = 1 << 17  # of one chunk's rows, for each of torch's threads
 _TINY = 1e-30  # in place of the value of black, whose saturation is 0
 # For 0 to 3 quarter turns: how x and y in the image (the rows) follow from x and y in the view (the columns).
 _TURNS = (((1, 0), (0, 1)), ((0, -1), (1, 0)), ((-1, 0), (0, -1)), ((0, 1), (-1, 0)))
