@@ -345,6 +345,10 @@ class RuntimeConfig:
         ``auto``: bfloat16 where the device has it, else float16 on a GPU, else float32.
     threads
         CPU threads of torch. Unset: torch's own choice.
+    compile
+        Compile the whole training step, and scoring, into one graph with ``torch.compile``: ``off``, ``default``,
+        ``max-autotune`` or ``reduce-overhead`` (both capture CUDA graphs). ``auto``: ``default`` on a GPU, ``off`` on
+        the CPU, where the first step of a compiled run takes minutes.
     deterministic
         Ask the GPU libraries for kernels that give the same bits every run (needed to resume bit for bit).
     seed
@@ -380,6 +384,7 @@ class RuntimeConfig:
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     threads: int | None = None
+    compile: Literal["auto", "off", "default", "max-autotune", "reduce-overhead"] = "auto"
     deterministic: bool = True
     seed: int = 0
     log_every: int = 10

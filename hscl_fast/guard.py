@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
+
+from hscl_fast.optimizer import FusedAdam
 
 _INITIAL_SCALE = 2.0**16
 _GROWTH_INTERVAL = 2000  # good updates before the loss scale doubles
@@ -20,22 +24,19 @@ class UpdateGuard:
     model
         Its buffers are restored when an update is skipped.
     optimizer
-        A fused torch optimizer: it reads ``grad_scale`` and ``found_inf`` from the device itself.
+        Does nothing where it is told to on the device.
     scaled
         Whether to use a dynamic loss scale (float16).
     clip_norm
         Largest gradient norm, or None.
     """
 
-    def __init__(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, *, scaled: bool, clip_norm: float | None
-    ) -> None:
+    def __init__(self, model: nn.Module, optimizer: FusedAdam, *, scaled: bool, clip_norm: float | None) -> None:
         self.optimizer = optimizer
         self.scaled = scaled
         self.clip_norm = clip_norm
-        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.buffers = list(model.buffers())
-        device = self.parameters[0].device
+        device = optimizer.rate.device
         self.scale = torch.tensor(_INITIAL_SCALE if scaled else 1.0, device=device)
         self.streak = torch.zeros((), device=device)  # good updates since the scale last changed
         self.skipped = torch.zeros((), device=device)
@@ -47,18 +48,16 @@ class UpdateGuard:
         for saved, buffer in zip(self._before, self.buffers, strict=True):
             saved.copy_(buffer)
 
-    def update(self, loss: Tensor) -> Tensor:
+    @torch.no_grad()
+    def update(self, loss: Tensor, gradients: Sequence[Tensor | None]) -> Tensor:
         """Take the optimizer's step for the gradients of ``loss * scale``; return the gradient norm (unscaled)."""
-        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients, foreach=True) / self.scale
+        present = [gradient for gradient in gradients if gradient is not None]
+        norm = torch.nn.utils.get_total_norm(present, foreach=True) / self.scale
         bad = ~(torch.isfinite(norm) & torch.isfinite(loss.detach()))
         divisor = self.scale
         if self.clip_norm is not None:
             divisor = divisor * (norm / self.clip_norm).clamp(min=1)
-        # The fused step divides by grad_scale and does nothing where found_inf is 1.
-        self.optimizer.grad_scale = divisor  # type: ignore[attr-defined]
-        self.optimizer.found_inf = bad.float()  # type: ignore[attr-defined]
-        self.optimizer.step()
+        self.optimizer.update(gradients, divisor=divisor, skip=bad.float())
         for saved, buffer in zip(self._before, self.buffers, strict=True):
             buffer.copy_(torch.where(bad, saved, buffer))
         self._count(bad)

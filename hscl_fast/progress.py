@@ -64,6 +64,10 @@ class TrainingProgress:
         """Show that ``step`` steps are done."""
         self._bar.update(self._task, completed=step, description=self._epoch(step))
 
+    def say(self, text: str) -> None:
+        """Print one line above the bar."""
+        self._console.print(text, soft_wrap=True, highlight=False)
+
     def log(self, row: dict[str, float]) -> None:
         """Show the figures of a log row."""
         losses = " ".join(f"{short} {row[name]:.3f}" for name, short in _SHOWN.items() if name in row)

@@ -1,7 +1,12 @@
-"""One training step: views, encoder, objective, backward, guarded update. Nothing here waits for the device."""
+"""One training step: views, encoder, objective, backward, guarded update. Nothing here waits for the device.
+
+Compiled, all of it is one graph: what changes from step to step, the rate and the step's number too, is a tensor in it
+that keeps its address.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,11 +14,13 @@ from hscl_kernels import augment_views
 from torch import Tensor
 
 from hscl_fast.augment import draw_views
+from hscl_fast.compiling import compile_whole
 from hscl_fast.config import Config
 from hscl_fast.data import Batch
 from hscl_fast.guard import UpdateGuard
 from hscl_fast.model import Detector
 from hscl_fast.objective import compute_loss, loss_names
+from hscl_fast.optimizer import FusedAdam
 from hscl_fast.schedule import learning_rate
 
 
@@ -30,6 +37,8 @@ class TrainingStep:
         dtype the encoder runs in.
     total_steps
         Length of the schedule.
+    compile
+        ``off`` or a mode of ``torch.compile``: see :func:`hscl_fast.compiling.compile_whole`.
     """
 
     def __init__(
@@ -39,6 +48,7 @@ class TrainingStep:
         *,
         precision: torch.dtype,
         total_steps: int,
+        compile: str = "off",
     ) -> None:
         device = model.prototypes.device
         self.config = config
@@ -48,33 +58,32 @@ class TrainingStep:
         self.warmup_steps = round(config.optim.warmup_share * total_steps)
         self.seed = torch.tensor(config.runtime.seed, device=device)
         self.step = torch.zeros((), dtype=torch.int64, device=device)
-        self.optimizer = torch.optim.Adam(
-            model.parameters(),
-            lr=torch.zeros((), device=device),  # a tensor: changing it never rebuilds anything
-            weight_decay=config.optim.weight_decay,
-            fused=True,
-        )
+        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.optimizer = FusedAdam(self.parameters, weight_decay=config.optim.weight_decay)
         self.guard = UpdateGuard(
             model, self.optimizer, scaled=precision == torch.float16, clip_norm=config.optim.clip_norm
         )
         self.names = (*loss_names(config.objective), "gradient_norm")
         # Sums since the last log row, over updates that were not skipped; the last entry counts them.
         self.sums = torch.zeros(len(self.names) + 1, dtype=torch.float64, device=device)
+        self._run: Callable[[Tensor, Tensor, Tensor], None] = compile_whole(self._train, compile)
 
     def __call__(self, batch: Batch) -> None:
-        """Train on one batch."""
+        """Train on one batch; every batch must have the same number of images."""
+        self._run(*batch)
+
+    def _train(self, *batch: Tensor) -> None:
         rate = learning_rate(
             self.step,
             peak=self.config.optim.learning_rate,
             warmup_steps=self.warmup_steps,
             total_steps=self.total_steps,
         )
-        self.optimizer.param_groups[0]["lr"].copy_(rate)
+        self.optimizer.rate.copy_(rate)
         self.guard.remember_statistics()
-        losses = self.losses(batch)
-        self.optimizer.zero_grad(set_to_none=True)
-        (losses[0] * self.guard.scale).backward()
-        norm = self.guard.update(losses[0])
+        losses = self.losses(Batch(*batch))
+        gradients = torch.autograd.grad(losses[0] * self.guard.scale, self.parameters, allow_unused=True)
+        norm = self.guard.update(losses[0], gradients)
         self._record(torch.cat((losses.detach(), norm[None])))
         self.step += 1
 
@@ -105,7 +114,7 @@ class TrainingStep:
         means = {name: total / count for name, total in zip(self.names, sums, strict=True)} if count else {}
         return {
             **means,
-            "learning_rate": self.optimizer.param_groups[0]["lr"].item(),
+            "learning_rate": self.optimizer.rate.item(),
             "skipped_updates": int(self.guard.skipped.item()),
             "skipped_in_a_row": int(self.guard.skipped_in_a_row.item()),
             "loss_scale": self.guard.scale.item(),

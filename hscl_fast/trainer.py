@@ -13,6 +13,7 @@ from rich.console import Console
 
 from hscl_fast.augment import ROTATIONS, VIEWS
 from hscl_fast.checkpoint import MANIFEST, load_checkpoint, save_checkpoint
+from hscl_fast.compiling import keep_cache, resolve_mode
 from hscl_fast.config import Config
 from hscl_fast.data import LoaderKind, TrainingImages, make_loader, take
 from hscl_fast.device import resolve_device, resolve_precision
@@ -79,6 +80,7 @@ class Trainer:
         self.training, self.held_out = training, held_out
         device = resolve_device(config.runtime.device)
         self.precision = resolve_precision(config.runtime.precision, device)
+        self.compile = resolve_mode(config.runtime.compile, device)
         self.loader = make_loader(loader, training, config.runtime, config.optim.batch_size, device)
         self.total_steps = config.optim.epochs * self.loader.steps_per_epoch
         if config.optim.max_steps is not None:
@@ -95,6 +97,7 @@ class Trainer:
             self.model,
             precision=self.precision,
             total_steps=self.total_steps,
+            compile=self.compile,
         )
         self.state = TrainingState()
 
@@ -120,10 +123,11 @@ class Trainer:
     def describe(self) -> str:
         """Return one line about what will run where."""
         parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        compiled = "" if self.compile == "off" else f", compiled ({self.compile}; kept in {keep_cache()})"
         begin = f"from step {self.state.step} " if self.state.step else ""
         return (
             f"{self.config.model.encoder} with {parameters / 1e6:.1f} M parameters on {self.model.prototypes.device} "
-            f"in {str(self.precision).removeprefix('torch.')}, {begin}to step {self.total_steps} "
+            f"in {str(self.precision).removeprefix('torch.')}{compiled}, {begin}to step {self.total_steps} "
             f"({self.loader.steps_per_epoch} a pass of {len(self.training.images):,} images)"
         )
 
@@ -139,12 +143,15 @@ class Trainer:
         )
         writer = open_writer(self.run.path) if runtime.tensorboard else None
         self._clock, self._logged = time.monotonic(), (state.step, state.seconds)
+        first, started = state.step + 1, time.monotonic()
         self.model.train()
         with StopRequest() as stop, progress, closing(batches):
             for batch in batches:
                 self.step(batch)
                 state.step += 1
                 progress.advance(state.step)
+                if state.step == first and self.compile != "off":
+                    progress.say(f"first step, compiled ({self.compile}): {time.monotonic() - started:.1f} s")
                 last = state.step == self.total_steps
                 if state.step % runtime.log_every == 0 or last:
                     row = self._log()

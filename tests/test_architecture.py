@@ -17,7 +17,9 @@ ALLOWED = {
     "interrupt": set(),
     "progress": set(),
     "schedule": set(),
-    "guard": set(),
+    "compiling": set(),
+    "optimizer": set(),
+    "guard": {"optimizer"},
     "released": set(),
     "config": {"errors"},
     "data": {"atomic", "config", "errors", "data"},
@@ -31,7 +33,7 @@ ALLOWED = {
     "scoring": {"augment", "config", "model"},
     "views_command": {"atomic", "augment", "config", "console", "data", "errors", "report"},
     "data_commands": {"config", "console", "data", "errors", "interrupt", "views_command"},
-    "step": {"augment", "config", "data", "guard", "model", "objective", "schedule"},
+    "step": {"augment", "compiling", "config", "data", "guard", "model", "objective", "optimizer", "schedule"},
 }
 
 

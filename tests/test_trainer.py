@@ -61,8 +61,9 @@ def assert_same_run(run, whole):
     ours, theirs = weights(run), weights(whole)
     assert ours.info["step"] == theirs.info["step"] == STEPS
     assert all(torch.equal(ours.weights[name], tensor) for name, tensor in theirs.weights.items())
-    moments = zip(ours.state["optimizer"]["state"].values(), theirs.state["optimizer"]["state"].values(), strict=True)
-    assert all(torch.equal(a[name], b[name]) for a, b in moments for name in b)
+    for name in ("first", "second"):
+        moments = zip(ours.state["optimizer"][name], theirs.state["optimizer"][name], strict=True)
+        assert all(torch.equal(a, b) for a, b in moments)
     timeless = [
         [{k: v for k, v in row.items() if "second" not in k} for row in RunDirectory(r).read_metrics()]
         for r in (run, whole)

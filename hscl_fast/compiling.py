@@ -1,0 +1,51 @@
+"""Compiling a whole function into one graph, for training and for scoring."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import torch
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+MODES = ("off", "default", "max-autotune", "reduce-overhead")
+
+
+def resolve_mode(mode: str, device: torch.device) -> str:
+    """Return what ``runtime.compile`` means on a device; ``auto``: ``default`` on a GPU, ``off`` on the CPU.
+
+    On the CPU compiling takes minutes and the encoder's convolutions, which it leaves as they are, take the time.
+    """
+    if mode != "auto":
+        return mode
+    return "default" if device.type == "cuda" else "off"
+
+
+def compile_whole(function: Callable[P, R], mode: str) -> Callable[P, R]:
+    """Return ``function`` compiled into one graph, or as it is.
+
+    Parameters
+    ----------
+    function
+        Tensors in, tensors out; always called with the same shapes.
+    mode
+        ``off``, or ``default``, ``max-autotune`` or ``reduce-overhead`` of ``torch.compile``; the last two capture CUDA
+        graphs on a GPU. What cannot be one graph is an error, not a slower run.
+    """
+    if mode == "off":
+        return function
+    keep_cache()
+    # torch.autograd.grad inside the graph: backward and the optimizer's step are then part of it.
+    torch._dynamo.config.trace_autograd_ops = True
+    return torch.compile(function, fullgraph=True, dynamic=False, mode=None if mode == "default" else mode)
+
+
+def keep_cache() -> Path:
+    """Keep compiled code from run to run, in ``$XDG_CACHE_HOME/hscl_fast`` where torch is told nothing else."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(home / "hscl_fast" / "inductor"))
+    return Path(folder)

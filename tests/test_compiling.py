@@ -1,0 +1,109 @@
+"""The training step as one graph: no break, no retracing, the same training."""
+
+import contextlib
+
+import pytest
+import torch
+from conftest import tiny_config
+
+from hscl_fast import compiling
+from hscl_fast.compiling import compile_whole, keep_cache, resolve_mode
+from hscl_fast.data import ResidentLoader
+from hscl_fast.model import build_detector
+from hscl_fast.step import TrainingStep
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def traced_only(monkeypatch):
+    """Dynamo and AOTAutograd as always; then the graph runs eagerly, in seconds rather than minutes."""
+    torch._dynamo.reset()
+    compile = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda f, *, mode, **options: compile(f, backend="aot_eager", **options))
+    yield
+    torch._dynamo.reset()
+
+
+def curve(split, config, mode, steps=5, precision=torch.float32):
+    """Losses of the first steps, and the step; after two of them nothing may be traced again."""
+    model = build_detector(config.model, 8, rotation_head=config.objective.shift_loss, seed=0)
+    model.to(memory_format=torch.channels_last).train()
+    loader = ResidentLoader(split.training, config.optim.batch_size, seed=0, device=CPU)
+    step = TrainingStep(config, model, precision=precision, total_steps=40, compile=mode)
+    if step.guard.scaled:
+        step.guard.scale.fill_(256.0)  # at the first one gradients overflow, and a skipped update tells no loss
+    losses = []
+    with contextlib.ExitStack() as stack:
+        for number, batch in enumerate(loader.batches(0, steps)):
+            if number == 1:
+                stack.enter_context(torch._dynamo.config.patch(error_on_recompile=True))
+            step(batch)
+            losses.append(step.read_metrics())
+    return losses, step
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"optim": {"weight_decay": 1e-4, "clip_norm": 0.5}, "augment": {"policy": "simclr"}},
+        {"objective": {"name": "released", "rotated_roles": "inherit", "shift_loss": True}},
+        {"objective": {"na_estimator": "multinomial", "rotated_roles": "abnormal"}},
+    ],
+)
+def test_the_whole_step_is_one_graph_and_trains_the_same(digits, traced_only, change):
+    config = tiny_config(**change)
+    eager, _ = curve(digits, config, "off")
+    torch._dynamo.utils.counters.clear()
+    compiled, step = curve(digits, config, "default")
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+    assert not torch._dynamo.utils.counters["graph_break"]
+    assert compiled == eager
+    assert step.step.item() == 5
+
+
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
+def test_half_precision_is_one_graph_too(digits, traced_only, precision):
+    config = tiny_config(optim={"batch_size": 4})
+    eager, _ = curve(digits, config, "off", 2, precision)
+    compiled, _ = curve(digits, config, "default", 2, precision)
+    for ours, theirs in zip(compiled, eager, strict=True):
+        assert ours["total"] == pytest.approx(theirs["total"], rel=1e-3)
+
+
+def test_a_bad_batch_is_skipped_within_the_graph(digits, traced_only):
+    _, step = curve(digits, tiny_config(), "default", 2)
+    before = {name: tensor.clone() for name, tensor in step.model.state_dict().items()}
+    with torch.no_grad():
+        step.model.prototypes.fill_(float("nan"))
+    before["prototypes"] = step.model.prototypes.detach().clone()
+    step(next(ResidentLoader(digits.training, 32, seed=0, device=CPU).batches(7, 8)))
+    assert step.guard.skipped.item() == 1
+    for name, tensor in step.model.state_dict().items():
+        torch.testing.assert_close(tensor, before[name], rtol=0, atol=0, equal_nan=True)
+
+
+def test_what_is_no_graph_is_an_error():
+    def reads(x):
+        return x + x.sum().item()
+
+    torch._dynamo.reset()
+    with pytest.raises(torch._dynamo.exc.Unsupported):
+        compile_whole(reads, "default")(torch.ones(3))
+
+
+def test_modes_of_each_device():
+    assert resolve_mode("auto", CPU) == "off"
+    assert resolve_mode("auto", torch.device("cuda")) == "default"
+    assert resolve_mode("max-autotune", CPU) == "max-autotune"
+    assert compile_whole(len, "off") is len
+
+
+def test_compiled_code_is_kept(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    assert keep_cache() == tmp_path / "hscl_fast" / "inductor"
+    assert compiling.os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(keep_cache())
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/elsewhere")
+    assert str(keep_cache()) == "/elsewhere"
