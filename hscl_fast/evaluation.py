@@ -17,6 +17,7 @@ from rich.console import Console
 from hscl_fast.atomic import write_json, write_text
 from hscl_fast.baselines import classic_baselines, left_out
 from hscl_fast.checkpoint import load_checkpoint, save_checkpoint
+from hscl_fast.compiling import resolve_mode
 from hscl_fast.config import CheckpointName, Config, Scoring, to_dict
 from hscl_fast.data import Split, TestImages, take
 from hscl_fast.device import resolve_device, resolve_precision
@@ -97,6 +98,7 @@ def load_model(run: RunDirectory, config: Config, image_size: int) -> tuple[Scor
         config.runtime.eval_batch_size,
         resolve_precision(config.runtime.precision, device),
         config.augment,
+        compile=resolve_mode(config.runtime.compile, device),
     )
     return scorer, checkpoint.info
 

@@ -6,7 +6,8 @@ average over ten crops and four rotations with rotation logits, ``knn`` CSI's si
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hscl_fast.augment import ROTATIONS, draw_views
+from hscl_fast.compiling import compile_whole
 from hscl_fast.config import AugmentConfig
 from hscl_fast.model import Detector
 
@@ -29,6 +31,8 @@ class ImageSequence(Protocol):
 
     def __getitem__(self, key: slice, /) -> NDArray[np.uint8]: ...
 
+
+Network = Callable[[Detector, Tensor, torch.dtype], tuple[Tensor, Tensor | None]]
 
 RELEASED_CROPS = 10
 RELEASED_AREA = 0.54
@@ -54,6 +58,9 @@ class Scorer:
         ``rotation_logit [4]`` for ``released``; ``features [n, D]`` for ``knn``.
     augment
         The training views, which ``released`` scoring draws from with its own crop area.
+    compile
+        ``off`` or a mode of ``torch.compile`` for the network: see :func:`hscl_fast.compiling.compile_whole`. A last
+        batch that is not full is filled up, so that nothing is compiled again for it.
     """
 
     model: Detector
@@ -62,6 +69,7 @@ class Scorer:
     precision: torch.dtype
     augment: AugmentConfig
     constants: dict[str, Tensor] = field(default_factory=dict)
+    compile: str = "off"
 
     @torch.inference_mode()
     def score(self, images: ImageSequence) -> NDArray[np.float64]:
@@ -126,11 +134,30 @@ class Scorer:
         return augment_views(images, parameters, dtype=self.precision, backend=self.augment.backend)
 
     def _features(self, views: Tensor) -> tuple[Tensor, Tensor | None]:
-        with torch.autocast(views.device.type, self.precision, enabled=self.precision != torch.float32):
-            embeddings, logits = self.model(views)
-        return embeddings.float(), None if logits is None else logits.float()
+        rows = len(views)
+        if self.compile == "off":
+            return _network(self.model, views, self.precision)
+        full = self.batch_size * (ROTATIONS if self.scoring in ("rotations", "released") else 1)
+        if rows < full:
+            views = torch.cat((views, views.new_zeros(full - rows, *views.shape[1:])))
+        views = views.contiguous(memory_format=torch.channels_last)
+        embeddings, logits = _compiled_network(self.compile)(self.model, views, self.precision)
+        # Copies: a captured graph writes its next results where these are.
+        return embeddings[:rows].clone(), None if logits is None else logits[:rows].clone()
 
     def _batches(self, images: ImageSequence) -> Iterator[tuple[int, Tensor]]:
         device = self.model.prototypes.device
         for first in range(0, len(images), self.batch_size):
             yield first, torch.from_numpy(images[first : first + self.batch_size]).to(device)
+
+
+def _network(model: Detector, views: Tensor, precision: torch.dtype) -> tuple[Tensor, Tensor | None]:
+    """Return embeddings and rotation logits of views, in float32."""
+    with torch.autocast(views.device.type, precision, enabled=precision != torch.float32):
+        embeddings, logits = model(views)
+    return embeddings.float(), None if logits is None else logits.float()
+
+
+@functools.cache
+def _compiled_network(mode: str) -> Network:
+    return compile_whole(_network, mode)

@@ -221,6 +221,7 @@ class Trainer:
             self.config.runtime.eval_batch_size,
             self.precision,
             self.config.augment,
+            compile=self.compile,
         ).calibrate(take(self.training.images, self.training.roles >= 0))
         value = auroc(scorer.score(self.held_out.images), self.held_out.roles == -1)
         self.model.train()

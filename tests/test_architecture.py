@@ -30,7 +30,7 @@ ALLOWED = {
     "report": {"atomic", "errors", "metrics", "report"},
     "augment": {"config"},
     "objective": {"augment", "config", "released"},
-    "scoring": {"augment", "config", "model"},
+    "scoring": {"augment", "compiling", "config", "model"},
     "views_command": {"atomic", "augment", "config", "console", "data", "errors", "report"},
     "data_commands": {"config", "console", "data", "errors", "interrupt", "views_command"},
     "step": {"augment", "compiling", "config", "data", "guard", "model", "objective", "optimizer", "schedule"},
