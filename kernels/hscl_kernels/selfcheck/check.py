@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 
 from hscl_kernels.backends import resolve
 from hscl_kernels.selfcheck.budget import Value, hold, works_in
-from hscl_kernels.selfcheck.problems import OPERATIONS, Problem, hostile_problems, training_problem
+from hscl_kernels.selfcheck.problems import OPERATIONS, hostile_problems, training_problem
 from hscl_kernels.selfcheck.timing import milliseconds
 
 BACKENDS = ("reference", "cpu", "triton")
@@ -80,11 +80,12 @@ def forms_of(device: torch.device) -> list[tuple[str, torch.dtype]]:
     return [(backend, dtype) for backend in BACKENDS if backend not in missing for dtype in dtypes[backend]]
 
 
-def check_device(device: torch.device) -> Iterator[Finding]:
-    """Check every operation in every form that runs on a device, one after another."""
+def check_device(device: torch.device, announce: Callable[[str], object] = lambda name: None) -> Iterator[Finding]:
+    """Check every operation in every form that runs on a device; ``announce`` is told the name of each beforehand."""
     for operation in OPERATIONS:
         eager_times: dict[torch.dtype, float] = {}
         for backend, dtype in forms_of(device):
+            announce(f"{operation}, {backend}, {_name(dtype)}")
             yield check_form(operation, backend, dtype, device, eager_times)
 
 
@@ -124,9 +125,8 @@ def check_form(
                 ours = _time(operation, backend, dtype, device, eager_times)
         except Exception as error:
             problems.append(f"as large as in training: {_reason(error)}")
-    name = str(dtype).removeprefix("torch.")
     eager = None if ours is None else eager_times[works_in(backend, dtype)]
-    return Finding(operation, backend, name, tuple(values.values()), ours, eager, tuple(problems))
+    return Finding(operation, backend, _name(dtype), tuple(values.values()), ours, eager, tuple(problems))
 
 
 def _unsteady(operation: str, backend: str, dtype: torch.dtype, device: torch.device, *, small: bool) -> list[str]:
@@ -165,6 +165,10 @@ def _time(
     if backend == "reference":
         return eager_times[works]
     return milliseconds(problem.prepare(backend, dtype, device), device)
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _excess(value: Value) -> str:
