@@ -35,7 +35,7 @@ _INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run ``hscl`` and exit: 0 done, 1 the doctor found a fault, 2 bad input, 130 and 143 stopped by Ctrl-C and SIGTERM."""
+    """Run ``hscl`` and exit: 0 done, 1 the doctor found a fault, 2 bad input, 130 and 143 stopped by a signal."""
     sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
 
 

@@ -31,6 +31,10 @@ ALLOWED = {
     "scoring": {"augment", "config", "model"},
     "views_command": {"atomic", "augment", "config", "console", "data", "errors", "report"},
     "data_commands": {"config", "console", "data", "errors", "interrupt", "views_command"},
+    "doctor": {
+        *("augment", "config", "console", "data", "device", "errors"),
+        *("doctor", "run_directory", "trainer"),
+    },
     "step": {"augment", "config", "data", "guard", "model", "objective", "schedule"},
 }
 

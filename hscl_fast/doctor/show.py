@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import io
 from typing import Any
 
+from hscl_kernels.backends import INTERPRETED
 from hscl_kernels.selfcheck import Finding, Value
 from rich import box
 from rich.console import Console
@@ -22,7 +23,7 @@ _MIB, _GIB = 1 << 20, 1 << 30
 
 def show_versions(console: Console, versions: dict[str, str | None]) -> None:
     """Print one version a row."""
-    _print(console, "versions", [], ([name, value or "-"] for name, value in versions.items()))
+    _print(console, "versions", [], [[name, value or "-"] for name, value in versions.items()])
 
 
 def show_devices(console: Console, cpu: dict[str, Any], cards: list[dict[str, Any]]) -> None:
@@ -69,6 +70,8 @@ def show_kernels(console: Console, device: str, findings: list[Finding], missing
     rows += [["all", backend, "", "", "", "", "", "", "not here"] for backend in missing]
     _print(console, title, head, rows)
     say(console, "ms: forward and backward of a training step's batch, 2,048 rows of 128 features or views of 32 px.")
+    if any(finding.backend == "triton" for finding in findings) and INTERPRETED:
+        say(console, "triton: in its interpreter, on small cases: that checks its arithmetic, not compiled kernels.")
     for backend, reason in missing.items():
         say(console, f"{backend} is not here: {reason}")
     for finding in findings:
@@ -90,15 +93,13 @@ def show_outcomes(console: Console, title: str, outcomes: list[Outcome]) -> None
 def show_estimate(console: Console, found: Estimate) -> None:
     """Print what a training step costs, and the whole run."""
     rate = found.rows / found.seconds_a_step
+    timed = f"measured on {found.steps_measured} step(s)"
     memory = "not known on this system" if found.extra_bytes is None else f"{found.extra_bytes / _MIB:,.0f} MiB"
     rows = [
         ["for", found.data],
         ["network", f"{found.encoder}, {found.parameters / 1e6:.2f} M parameters, {found.precision}"],
         ["a step", f"{found.batch_size:,} images, {found.rows:,} rows of {found.image_size} px"],
-        [
-            "time a step",
-            f"{found.seconds_a_step:.3g} s ({rate:,.0f} views/s), measured on {found.steps_measured} steps",
-        ],
+        ["time a step", f"{found.seconds_a_step:.3g} s ({rate:,.0f} views/s), {timed}"],
         ["extra memory", f"{memory} at the peak: weights, optimizer and activations; the data set comes on top"],
     ]
     if found.total_steps is not None and found.total_seconds is not None:
@@ -111,17 +112,22 @@ def show_estimate(console: Console, found: Estimate) -> None:
     _print(console, "estimate", [], rows)
 
 
-def _print(console: Console, title: str, head: list[str], rows: Iterable[list[str]]) -> None:
-    # A pipe or a file has no width to keep to.
-    wide = console if console.is_terminal else Console(file=console.file, width=_PLAIN_WIDTH)
-    frame = box.SIMPLE_HEAD if console.is_terminal else None
-    table = Table(box=frame, show_header=bool(head), pad_edge=False)
-    for name in head or ["", "", ""][: 3 if title == "machine" else 2]:
-        table.add_column(name, overflow="fold", no_wrap=False)
+def _print(console: Console, title: str, head: list[str], rows: list[list[str]]) -> None:
+    """Print a table under a title; an empty ``head`` makes columns without names."""
+    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, show_header=bool(head), pad_edge=False)
+    for name in head or [""] * len(rows[0]):
+        table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-    wide.print(Text(title, style="bold"))
-    wide.print(table)
+    console.print(Text(title, style="bold"))
+    if console.is_terminal:
+        console.print(table)
+        return
+    text = io.StringIO()
+    Console(file=text, width=_PLAIN_WIDTH).print(table)  # a pipe or a file has no width to keep to
+    for line in text.getvalue().splitlines():
+        say(console, line.rstrip())
+    say(console, "")
 
 
 def _against(value: Value | None) -> str:

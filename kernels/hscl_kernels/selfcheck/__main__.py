@@ -42,12 +42,12 @@ def _line(finding: Finding) -> str:
         f"{name} {'-' if value is None else f'{value.error:.1e} of {value.allowed:.1e}':18}"
         for name, value in (("error", finding.worst(gradients=False)), ("gradient", finding.worst(gradients=True)))
     ]
-    times = (
-        "-" if finding.milliseconds is None else f"{finding.milliseconds:.2f} ({finding.reference_milliseconds:.2f})"
-    )
+    times = "-"
+    if finding.milliseconds is not None:
+        times = f"{finding.milliseconds:.2f} (eager {finding.reference_milliseconds:.2f})"
     verdict = "pass" if finding.passed else "FAIL: " + "; ".join(finding.problems)
     name = f"{finding.operation:24} {finding.backend:10} {finding.dtype:9}"
-    return f"{name} {'  '.join(errors)} ms {times:16} {verdict}"
+    return f"{name} {'  '.join(errors)} ms {times:24} {verdict}"
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
+from hscl_kernels.backends import Backend
 from hscl_kernels.selfcheck.problems import Problem
 
 CPU = torch.device("cpu")
@@ -39,12 +40,12 @@ class Value:
         return self.name.startswith("d/d")
 
 
-def works_in(backend: str, dtype: torch.dtype) -> torch.dtype:
+def works_in(backend: Backend, dtype: torch.dtype) -> torch.dtype:
     """Return the dtype a form computes in: on the CPU half precision is computed in float32."""
     return torch.float32 if backend == "cpu" and dtype.itemsize == 2 else dtype
 
 
-def hold(problem: Problem, case: str, backend: str, dtype: torch.dtype, device: torch.device) -> list[Value]:
+def hold(problem: Problem, case: str, backend: Backend, dtype: torch.dtype, device: torch.device) -> list[Value]:
     """Return what every output and gradient of a form on ``device`` is worth.
 
     The reference itself is held against eager PyTorch on the CPU, so that a device that computes wrongly shows.

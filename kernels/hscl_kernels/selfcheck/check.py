@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import torch
 
-from hscl_kernels.backends import resolve
+from hscl_kernels.backends import Backend, resolve
 from hscl_kernels.selfcheck.budget import Value, hold, works_in
 from hscl_kernels.selfcheck.problems import OPERATIONS, hostile_problems, training_problem
 from hscl_kernels.selfcheck.timing import milliseconds
 
-BACKENDS = ("reference", "cpu", "triton")
+BACKENDS: tuple[Backend, ...] = ("reference", "cpu", "triton")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Finding:
 
 def missing_backends(device: torch.device) -> dict[str, str]:
     """Return the backends that cannot run on a device, and why."""
-    reasons = {}
+    reasons: dict[str, str] = {}
     for backend in BACKENDS:
         try:
             resolve(backend, device)
@@ -67,7 +67,7 @@ def missing_backends(device: torch.device) -> dict[str, str]:
     return reasons
 
 
-def forms_of(device: torch.device) -> list[tuple[str, torch.dtype]]:
+def forms_of(device: torch.device) -> list[tuple[Backend, torch.dtype]]:
     """Return the forms to check on a device: backends that run there, with every dtype that makes sense for them."""
     halves = (torch.bfloat16, torch.float16)
     dtypes = {
@@ -90,7 +90,7 @@ def check_device(device: torch.device, announce: Callable[[str], object] = lambd
 
 
 def check_form(
-    operation: str, backend: str, dtype: torch.dtype, device: torch.device, eager_times: dict[torch.dtype, float]
+    operation: str, backend: Backend, dtype: torch.dtype, device: torch.device, eager_times: dict[torch.dtype, float]
 ) -> Finding:
     """Check one form of one operation; whatever it raises becomes one of its problems.
 
@@ -129,7 +129,7 @@ def check_form(
     return Finding(operation, backend, _name(dtype), tuple(values.values()), ours, eager, tuple(problems))
 
 
-def _unsteady(operation: str, backend: str, dtype: torch.dtype, device: torch.device, *, small: bool) -> list[str]:
+def _unsteady(operation: str, backend: Backend, dtype: torch.dtype, device: torch.device, *, small: bool) -> list[str]:
     """What is wrong with a fast form's promises: the same bits every call, and no waiting for the device."""
     if backend == "reference":
         return []
@@ -157,7 +157,7 @@ def _same_bits(first: torch.Tensor, again: torch.Tensor) -> bool:
 
 
 def _time(
-    operation: str, backend: str, dtype: torch.dtype, device: torch.device, eager_times: dict[torch.dtype, float]
+    operation: str, backend: Backend, dtype: torch.dtype, device: torch.device, eager_times: dict[torch.dtype, float]
 ) -> float:
     problem, works = training_problem(operation).rounded(dtype), works_in(backend, dtype)
     if works not in eager_times:

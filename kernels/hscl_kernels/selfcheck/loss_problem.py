@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hscl_kernels.backends import Backend
+
 SHARP = 0.1  # below this temperature, errors grow as the rounding errors of the logits s / tau do
 TINY = {torch.float64: 1e-12, torch.float32: 1e-6, torch.float16: 2.0**-10, torch.bfloat16: 2.0**-7}
 
@@ -33,7 +35,7 @@ class LossProblem:
         """Return the problem with its inputs in ``dtype``."""
         return replace(self, inputs={name: x.to(dtype) for name, x in self.inputs.items()})
 
-    def prepare(self, backend: str, dtype: torch.dtype, device: torch.device) -> Callable[[], dict[str, Tensor]]:
+    def prepare(self, backend: Backend, dtype: torch.dtype, device: torch.device) -> Callable[[], dict[str, Tensor]]:
         """Return a function that computes all outputs and gradients (``d/dNAME``) on inputs that lie on ``device``."""
         leaves = {name: x.to(device, dtype).requires_grad_() for name, x in self.inputs.items()}
         facts = [x.to(device) for x in self.facts]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hscl_kernels.backends import Backend
 from hscl_kernels.views.op import augment_views
 from hscl_kernels.views.parameters import ViewParameters
 
@@ -26,7 +27,7 @@ class ViewsProblem:
         """Return the problem itself: its inputs are integers and float32."""
         return self
 
-    def prepare(self, backend: str, dtype: torch.dtype, device: torch.device) -> Callable[[], dict[str, Tensor]]:
+    def prepare(self, backend: Backend, dtype: torch.dtype, device: torch.device) -> Callable[[], dict[str, Tensor]]:
         """Return a function that renders the views in ``dtype`` from images that lie on ``device``."""
         images = self.images.to(device)
         parameters = ViewParameters(*(field.to(device) for field in self.parameters))
