@@ -33,7 +33,7 @@ ALLOWED = {
     "data_commands": {"config", "console", "data", "errors", "interrupt", "views_command"},
     "doctor": {
         *("augment", "config", "console", "data", "device", "errors"),
-        *("doctor", "run_directory", "trainer"),
+        *("doctor", "model", "run_directory", "trainer"),
     },
     "step": {"augment", "config", "data", "guard", "model", "objective", "schedule"},
 }

@@ -15,7 +15,7 @@ from rich.console import Console
 from hscl_fast.config import Config, from_namespace
 from hscl_fast.console import say
 from hscl_fast.device import prepare_backends, resolve_device
-from hscl_fast.doctor.estimate import Estimate, estimate
+from hscl_fast.doctor.estimate import Estimate, OutOfMemory, Plan, measure, plan_estimate
 from hscl_fast.doctor.machine import check_machine
 from hscl_fast.doctor.outcome import Outcome, reason_of
 from hscl_fast.doctor.show import show_devices, show_estimate, show_kernels, show_outcomes, show_versions
@@ -33,7 +33,9 @@ def doctor_command(options: Namespace, console: Console) -> int:
     """``hscl doctor``: what works here; 0 if all does, 1 if something failed."""
     config, device = _read(options)
     prepare_backends(config.runtime)
-    quiet = Console(file=None, quiet=True) if options.json else console
+    # Before the minute that the checks take: what is wrong with the configuration shows at once.
+    plan = plan_estimate(config, device, named=options.DATA is not None) if options.estimate else None
+    quiet = Console(quiet=True) if options.json else console
     versions, cpu, cards = read_versions(), read_cpu(), read_cards()
     show_versions(quiet, versions)
     show_devices(quiet, cpu, cards)
@@ -41,13 +43,17 @@ def doctor_command(options: Namespace, console: Console) -> int:
         findings = list(check_device(device, lambda name: status.update(f"checking {name}")))
     missing = missing_backends(device)
     show_kernels(quiet, str(device), findings, missing)
-    machine = check_settings(device)
+    outcomes = check_settings(device)
     with quiet.status("checking the rest of the machine"):
-        machine += check_machine(device)
-    show_outcomes(quiet, "machine", machine)
-    measured, refused = _estimate(config, device, options, quiet)
+        outcomes += check_machine(device)
+        measured, failure = (None, None) if plan is None else _measure(plan, config, device)
+    outcomes += [] if failure is None else [failure]
+    show_outcomes(quiet, "machine", outcomes)
+    if measured is not None:
+        show_estimate(quiet, measured)
     failed = [finding.name for finding in findings if not finding.passed]
-    failed += [outcome.name for outcome in (*machine, *refused) if outcome.status == "FAIL"]
+    failed += [outcome.name for outcome in outcomes if outcome.status == "FAIL"]
+    _conclude(quiet, findings, outcomes, failed, device)
     if options.json:
         everything = {
             "passed": not failed,
@@ -58,12 +64,11 @@ def doctor_command(options: Namespace, console: Console) -> int:
             "device": str(device),
             "kernels": [{**asdict(finding), "passed": finding.passed} for finding in findings],
             "not_here": missing,
-            "machine": [asdict(outcome) for outcome in (*machine, *refused)],
+            "machine": [asdict(outcome) for outcome in outcomes],
             "estimate": None if measured is None else asdict(measured),
         }
         console.file.write(json.dumps(_plain(everything), indent=1, allow_nan=False) + "\n")
-        return _FAILED if failed else 0
-    return _conclude(console, findings, [*machine, *refused], failed, device)
+    return _FAILED if failed else 0
 
 
 def _read(options: Namespace) -> tuple[Config, torch.device]:
@@ -80,38 +85,31 @@ def _read(options: Namespace) -> tuple[Config, torch.device]:
         raise UsageError(str(error).replace("--runtime.device", "--device")) from error
 
 
-def _estimate(
-    config: Config, device: torch.device, options: Namespace, console: Console
-) -> tuple[Estimate | None, list[Outcome]]:
-    """Measure what the configuration costs, if that was asked for; what cannot be measured is a failed check."""
-    if not options.estimate:
-        return None, []
-    with console.status("measuring training steps"):
-        try:
-            measured = estimate(config, device, named=options.DATA is not None)
-        except UsageError:
-            raise
-        except Exception as error:  # the device's
-            failed = Outcome("estimate", "FAIL", reason_of(error), "The checks above may tell why.")
-            show_outcomes(console, "machine", [failed])
-            return None, [failed]
-    show_estimate(console, measured)
-    return measured, []
+def _measure(plan: Plan, config: Config, device: torch.device) -> tuple[Estimate | None, Outcome | None]:
+    """Measure training steps; what they raise is a failed check."""
+    try:
+        return measure(plan, config, device), None
+    except OutOfMemory as error:
+        half = max(2, plan.batch_size // 2)
+        mend = f"Lower --optim.batch_size (to {half}, say), --model.width or --data.image_size."
+        return None, Outcome("estimate", "FAIL", str(error), mend)
+    except Exception as error:  # the device's
+        return None, Outcome("estimate", "FAIL", reason_of(error), "The checks above may tell why.")
 
 
 def _conclude(
     console: Console, findings: list[Finding], outcomes: list[Outcome], failed: list[str], device: torch.device
-) -> int:
+) -> None:
+    """Print the last paragraph: all is fine, or what is not and what to do."""
     if not failed:
         forms = f"{len(findings)} forms of {len(OPERATIONS)} operations"
         say(console, f"all fine on {device}: {forms} are as exact as they have to be, and the machine can train.")
-        return 0
+        return
     mends = [outcome.mend for outcome in outcomes if outcome.status == "FAIL"]
     if any(not finding.passed for finding in findings):
         mends.insert(0, _KERNEL_MEND)
     text = f"FAILED on {device}: {'; '.join(failed)}. {' '.join(mends)}"
     console.print(text, style="bold red", markup=False, highlight=False, soft_wrap=True)
-    return _FAILED
 
 
 def _plain(value: Any) -> Any:

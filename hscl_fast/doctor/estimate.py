@@ -9,6 +9,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from rich.console import Console
@@ -18,6 +19,7 @@ from hscl_fast.config import Config
 from hscl_fast.data import Split, choose_loader, open_split
 from hscl_fast.doctor.machine import random_training_images
 from hscl_fast.errors import UsageError
+from hscl_fast.model import build_detector
 from hscl_fast.run_directory import RunDirectory
 from hscl_fast.trainer import Trainer
 
@@ -25,6 +27,10 @@ _DEFAULT_SIDE = 32  # pixels, what folders are resized to
 _MOST_STEPS = 5  # after the one that warms up
 _PATIENCE = 10.0  # seconds
 _PROCESS = Path("/proc/self")
+
+
+class OutOfMemory(Exception):
+    """A training step does not fit in the device's memory."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +71,20 @@ class Estimate:
     loader: str | None
 
 
-def estimate(config: Config, device: torch.device, *, named: bool) -> Estimate:
-    """Measure some training steps of a configuration on noise of its images' size.
+class Plan(NamedTuple):
+    """What is to be measured, and all that is known without measuring; fields as those of :class:`Estimate`."""
+
+    data: str
+    parameters: int
+    image_size: int
+    batch_size: int
+    training_images: int | None
+    total_steps: int | None
+    loader: str | None
+
+
+def plan_estimate(config: Config, device: torch.device, *, named: bool) -> Plan:
+    """Open a configuration's data and build its network, so that what is wrong with them is known at once.
 
     Parameters
     ----------
@@ -80,40 +98,54 @@ def estimate(config: Config, device: torch.device, *, named: bool) -> Estimate:
     Raises
     ------
     UsageError
-        The data that was named cannot be opened, the configuration cannot run here, or memory does not suffice.
+        The data that was named cannot be opened, or the configuration cannot run here.
     """
     split, told = _open(config, named=named)
     count = None if split is None else len(split.training.images)
     size = config.data.image_size or _DEFAULT_SIDE if split is None else int(split.training.images.shape[1])
     batch_size = config.optim.batch_size if count is None else min(config.optim.batch_size, count)
-    chosen = None if split is None else choose_loader(config.data, config.runtime, split, device)
     steps = config.optim.max_steps
     if count is not None and batch_size:
         schedule = config.optim.epochs * (count // batch_size)
         steps = schedule if steps is None else min(steps, schedule)
+    head = config.objective.shift_loss
+    model = build_detector(config.model, size, rotation_head=head, seed=config.runtime.seed)
+    chosen = None if split is None else choose_loader(config.data, config.runtime, split, device)
+    return Plan(
+        told,
+        sum(parameter.numel() for parameter in model.parameters()),
+        size,
+        batch_size,
+        count,
+        steps,
+        None if chosen is None else f"{chosen.kind}: {chosen.reason}",
+    )
+
+
+def measure(plan: Plan, config: Config, device: torch.device) -> Estimate:
+    """Time some training steps on noise of the images' size.
+
+    Raises
+    ------
+    OutOfMemory
+        A step does not fit in the device's memory.
+    """
     try:
-        seconds, memory, trainer = _measure(config, device, batch_size, size)
+        seconds, memory, trainer = _measure(config, device, plan.batch_size, plan.image_size)
     except torch.OutOfMemoryError as error:
-        raise UsageError(
-            f"A training step of {batch_size} images of {size} px does not fit in the memory of {device}. Lower "
-            f"--optim.batch_size (to {max(2, batch_size // 2)}, say), --model.width or --data.image_size."
+        raise OutOfMemory(
+            f"a step of {plan.batch_size} images of {plan.image_size} px does not fit in the memory of {device}"
         ) from error
     mean = sum(seconds) / len(seconds)
     return Estimate(
-        data=told,
+        **plan._asdict(),
         encoder=config.model.encoder,
-        parameters=sum(parameter.numel() for parameter in trainer.model.parameters()),
         precision=str(trainer.precision).removeprefix("torch."),
-        image_size=size,
-        batch_size=batch_size,
-        rows=VIEWS * ROTATIONS * batch_size,
+        rows=VIEWS * ROTATIONS * plan.batch_size,
         steps_measured=len(seconds),
         seconds_a_step=mean,
         extra_bytes=memory,
-        training_images=count,
-        total_steps=steps,
-        total_seconds=None if steps is None else steps * mean,
-        loader=None if chosen is None else f"{chosen.kind}: {chosen.reason}",
+        total_seconds=None if plan.total_steps is None else plan.total_steps * mean,
     )
 
 

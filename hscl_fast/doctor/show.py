@@ -24,6 +24,7 @@ _MIB, _GIB = 1 << 20, 1 << 30
 def show_versions(console: Console, versions: dict[str, str | None]) -> None:
     """Print one version a row."""
     _print(console, "versions", [], [[name, value or "-"] for name, value in versions.items()])
+    say(console, "")
 
 
 def show_devices(console: Console, cpu: dict[str, Any], cards: list[dict[str, Any]]) -> None:
@@ -48,6 +49,7 @@ def show_devices(console: Console, cpu: dict[str, Any], cards: list[dict[str, An
     if not cards:
         rows.append(["gpu", "torch finds none"])
     _print(console, "devices", [], rows)
+    say(console, "")
 
 
 def show_kernels(console: Console, device: str, findings: list[Finding], missing: dict[str, str]) -> None:
@@ -110,11 +112,12 @@ def show_estimate(console: Console, found: Estimate) -> None:
     if found.loader is not None:
         rows.append(["loader", found.loader])
     _print(console, "estimate", [], rows)
+    say(console, "")
 
 
 def _print(console: Console, title: str, head: list[str], rows: list[list[str]]) -> None:
     """Print a table under a title; an empty ``head`` makes columns without names."""
-    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, show_header=bool(head), pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD if head and console.is_terminal else None, show_header=bool(head), pad_edge=False)
     for name in head or [""] * len(rows[0]):
         table.add_column(name, overflow="fold")
     for row in rows:
@@ -127,7 +130,6 @@ def _print(console: Console, title: str, head: list[str], rows: list[list[str]])
     Console(file=text, width=_PLAIN_WIDTH).print(table)  # a pipe or a file has no width to keep to
     for line in text.getvalue().splitlines():
         say(console, line.rstrip())
-    say(console, "")
 
 
 def _against(value: Value | None) -> str:

@@ -89,7 +89,7 @@ SMALL_CASES = ("raw rows", "zero rows", "tied prototypes", "temperature 0.02", "
 def hostile_problems(operation: str, *, small: bool) -> dict[str, Problem]:
     """Return the problems of an operation of :data:`OPERATIONS` by the name of their case."""
     if operation == "augment_views":
-        views = {name: make_views(10, 24, *size) for name, size in VIEW_CASES.items()}
+        views = {name: make_views(10, 10 if small else 40, *size) for name, size in VIEW_CASES.items()}
         return {name: problem for name, problem in views.items() if not small or name in SMALL_CASES}
     return {
         name: make_loss(operation, make_batch(case), case.temperature)
