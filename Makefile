@@ -6,9 +6,10 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --ed
 INSTALLED := $(VENV)/.installed
 DEMO_RUN ?= runs/demo
 SUITES ?= objective views loaders
+GPU_SUITES ?= objective views
 RESULTS := benchmarks/results
 
-.PHONY: demo test bench check format clean
+.PHONY: demo test bench gpu-check check format clean
 
 demo: $(INSTALLED)
 	$(BIN)/hscl train digits --out $(DEMO_RUN) --overwrite
@@ -23,6 +24,18 @@ bench: $(INSTALLED)
 	set -e; for suite in $(SUITES); do \
 		$(BIN)/python -m pytest benchmarks -k $$suite --benchmark-json=$(RESULTS)/$$suite.json; done
 	$(BIN)/python -m benchmarks.readme $(RESULTS) README.md
+
+# What proves the kernels on a GPU; without one it fails, since everything would be skipped.
+gpu-check: $(INSTALLED)
+	@$(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' \
+		|| { echo "gpu-check: torch finds no CUDA or ROCm device here, so nothing was checked; hscl doctor checks the CPU"; \
+			exit 1; }
+	$(BIN)/hscl doctor --device cuda
+	$(BIN)/pytest -m gpu
+	$(INSTALL) '.[bench,peers]'
+	mkdir -p $(RESULTS)
+	set -e; for suite in $(GPU_SUITES); do \
+		$(BIN)/python -m pytest benchmarks/test_gpu_$$suite.py --benchmark-json=$(RESULTS)/gpu_$$suite.json; done
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

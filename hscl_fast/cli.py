@@ -1,4 +1,7 @@
-"""The command line: ``hscl train | eval | predict | data``. Flags and YAML keys are the fields of the configuration."""
+"""The command line: ``hscl train | eval | predict | data | doctor``.
+
+Flags and YAML keys are the fields of the configuration.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from hscl_fast.config import (
     NO_PICTURE,
     NOT_PREPARED,
     RECIPES,
+    SECTIONS,
     AugmentConfig,
     CheckpointName,
     DataConfig,
@@ -31,7 +35,7 @@ _INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run ``hscl`` and exit: 0 done, 2 bad input, 130 and 143 stopped by Ctrl-C and SIGTERM."""
+    """Run ``hscl`` and exit: 0 done, 1 the doctor found a fault, 2 bad input, 130 and 143 stopped by a signal."""
     sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
 
 
@@ -67,12 +71,14 @@ def _parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         "train": _train_parser(),
         "eval": _eval_parser(),
         "predict": _predict_parser(),
+        "doctor": _doctor_parser(),
         "data": ArgumentParser(exit_on_error=False, description="What data there is, and whether it is intact."),
     }
     helps = {
         "train": "train a detector, then evaluate it",
         "eval": "evaluate a trained run again",
         "predict": "score image files with a trained run",
+        "doctor": "check what works on this machine, and what training costs on it",
         "data": "list data sets, verify one, prepare one as a .beton, or look at views",
     }
     for name, sub in parsers.items():
@@ -85,6 +91,16 @@ def _train_parser() -> ArgumentParser:
     parser = ArgumentParser(
         exit_on_error=False, description="Train a detector on DATA, evaluate it and write a report."
     )
+    _add_configuration(parser)
+    parser.add_argument("--out", type=str, help="run directory (unset: runs/NAME-TIME)")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
+    parser.add_argument("--overwrite", action="store_true", help="replace the run in --out")
+    add_sections(parser)
+    return parser
+
+
+def _add_configuration(parser: ArgumentParser) -> None:
+    """Where the configuration comes from, beside the flags of :func:`add_sections`."""
     parser.add_argument(
         "DATA", nargs="?", type=str, help="data-set name, folder, .csv, .npz or .beton (same as --data.name)"
     )
@@ -94,9 +110,18 @@ def _train_parser() -> ArgumentParser:
         help=f"defaults to start from: {', '.join(RECIPES)} (unset: paper on a GPU, cpu without one)",
     )
     parser.add_argument("--config", action=ActionConfigFile, help="YAML with the fields below, such as RUN/config.yaml")
-    parser.add_argument("--out", type=str, help="run directory (unset: runs/NAME-TIME)")
-    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
-    parser.add_argument("--overwrite", action="store_true", help="replace the run in --out")
+
+
+def _doctor_parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        exit_on_error=False,
+        description="Check that the kernels and the rest of this machine work; exit code 1 if something does not. With "
+        "DATA, or any flag of the configuration, also measure what training will cost.",
+    )
+    _add_configuration(parser)
+    parser.add_argument("--device", type=str, help="auto, cpu, cuda or cuda:N (unset: --runtime.device)")
+    parser.add_argument("--estimate", action="store_true", help="measure training steps of the default configuration")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
     add_sections(parser)
     return parser
 
@@ -174,13 +199,22 @@ def _views_parser() -> ArgumentParser:
 
 def _parse(arguments: list[str]) -> Namespace:
     parser, parsers = _parser()
-    if arguments[:1] == ["train"]:
-        parsers["train"].set_defaults(_starting_point(arguments))
+    if arguments[:1] in (["train"], ["doctor"]):
+        parsers[arguments[0]].set_defaults(_starting_point(arguments))
     try:
-        return parser.parse_args(arguments)
+        options = parser.parse_args(arguments)
     except ArgumentError as error:
         command = " ".join(["hscl", *arguments[:1]])
         raise UsageError(f"{plain_message(error)} See `{command} --help`.") from error
+    if options.command == "doctor" and (options.doctor.DATA is not None or _configures(arguments)):
+        options.doctor.estimate = True
+    return options
+
+
+def _configures(arguments: list[str]) -> bool:
+    """Whether a flag says what is to be trained."""
+    flags = ("--recipe", "--config", *(f"--{section}." for section in SECTIONS))
+    return any(argument.startswith(flags) for argument in arguments)
 
 
 def _starting_point(arguments: list[str]) -> dict[str, Any]:
@@ -192,16 +226,17 @@ def _starting_point(arguments: list[str]) -> dict[str, Any]:
     try:
         known, _ = first.parse_known_args(arguments[1:])
     except argparse.ArgumentError as error:
-        raise UsageError(f"{plain_message(error)} See `hscl train --help`.") from error
+        raise UsageError(f"{plain_message(error)} See `hscl {arguments[0]} --help`.") from error
     base: dict[str, dict[str, Any]] = {}
-    if known.resume:
+    resume = known.resume and arguments[0] == "train"
+    if resume:
         if known.out is None:
             raise UsageError("--resume needs --out RUN, the run directory to continue.")
         from hscl_fast.run_directory import RunDirectory
 
         base = to_dict(RunDirectory(Path(known.out)).load_config())
     recipe = known.recipe
-    if recipe is None and not known.resume:
+    if recipe is None and not resume:
         recipe = _default_recipe(arguments)
     if recipe is not None and recipe not in RECIPES:
         raise UsageError(f"--recipe is {recipe!r}, but must be one of {', '.join(RECIPES)}. Give one of these.")

@@ -17,6 +17,7 @@ from hscl_fast.console import say, warn
 from hscl_fast.data import Split, choose_loader, in_memory, is_held_in_memory, open_split
 from hscl_fast.data_commands import data_command
 from hscl_fast.device import prepare_backends, resolve_device
+from hscl_fast.doctor import doctor_command
 from hscl_fast.errors import UsageError
 from hscl_fast.evaluation import evaluate_run
 from hscl_fast.interrupt import Interrupted
@@ -101,6 +102,7 @@ COMMANDS: dict[str, Callable[[Namespace, Console], int]] = {
     "eval": eval_command,
     "predict": predict_command,
     "data": data_command,
+    "doctor": doctor_command,
 }
 
 

@@ -34,6 +34,10 @@ ALLOWED = {
     "views_command": {"atomic", "augment", "config", "console", "data", "errors", "report"},
     "data_commands": {"config", "console", "data", "errors", "interrupt", "views_command"},
     "step": {"augment", "compiling", "config", "data", "guard", "model", "objective", "optimizer", "schedule"},
+    "doctor": {
+        *("augment", "config", "console", "data", "device", "errors"),
+        *("doctor", "model", "run_directory", "trainer"),
+    },
 }
 
 

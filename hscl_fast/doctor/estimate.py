@@ -1,0 +1,208 @@
+"""What a configuration will cost on this machine: a few real steps on noise, and what follows from them."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import io
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from rich.console import Console
+
+from hscl_fast.augment import ROTATIONS, VIEWS
+from hscl_fast.config import Config
+from hscl_fast.data import Split, choose_loader, open_split
+from hscl_fast.doctor.machine import random_training_images
+from hscl_fast.errors import UsageError
+from hscl_fast.model import build_detector
+from hscl_fast.run_directory import RunDirectory
+from hscl_fast.trainer import Trainer
+
+_DEFAULT_SIDE = 32  # pixels, what folders are resized to
+_MOST_STEPS = 5  # after the one that warms up
+_PATIENCE = 10.0  # seconds
+_PROCESS = Path("/proc/self")
+
+
+class OutOfMemory(Exception):
+    """A training step does not fit in the device's memory."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What was measured, and the length of the whole run that follows.
+
+    Parameters
+    ----------
+    data
+        What it is an estimate for, in words.
+    encoder, parameters, precision, image_size
+        The network, its number of parameters, the dtype it runs in, the images' side in pixels.
+    batch_size, rows
+        Images a step, and the rows that go through the encoder.
+    steps_measured, seconds_a_step
+        How many steps were timed, and their mean.
+    extra_bytes
+        Peak memory beyond what the process held before: weights, optimizer, activations. None where it cannot be known.
+    training_images, total_steps, total_seconds
+        Of the whole run; None where the data could not be opened.
+    loader
+        Where batches would come from, and why.
+    """
+
+    data: str
+    encoder: str
+    parameters: int
+    precision: str
+    image_size: int
+    batch_size: int
+    rows: int
+    steps_measured: int
+    seconds_a_step: float
+    extra_bytes: int | None
+    training_images: int | None
+    total_steps: int | None
+    total_seconds: float | None
+    loader: str | None
+
+
+class Plan(NamedTuple):
+    """What is to be measured, and all that is known without measuring; fields as those of :class:`Estimate`."""
+
+    data: str
+    parameters: int
+    image_size: int
+    batch_size: int
+    training_images: int | None
+    total_steps: int | None
+    loader: str | None
+
+
+def plan_estimate(config: Config, device: torch.device, *, named: bool) -> Plan:
+    """Open a configuration's data and build its network, so that what is wrong with them is known at once.
+
+    Parameters
+    ----------
+    config
+        Of the run.
+    device
+        Where it would run.
+    named
+        Whether the data was asked for by name, so that it has to be there.
+
+    Raises
+    ------
+    UsageError
+        The data that was named cannot be opened, or the configuration cannot run here.
+    """
+    split, told = _open(config, named=named)
+    count = None if split is None else len(split.training.images)
+    size = config.data.image_size or _DEFAULT_SIDE if split is None else int(split.training.images.shape[1])
+    batch_size = config.optim.batch_size if count is None else min(config.optim.batch_size, count)
+    steps = config.optim.max_steps
+    if count is not None and batch_size:
+        schedule = config.optim.epochs * (count // batch_size)
+        steps = schedule if steps is None else min(steps, schedule)
+    head = config.objective.shift_loss
+    model = build_detector(config.model, size, rotation_head=head, seed=config.runtime.seed)
+    chosen = None if split is None else choose_loader(config.data, config.runtime, split, device)
+    return Plan(
+        told,
+        sum(parameter.numel() for parameter in model.parameters()),
+        size,
+        batch_size,
+        count,
+        steps,
+        None if chosen is None else f"{chosen.kind}: {chosen.reason}",
+    )
+
+
+def measure(plan: Plan, config: Config, device: torch.device) -> Estimate:
+    """Time some training steps on noise of the images' size.
+
+    Raises
+    ------
+    OutOfMemory
+        A step does not fit in the device's memory.
+    """
+    try:
+        seconds, memory, trainer = _measure(config, device, plan.batch_size, plan.image_size)
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemory(
+            f"a step of {plan.batch_size} images of {plan.image_size} px does not fit in the memory of {device}"
+        ) from error
+    mean = sum(seconds) / len(seconds)
+    return Estimate(
+        **plan._asdict(),
+        encoder=config.model.encoder,
+        precision=str(trainer.precision).removeprefix("torch."),
+        rows=VIEWS * ROTATIONS * plan.batch_size,
+        steps_measured=len(seconds),
+        seconds_a_step=mean,
+        extra_bytes=memory,
+        total_seconds=None if plan.total_steps is None else plan.total_steps * mean,
+    )
+
+
+def _open(config: Config, *, named: bool) -> tuple[Split | None, str]:
+    """Open the data, or say what is assumed in its place."""
+    try:
+        split = open_split(config.data)
+    except UsageError as error:
+        if named:
+            raise
+        size = config.data.image_size or _DEFAULT_SIDE
+        return None, f"images of {size} px, assumed: {config.data.name} cannot be opened here ({error})"
+    size = split.training.images.shape[1]
+    return split, f"{config.data.name}: {len(split.training.images):,} training images of {size} px"
+
+
+def _measure(config: Config, device: torch.device, count: int, size: int) -> tuple[list[float], int | None, Trainer]:
+    """Return seconds of some steps (without the first, unless it alone took too long), memory, and the trainer."""
+    images, nobody = random_training_images(count, size), random_training_images(0, size)
+    before = _begin_memory(device)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(config, RunDirectory(Path(folder)), images, nobody, Console(file=io.StringIO()))
+        trainer.model.train()
+        times: list[float] = []
+        begun = time.perf_counter()
+        for batch in trainer.loader.batches(0, 1 + _MOST_STEPS):
+            start = time.perf_counter()
+            trainer.step(batch)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            times.append(time.perf_counter() - start)
+            if time.perf_counter() - begun > _PATIENCE:
+                break
+    return times[1:] or times, _extra_memory(device, before), trainer
+
+
+def _begin_memory(device: torch.device) -> int | None:
+    """Reset the record of the most memory held; return what is held now, or None where nobody knows."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return torch.cuda.memory_allocated(device)
+    try:
+        ctypes.CDLL(None).malloc_trim(0)  # what earlier checks freed would hide growth
+        (_PROCESS / "clear_refs").write_text("5")  # Linux: resets the highest resident size
+        return _resident("VmRSS")
+    except (OSError, AttributeError, StopIteration):
+        return None
+
+
+def _extra_memory(device: torch.device, before: int | None) -> int | None:
+    if before is None:
+        return None
+    most = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _resident("VmHWM")
+    return max(most - before, 0)
+
+
+def _resident(name: str) -> int:
+    lines = (_PROCESS / "status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))

@@ -1,0 +1,168 @@
+"""The rest of the machine, each part used once for real: precisions, training, torch.compile, FFCV."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import torch
+from hscl_kernels import info_nce
+from rich.console import Console
+from torch import nn
+
+from hscl_fast.config import Config, DataConfig, ModelConfig, OptimConfig, RuntimeConfig
+from hscl_fast.data import (
+    Preparation,
+    TrainingImages,
+    ffcv_is_installed,
+    in_memory,
+    make_loader,
+    open_split,
+    prepare_beton,
+)
+from hscl_fast.data.ffcv_import import INSTALL, import_ffcv
+from hscl_fast.device import resolve_precision
+from hscl_fast.doctor.outcome import Outcome, attempt, reason_of
+from hscl_fast.run_directory import RunDirectory
+from hscl_fast.trainer import Trainer
+
+_SIDE, _COUNT, _BATCH = 16, 16, 8  # pixels, images, images a batch
+_NO_COMPILER = ("no working c++ compiler", "invalidcxxcompiler", "failed to find c compiler")
+_GPU_MEND = "Check the driver and that this torch is built for this GPU; until it works, use --device cpu."
+_COMPILE_MEND = "Training does not need torch.compile; report this with the output of `hscl doctor --json`."
+_FFCV_MEND = f"Install FFCV anew: {INSTALL}; or leave it out with --runtime.loader torch."
+
+
+def check_machine(device: torch.device) -> Iterator[Outcome]:
+    """Use each part of the machine that training on ``device`` may need, in temporary folders."""
+    checks: dict[str, tuple[Callable[[torch.device], Outcome], str]] = {
+        "precisions": (check_precisions, _GPU_MEND),
+        "training": (check_training, "The message tells what failed; the checks of the kernels may tell why."),
+        "torch.compile": (check_compile, _COMPILE_MEND),
+        "FFCV": (check_ffcv, _FFCV_MEND),
+    }
+    for name, (check, mend) in checks.items():
+        yield attempt(name, lambda check=check: check(device), mend)  # type: ignore[misc]
+
+
+def random_training_images(count: int, size: int) -> TrainingImages:
+    """Return noise, every third image labelled: normal and abnormal by turns."""
+    rng = np.random.default_rng(0)
+    roles = np.resize(np.array([1, 0, 0, -1, 0, 0], np.int8), count)
+    return TrainingImages(rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8), roles)
+
+
+def check_precisions(device: torch.device) -> Outcome:
+    """Train a convolution under autocast in every dtype; the one that ``auto`` takes has to work."""
+    chosen = resolve_precision("auto", device)
+    works, fails = [], []
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        name = str(dtype).removeprefix("torch.")
+        try:
+            _run_in(dtype, device)
+            works.append(name)
+        except (RuntimeError, ValueError) as error:
+            if dtype == chosen:
+                raise
+            fails.append(f"{name} does not ({reason_of(error)})")
+    detail = f"auto takes {str(chosen).removeprefix('torch.')}; {', '.join(works)} work"
+    return Outcome("precisions", "pass", "; ".join([detail, *fails]))
+
+
+def _run_in(dtype: torch.dtype, device: torch.device) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 8 * 8, 8))
+    network.to(device).to(memory_format=torch.channels_last)
+    images = torch.rand(4, 3, 10, 10, device=device)
+    with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
+        loss = network(images).float().square().mean()
+    loss.backward()
+    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+    if not all(bool(torch.isfinite(x).all()) for x in (loss, *gradients)):
+        raise ValueError("the loss or a gradient is not finite")
+
+
+def check_training(device: torch.device) -> Outcome:
+    """Train a tiny network for two steps, save it, and go on from the checkpoint with the same bits."""
+    config = Config(
+        data=DataConfig(image_size=_SIDE),
+        model=ModelConfig(width=16, embedding_dim=16),
+        optim=OptimConfig(epochs=1, max_steps=2, batch_size=_BATCH),
+        runtime=RuntimeConfig(device=str(device), log_every=1, checkpoint_every=2),
+    )
+    images, nobody = random_training_images(_COUNT, _SIDE), random_training_images(0, _SIDE)
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunDirectory(Path(folder))
+        trainer = Trainer(config, run, images, nobody, Console(file=io.StringIO()))
+        trainer.train()
+        rows = run.read_metrics()
+        again = Trainer(config, run, images, nobody, Console(file=io.StringIO()))
+        again.resume()
+    if [row["step"] for row in rows] != [1, 2] or any("total" not in row for row in rows):
+        raise ValueError(f"updates were skipped: their loss or gradient was not finite ({rows})")
+    saved = again.model.state_dict()
+    differing = [name for name, x in trainer.model.state_dict().items() if not torch.equal(x, saved[name])]
+    if again.state.step != 2 or differing:
+        raise ValueError(f"the checkpoint read back is not what was saved: step {again.state.step}, {differing[:3]}")
+    loss = rows[-1]["total"]
+    return Outcome("training", "pass", f"two steps in {trainer.state.seconds:.1f} s, loss {loss:.3f}; saved, read back")
+
+
+def check_compile(device: torch.device) -> Outcome:
+    """Compile a function around one of the operations whole, and compare it with the same function as it is."""
+
+    def loss(z: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        return info_nce(torch.tanh(z) * 2, ids)
+
+    inputs = [torch.linspace(-2, 2, 64 * 16, device=device).sin().view(64, 16).requires_grad_() for _ in range(2)]
+    ids = torch.arange(64, device=device) % 32
+    expected = loss(inputs[0], ids)
+    expected.backward()
+    begun = time.perf_counter()
+    try:
+        value = torch.compile(loss, fullgraph=True)(inputs[1], ids)
+        value.backward()
+    except Exception as error:
+        if not any(words in str(error).lower() for words in _NO_COMPILER):
+            raise
+        mend = "Install one, on Debian: apt-get install g++."
+        return Outcome("torch.compile", "warning", f"there is no C++ compiler ({reason_of(error)[:120]})", mend)
+    seconds = time.perf_counter() - begun
+    for name, ours, theirs in (("value", value, expected), ("gradient", inputs[1].grad, inputs[0].grad)):
+        assert ours is not None
+        assert theirs is not None
+        error_found = (ours - theirs).abs().max().item() / max(theirs.abs().max().item(), 1e-9)
+        if not error_found < 1e-4:
+            raise ValueError(f"the compiled {name} differs from the eager one by {error_found:.1e} of its size")
+    return Outcome("torch.compile", "pass", f"info_nce in one graph, forward and backward, compiled in {seconds:.1f} s")
+
+
+def check_ffcv(device: torch.device) -> Outcome:
+    """Prepare a small ``.beton`` and read it through FFCV: the batches have to be those of the images in memory."""
+    if not ffcv_is_installed():
+        return Outcome("FFCV", "not here", "it is not installed; only images beyond memory need it", f"{INSTALL}.")
+    begun = time.perf_counter()
+    import_ffcv()
+    imported = time.perf_counter() - begun
+    given = random_training_images(_COUNT, _SIDE)
+    with tempfile.TemporaryDirectory() as folder:
+        arrays, beton = Path(folder) / "images.npz", Path(folder) / "images.beton"
+        np.savez(arrays, images=given.images[:], y=given.roles)
+        prepare_beton(DataConfig(name=str(arrays), image_size=_SIDE), Preparation(beton, encoding="raw"))
+        split = open_split(DataConfig(name=str(beton), held_out_ratio=0.0))
+        runtime = RuntimeConfig(workers=1)
+        batches = []
+        for kind, training in (("ffcv", split.training), ("resident", in_memory(split).training)):
+            loader = make_loader(kind, training, runtime, _BATCH, device)  # type: ignore[arg-type]
+            with closing(loader.batches(0, 2)) as some:
+                batches.append([[field.cpu().clone() for field in batch] for batch in some])
+    same = all(
+        torch.equal(x, y) for batch, other in zip(*batches, strict=True) for x, y in zip(batch, other, strict=True)
+    )
+    if not same:
+        raise ValueError("FFCV's batches are not those of the same images in memory")
+    return Outcome("FFCV", "pass", f"imported in {imported:.1f} s; a .beton written and read back, the same batches")

@@ -1,0 +1,172 @@
+"""What the forms are tried on: hostile batches to find errors with, and one as large as in training to time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from hscl_kernels.contrast.op import hscl_loss, info_nce
+from hscl_kernels.prototypes.op import prototype_similarity
+from hscl_kernels.selfcheck.loss_problem import LossProblem
+from hscl_kernels.selfcheck.views_problem import ViewsProblem
+from hscl_kernels.views.parameters import ViewParameters
+
+OPERATIONS = (
+    "hscl_loss, expectation",
+    "hscl_loss, multinomial",
+    "info_nce",
+    "prototype_similarity",
+    "augment_views",
+)
+Problem = LossProblem | ViewsProblem
+TRAINING_ROWS, TRAINING_FEATURES, TRAINING_IMAGES, TRAINING_SIDE = 2048, 128, 256, 32
+
+_HSCL_OUTPUTS = ("total", "sample_to_sample", "sample_to_prototype", "normal_to_abnormal", "weights")
+# Of the total and of each term, none of them 1; scaled as in float16 training, where gradients would else underflow.
+_UPSTREAM = tuple(256 * share for share in (1.7, -0.6, 0.8, 1.3))
+
+
+class Batch(NamedTuple):
+    """``embeddings [N, D]`` and ``prototypes [K, D]`` float64, ``ids`` and ``roles`` int64 ``[N]``."""
+
+    embeddings: Tensor
+    prototypes: Tensor
+    ids: Tensor
+    roles: Tensor
+
+
+class Case(NamedTuple):
+    """A batch's shape, and what is unusual about it; ``concerns`` are the first letters of the operations it is for."""
+
+    rows: int = 37
+    features: int = 32
+    prototypes: int = 3
+    roles: tuple[int, ...] = (1, 0, -1, 2, 0)
+    temperature: float = 0.5
+    change: Callable[[Batch], Batch] = lambda batch: batch
+    concerns: str = "hip"
+
+
+def _zero_rows(batch: Batch) -> Batch:
+    batch.embeddings[[0, 3, 20]] = 0
+    batch.prototypes[1] = 0
+    return batch
+
+
+def _identical_rows(batch: Batch) -> Batch:
+    return batch._replace(embeddings=batch.embeddings[:1].repeat(len(batch.ids), 1))
+
+
+CASES = {
+    "raw rows": Case(),
+    "2 rows": Case(rows=2),
+    "513 rows of 128": Case(rows=513, features=128),
+    "131 rows of 20": Case(rows=131, features=20, prototypes=17),
+    "256 features": Case(rows=70, features=256),
+    "zero rows": Case(change=_zero_rows),
+    "identical rows": Case(change=_identical_rows),
+    "tied prototypes": Case(
+        prototypes=6,
+        change=lambda batch: batch._replace(prototypes=batch.prototypes[[0, 0, 2, 2, 1, 1]]),
+        concerns="hp",
+    ),
+    "temperature 0.02": Case(temperature=0.02, concerns="hi"),
+    "many positives": Case(change=lambda batch: batch._replace(ids=batch.ids % 4), concerns="hi"),
+    "no positives": Case(change=lambda batch: batch._replace(ids=torch.arange(len(batch.ids))), concerns="hi"),
+    "no labelled normal": Case(roles=(0, -1, 2), concerns="h"),
+    "no unlabelled": Case(roles=(1, -1, 2), concerns="h"),
+    "no abnormal": Case(roles=(1, 0, 2), concerns="h"),
+    "only excluded": Case(roles=(2,), concerns="h"),
+}
+VIEW_CASES = {"8 px": (8, 8, 3), "9 x 31 px": (9, 31, 3), "32 px": (32, 32, 3), "32 px, grey": (32, 32, 1)}
+# What Triton's interpreter does in seconds.
+SMALL_CASES = ("raw rows", "zero rows", "tied prototypes", "temperature 0.02", "no abnormal", "8 px")
+
+
+def hostile_problems(operation: str, *, small: bool) -> dict[str, Problem]:
+    """Return the problems of an operation of :data:`OPERATIONS` by the name of their case."""
+    if operation == "augment_views":
+        views = {name: make_views(10, 10 if small else 40, *size) for name, size in VIEW_CASES.items()}
+        return {name: problem for name, problem in views.items() if not small or name in SMALL_CASES}
+    return {
+        name: make_loss(operation, make_batch(case), case.temperature)
+        for name, case in CASES.items()
+        if operation[0] in case.concerns and (not small or name in SMALL_CASES)
+    }
+
+
+def training_problem(operation: str) -> Problem:
+    """Return a problem as large as one training step: 256 images of 32 pixels, 2 views x 4 rotations of each."""
+    if operation == "augment_views":
+        return make_views(TRAINING_IMAGES, TRAINING_ROWS, TRAINING_SIDE, TRAINING_SIDE, 3)
+    return make_loss(operation, make_batch(Case(rows=TRAINING_ROWS, features=TRAINING_FEATURES, prototypes=1)), 0.5)
+
+
+def make_batch(case: Case, seed: int = 0) -> Batch:
+    """Draw embeddings of many lengths around a common direction, prototypes near it, ids of two views, and roles."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(*shape, dtype=torch.float64, generator=generator)
+
+    common = draw(case.features)
+    embeddings = (common + draw(case.rows, case.features)) * draw(case.rows, 1).exp()
+    prototypes = common + draw(case.prototypes, case.features)
+    order = torch.randint(len(case.roles), (case.rows,), generator=generator)
+    order[: len(case.roles)] = torch.arange(len(case.roles))[: case.rows]  # every role appears
+    ids = torch.arange(case.rows) % -(-case.rows // 2)
+    return case.change(Batch(embeddings, prototypes, ids, torch.tensor(case.roles)[order]))
+
+
+def make_loss(operation: str, batch: Batch, temperature: float) -> LossProblem:
+    """Return a contrastive operation or the similarity on a batch."""
+    generator = torch.Generator().manual_seed(1)
+    each = torch.randn(len(batch.ids), generator=generator)
+    both = {"embeddings": batch.embeddings, "prototypes": batch.prototypes}
+    if operation == "prototype_similarity":
+        return LossProblem(prototype_similarity, ("similarity", "index"), both, (), (each,))
+    if operation == "info_nce":
+        options = {"temperature": temperature, "reduction": "none"}
+        return LossProblem(info_nce, ("loss",), {"embeddings": batch.embeddings}, (batch.ids,), (each,), options)
+    options = {"temperature": temperature, "lambda_prototype": 0.7, "lambda_abnormal": 1.4}
+    if operation.endswith("multinomial"):
+        uniforms = torch.rand(2, len(batch.ids), dtype=torch.float64, generator=generator)
+        options |= {"na_estimator": "multinomial", "uniforms": uniforms}
+    upstream = tuple(torch.tensor(value) for value in _UPSTREAM)
+    return LossProblem(hscl_loss, _HSCL_OUTPUTS, both, (batch.ids, batch.roles), upstream, options)
+
+
+def make_views(count: int, rows: int, height: int, width: int, channels: int) -> ViewsProblem:
+    """Draw noise, black, white, one colour, a ramp and a single bright pixel, and rows of every kind in mixed order."""
+    generator = torch.Generator().manual_seed(0)
+
+    def uniform(low: float, high: float, *shape: int) -> Tensor:
+        return low + (high - low) * torch.rand(rows, *shape, generator=generator)
+
+    def chance(share: float = 0.5) -> Tensor:
+        return torch.rand(rows, generator=generator) < share
+
+    images = torch.randint(0, 256, (count, height, width, channels), dtype=torch.uint8, generator=generator)
+    images[:5] = 0
+    images[1] = 255
+    images[2] = torch.tensor([200, 0, 40], dtype=torch.uint8)[:channels]
+    images[3] = torch.arange(width, dtype=torch.uint8)[None, :, None]
+    images[4, height // 2, width // 2] = 255
+    parameters = ViewParameters(
+        image=torch.arange(rows) % count,
+        flip=chance(),
+        rotation=torch.randint(-4, 8, (rows,), generator=generator),
+        jitter=chance(0.8),
+        contrast_first=chance(),
+        hue=uniform(-1.5, 1.5),
+        saturation=uniform(0, 2),
+        value=uniform(0, 2),
+        contrast=uniform(0, 2),
+        gray=chance(0.2),
+        crop=torch.cat((uniform(0.05, 1.5, 2), uniform(-1.5, 1.5, 2)), dim=1),  # also far beyond the border
+        crop_first=chance(),
+    )
+    return ViewsProblem(images, parameters)

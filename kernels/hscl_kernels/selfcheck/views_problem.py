@@ -1,0 +1,42 @@
+"""``augment_views`` on fixed images: the views in any form, and their errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hscl_kernels.backends import Backend
+from hscl_kernels.views.op import augment_views
+from hscl_kernels.views.parameters import ViewParameters
+
+# Of views that span [-1, 1]: a few roundings of float32, or one of a half dtype.
+TINY = {torch.float64: 1e-11, torch.float32: 4e-6, torch.float16: 2.0**-10, torch.bfloat16: 2.0**-7}
+
+
+@dataclass(frozen=True)
+class ViewsProblem:
+    """Images and what their views look like. There are no gradients."""
+
+    images: Tensor
+    parameters: ViewParameters
+
+    def rounded(self, dtype: torch.dtype) -> ViewsProblem:
+        """Return the problem itself: its inputs are integers and float32."""
+        return self
+
+    def prepare(self, backend: Backend, dtype: torch.dtype, device: torch.device) -> Callable[[], dict[str, Tensor]]:
+        """Return a function that renders the views in ``dtype`` from images that lie on ``device``."""
+        images = self.images.to(device)
+        parameters = ViewParameters(*(field.to(device) for field in self.parameters))
+        return lambda: {"views": augment_views(images, parameters, dtype=dtype, backend=backend)}
+
+    def errors(self, found: dict[str, Tensor], exact: dict[str, Tensor]) -> dict[str, float]:
+        """Return the largest error of a pixel, of a range of 2."""
+        return {"views": (found["views"].cpu().double() - exact["views"]).abs().max().item()}
+
+    def roundings(self, name: str, dtype: torch.dtype, works_in: torch.dtype) -> float:
+        """Return the error that is allowed in any case."""
+        return TINY[dtype]
