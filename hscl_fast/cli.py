@@ -213,8 +213,8 @@ def _parse(arguments: list[str]) -> Namespace:
 
 def _configures(arguments: list[str]) -> bool:
     """Whether a flag says what is to be trained."""
-    flags = ("--recipe", "--config", *(f"--{section}." for section in SECTIONS))
-    return any(argument.startswith(flags) for argument in arguments)
+    flags = {"--recipe", "--config", *(f"--{section}" for section in SECTIONS)}
+    return any(argument.split("=")[0].split(".")[0] in flags for argument in arguments)
 
 
 def _starting_point(arguments: list[str]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from typing import Any
 
 from hscl_kernels.backends import INTERPRETED
 from hscl_kernels.selfcheck import Finding, Value
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -117,7 +116,7 @@ def show_estimate(console: Console, found: Estimate) -> None:
 
 def _print(console: Console, title: str, head: list[str], rows: list[list[str]]) -> None:
     """Print a table under a title; an empty ``head`` makes columns without names."""
-    table = Table(box=box.SIMPLE_HEAD if head and console.is_terminal else None, show_header=bool(head), pad_edge=False)
+    table = Table(box=None, show_header=bool(head), pad_edge=False)
     for name in head or [""] * len(rows[0]):
         table.add_column(name, overflow="fold")
     for row in rows:
