@@ -15,6 +15,7 @@ from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namesp
 from rich.console import Console
 
 from hscl_fast import __version__
+from hscl_fast.compile_cache import keep_cache
 from hscl_fast.config import (
     NO_PICTURE,
     NOT_PREPARED,
@@ -44,6 +45,7 @@ def run(arguments: list[str]) -> int:
     console = Console()
     errors = Console(stderr=True)
     try:
+        keep_cache()
         options = _parse(arguments)
         from hscl_fast import (
             commands,  # torch and scikit-learn take seconds, which --help and bad flags need not wait

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import torch
@@ -38,14 +36,6 @@ def compile_whole(function: Callable[P, R], mode: str) -> Callable[P, R]:
     """
     if mode == "off":
         return function
-    keep_cache()
     # torch.autograd.grad inside the graph: backward and the optimizer's step are then part of it.
     torch._dynamo.config.trace_autograd_ops = True
     return torch.compile(function, fullgraph=True, dynamic=False, mode=None if mode == "default" else mode)
-
-
-def keep_cache() -> Path:
-    """Keep compiled code from run to run, in ``$XDG_CACHE_HOME/hscl_fast`` where torch is told nothing else."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(home / "hscl_fast" / "inductor"))
-    return Path(folder)

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from hscl_fast.augment import ROTATIONS, VIEWS
 from hscl_fast.checkpoint import MANIFEST, load_checkpoint, save_checkpoint
-from hscl_fast.compiling import keep_cache, resolve_mode
+from hscl_fast.compile_cache import keep_cache
+from hscl_fast.compiling import resolve_mode
 from hscl_fast.config import Config
 from hscl_fast.data import LoaderKind, TrainingImages, make_loader, take
 from hscl_fast.device import resolve_device, resolve_precision

@@ -17,6 +17,7 @@ ALLOWED = {
     "interrupt": set(),
     "progress": set(),
     "schedule": set(),
+    "compile_cache": set(),
     "compiling": set(),
     "optimizer": set(),
     "guard": {"optimizer"},
