@@ -11,6 +11,8 @@ from torch import Tensor
 from hscl_fast.augment import draw_views
 from hscl_fast.config import Config
 from hscl_fast.data import Batch
+from hscl_fast.data_parallel import data_parallel
+from hscl_fast.distributed import SINGLE, Ranks
 from hscl_fast.guard import UpdateGuard
 from hscl_fast.model import Detector
 from hscl_fast.objective import compute_loss, loss_names
@@ -30,6 +32,8 @@ class TrainingStep:
         dtype the encoder runs in.
     total_steps
         Length of the schedule.
+    ranks
+        Who trains the model together; each calls with its share of the batch.
     """
 
     def __init__(
@@ -39,10 +43,13 @@ class TrainingStep:
         *,
         precision: torch.dtype,
         total_steps: int,
+        ranks: Ranks = SINGLE,
     ) -> None:
         device = model.prototypes.device
         self.config = config
         self.model = model
+        self.ranks = ranks
+        self.forward = data_parallel(model, ranks)
         self.precision = precision
         self.total_steps = total_steps
         self.warmup_steps = round(config.optim.warmup_share * total_steps)
@@ -86,7 +93,7 @@ class TrainingStep:
         views = augment_views(batch.images, parameters, dtype=self.precision, backend=self.config.augment.backend)
         device = views.device.type
         with torch.autocast(device, dtype=self.precision, enabled=self.precision != torch.float32):
-            features = self.model(views)
+            features = self.forward(views)
         return compute_loss(
             self.config.objective,
             features.embeddings,
@@ -95,10 +102,12 @@ class TrainingStep:
             batch.roles,
             seed=self.seed,
             step=self.step,
+            group=self.ranks.group,
         )
 
     def read_metrics(self) -> dict[str, float]:
-        """Return the means since the last call, the rate and the counters. Waits for the device."""
+        """Return the means since the last call, the rate and the counters. Waits for the device and all ranks."""
+        self.ranks.average(self.sums)
         *sums, count = self.sums.tolist()
         self.sums.zero_()
         # With every update skipped there is no mean to tell: the losses are left out of the row.
@@ -112,7 +121,8 @@ class TrainingStep:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything but the weights that the next step depends on."""
+        """Return everything but the weights that the next step depends on; all ranks must call, one may save."""
+        self.ranks.average(self.sums)
         return {
             "step": self.step,
             "sums": self.sums,

@@ -31,7 +31,21 @@ ALLOWED = {
     "scoring": {"augment", "config", "model"},
     "views_command": {"atomic", "augment", "config", "console", "data", "errors", "report"},
     "data_commands": {"config", "console", "data", "errors", "interrupt", "views_command"},
-    "step": {"augment", "config", "data", "guard", "model", "objective", "schedule"},
+    "device": {"config", "errors"},
+    "distributed": {"config", "device", "errors"},
+    "stop_agreement": {"distributed"},
+    "data_parallel": {"distributed", "model"},
+    "step": {
+        "augment",
+        "config",
+        "data",
+        "data_parallel",
+        "distributed",
+        "guard",
+        "model",
+        "objective",
+        "schedule",
+    },
 }
 
 
