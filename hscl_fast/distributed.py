@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ class Ranks:
         except RuntimeError as error:
             if self.size == 1 or not (isinstance(error, dist.DistError) or "gloo" in str(error)):
                 raise
-            reason = str(error).splitlines()[0].rpartition("] ")[2]
+            reason = str(error).splitlines()[0].rpartition("] ")[2].partition(". ")[0]
             raise UsageError(
                 f"Rank {self.rank} of {self.size} lost another rank, which ended or took longer than "
                 f"--runtime.timeout_minutes ({reason}). See the first error that torchrun reports; then go on from the "
@@ -148,6 +149,8 @@ def start_ranks(config: Config) -> Iterator[Ranks]:
         yield here
         return
     _require_shareable(config, here)
+    # The objective gathers under this name because torch.compile does not know the newer one yet.
+    warnings.filterwarnings("ignore", r".*all_gather_into_tensor", FutureWarning)
     timeout = timedelta(minutes=config.runtime.timeout_minutes)
     try:
         dist.init_process_group("gloo", timeout=timeout)
