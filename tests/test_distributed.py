@@ -185,7 +185,7 @@ def leave_one_waiting():
     config = tiny_config(runtime={"timeout_minutes": 0.05})
     if os.environ["RANK"] == "1":
         with start_ranks(config):
-            time.sleep(20)
+            time.sleep(10)
             os._exit(0)
     began = time.monotonic()
     with (
@@ -193,7 +193,7 @@ def leave_one_waiting():
         start_ranks(config) as ranks,
     ):
         ranks.average(torch.zeros(1))
-    assert time.monotonic() - began < 19
+    assert time.monotonic() - began < 9
 
 
 def test_a_rank_that_hangs_is_waited_for_no_longer_than_the_time_out():
