@@ -29,7 +29,7 @@ from hscl_fast.config import (
     plain_message,
     to_dict,
 )
-from hscl_fast.errors import UsageError
+from hscl_fast.errors import FailedElsewhere, UsageError
 
 _USAGE_ERROR = 2
 _INTERRUPTED = 130
@@ -50,10 +50,15 @@ def run(arguments: list[str]) -> int:
         from hscl_fast import (
             commands,  # torch and scikit-learn take seconds, which --help and bad flags need not wait
         )
+        from hscl_fast.distributed import require_one_process
 
+        if options.command != "train":
+            require_one_process(options.command)
         return commands.COMMANDS[options.command](options[options.command], console)
     except UsageError as error:
         errors.print(f"hscl: error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        return _USAGE_ERROR
+    except FailedElsewhere:
         return _USAGE_ERROR
     except KeyboardInterrupt:
         errors.print("hscl: interrupted")

@@ -17,6 +17,7 @@ from hscl_fast.console import say, warn
 from hscl_fast.data import Split, choose_loader, in_memory, is_held_in_memory, open_split
 from hscl_fast.data_commands import data_command
 from hscl_fast.device import prepare_backends, resolve_device
+from hscl_fast.distributed import Ranks, start_ranks
 from hscl_fast.doctor import doctor_command
 from hscl_fast.errors import UsageError
 from hscl_fast.evaluation import evaluate_run
@@ -32,35 +33,50 @@ def train_command(options: Namespace, console: Console) -> int:
     if options.DATA is not None:
         config = replace(config, data=replace(config.data, name=options.DATA))
     run = RunDirectory(Path(options.out or _fresh_name(config)))
-    if options.resume:
-        _require_same(config, run)
-        split = open_split(_recorded_data(config, run))
-    else:
-        run.require_free(overwrite=options.overwrite)
-        split = open_split(config.data)
+    with start_ranks(config) as ranks:
+        if not ranks.is_first:
+            console = Console(quiet=True, force_terminal=False)
+        trainer, split = _prepare_training(config, run, options, ranks, console)
+        say(console, f"run {run.path}: {trainer.describe()}")
+        try:
+            trainer.train()
+        except Interrupted as stopped:
+            say(
+                console,
+                f"{stopped} at step {trainer.state.step} of {trainer.total_steps}; all is saved. Continue with:",
+            )
+            say(console, f"  hscl train --out {run.path} --resume")
+            return stopped.exit_code
+    if ranks.is_first:
+        _print_summary(run, evaluate_run(run, config, split, console), console)
+    return 0
+
+
+def _prepare_training(
+    config: Config, run: RunDirectory, options: Namespace, ranks: Ranks, console: Console
+) -> tuple[Trainer, Split]:
+    """Return the trainer of a new run or of one to resume, and the split; the first rank makes the run directory."""
     prepare_backends(config.runtime)
-    loader = choose_loader(config.data, config.runtime, split, resolve_device(config.runtime.device))
-    if loader.kind == "resident":
-        split = in_memory(split)
+    with ranks.together():
+        if options.resume:
+            _require_same(config, run)
+        elif ranks.is_first:
+            run.require_free(overwrite=options.overwrite)
+        split = open_split(_recorded_data(config, run) if options.resume else config.data)
+        device = resolve_device(config.runtime.device, ranks.local_rank)
+        loader = choose_loader(config.data, config.runtime, split, device)
+        if loader.kind == "resident":
+            split = in_memory(split)
     _print_counts(split, config, console)
     say(console, f"loader {loader.kind}: {loader.reason}")
-    trainer = Trainer(config, run, split.training, split.held_out, console, loader.kind)
-    if options.resume:
-        trainer.resume()
-    else:
-        run.create(config, split.manifest, overwrite=options.overwrite)
-    say(console, f"run {run.path}: {trainer.describe()}")
-    try:
-        trainer.train()
-    except Interrupted as stopped:
-        say(
-            console,
-            f"{stopped} at step {trainer.state.step} of {trainer.total_steps}; all is saved. Continue with:",
-        )
-        say(console, f"  hscl train --out {run.path} --resume")
-        return stopped.exit_code
-    _print_summary(run, evaluate_run(run, config, split, console), console)
-    return 0
+    trainer = Trainer(config, run, split.training, split.held_out, console, loader.kind, ranks)
+    with ranks.together():
+        if options.resume:
+            trainer.resume()
+        elif ranks.is_first:
+            run.create(config, split.manifest, overwrite=options.overwrite)
+    ranks.require_same_step(trainer.state.step)
+    return trainer, split
 
 
 def eval_command(options: Namespace, console: Console) -> int:

@@ -302,7 +302,7 @@ class OptimConfig:
     max_steps
         Upper limit on optimizer steps; the schedule then spans this many.
     batch_size
-        B, images a step; 8 B rows go through the encoder (2 views x 4 rotations).
+        B, images a step, those of all ranks; 8 B rows go through the encoder (2 views x 4 rotations).
     learning_rate
         Peak learning rate, reached at the end of the warm-up.
     warmup_share
@@ -348,7 +348,7 @@ class RuntimeConfig:
     compile
         Compile the whole training step, and scoring, into one graph with ``torch.compile``: ``off``, ``default``,
         ``max-autotune`` or ``reduce-overhead`` (both capture CUDA graphs). ``auto``: ``default`` on a GPU, ``off`` on
-        the CPU, where the first step of a compiled run takes minutes.
+        the CPU, where the first step of a compiled run takes minutes, and under several ranks.
     deterministic
         Ask the GPU libraries for kernels that give the same bits every run (needed to resume bit for bit).
     seed
@@ -377,6 +377,9 @@ class RuntimeConfig:
     workers
         Threads of ``ffcv`` or processes of ``torch`` that decode images; 0: none of the latter. Unset: one a core (one
         in all for raw images).
+    timeout_minutes
+        With several ranks, how long one waits for the others before the run ends with an error. It must cover a look at
+        the held-out images, which the first rank takes while the others wait.
     tensorboard
         Write TensorBoard event files beside ``metrics.jsonl`` (needs the extra ``tensorboard``).
     """
@@ -397,6 +400,7 @@ class RuntimeConfig:
     loader: Literal["auto", "resident", "ffcv", "torch"] = "auto"
     resident_gib: float | None = None
     workers: int | None = None
+    timeout_minutes: float = 10.0
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
@@ -412,6 +416,7 @@ class RuntimeConfig:
         if self.workers is not None:
             least = 1 if self.loader == "ffcv" else 0
             _require(least <= self.workers <= 256, "runtime.workers", self.workers, f"between {least} and 256")
+        _require_positive("runtime", {"timeout_minutes": self.timeout_minutes})
         counts = ("log_every", "checkpoint_every", "validate_every", "max_skipped_updates", "eval_batch_size")
         for name in counts:
             _require(getattr(self, name) >= 1, f"runtime.{name}", getattr(self, name), "1 or more")

@@ -10,8 +10,10 @@ from hscl_fast.errors import UsageError
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def resolve_device(name: str) -> torch.device:
-    """Return the device that ``runtime.device`` names; ``auto`` is the first CUDA device, or else the CPU.
+def resolve_device(name: str, local_rank: int = 0) -> torch.device:
+    """Return the device that ``runtime.device`` names.
+
+    ``cuda`` is the CUDA device number ``local_rank``, and so is ``auto`` where there are CUDA devices.
 
     Raises
     ------
@@ -19,15 +21,14 @@ def resolve_device(name: str) -> torch.device:
         If the device does not exist on this machine.
     """
     available = torch.cuda.device_count()
-    if name == "auto":
-        return torch.device("cuda", 0) if available else torch.device("cpu")
-    if name == "cpu":
+    if name == "cpu" or (name == "auto" and not available):
         return torch.device("cpu")
-    device = torch.device(name if ":" in name else "cuda:0")
+    device = torch.device(name if ":" in name else f"cuda:{local_rank}")
     if device.index >= available:
+        who = f"Rank {local_rank} of this machine needs {device}" if local_rank else f"--runtime.device is {name!r}"
+        mend = f"Start {available} ranks here" if local_rank and available else "Use --runtime.device auto"
         raise UsageError(
-            f"--runtime.device is {name!r}, but this machine has {available} CUDA device(s). Use --runtime.device cpu "
-            "or auto."
+            f"{who}, but this machine has {available} CUDA device(s). {mend}, or use --runtime.device cpu."
         )
     return device
 

@@ -1,4 +1,4 @@
-"""The errors a user can mend, and nothing else."""
+"""The errors a user can mend, and how a rank ends that need not tell them."""
 
 
 class UsageError(ValueError):
@@ -7,3 +7,7 @@ class UsageError(ValueError):
     The message is one paragraph that names the bad value, what was expected and how to mend it. The command
     line prints it and exits with code 2; library callers catch it as a :class:`ValueError`.
     """
+
+
+class FailedElsewhere(Exception):
+    """Another rank tells the :class:`UsageError` that ends this one too."""

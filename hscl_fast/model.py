@@ -38,10 +38,13 @@ class Detector(nn.Module):
     ----------
     prototypes
         Raw prototypes, ``[K, D]``; every use normalises them.
+    image_size
+        As given.
     """
 
     def __init__(self, config: ModelConfig, image_size: int, *, rotation_head: bool) -> None:
         super().__init__()
+        self.image_size = image_size
         encoder: Any = _make_encoder(config, image_size)
         self.encoder = encoder
         # Some timm models widen their pooled features once more before the classifier that is left out here.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from hscl_kernels import hscl_loss
 from hscl_kernels.philox import random_uniforms
 from torch import Tensor
+from torch.distributed import ProcessGroup
 
 from hscl_fast.augment import ROTATIONS, VIEWS, instance_ids
 from hscl_fast.config import ObjectiveConfig
@@ -49,6 +52,7 @@ def compute_loss(
     *,
     seed: Tensor,
     step: Tensor,
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     """Return the training loss and its parts for one batch.
 
@@ -66,6 +70,10 @@ def compute_loss(
         The images' roles, ``[B]`` in {+1, 0, -1}.
     seed, step
         int64 scalars on the device; random draws are a pure function of them.
+    group
+        Ranks over which the batch is spread: all arguments are this rank's share. The HSCL terms are those of the whole
+        batch, the rotation loss is that of the share, and gradients are such that their *average* over the ranks is
+        that of the whole batch. A loss that is not finite on one rank makes the averages NaN.
 
     Returns
     -------
@@ -81,26 +89,47 @@ def compute_loss(
         terms = [released.nt_xent + released.convex, released.nt_xent, released.convex]
     else:
         sampled = config.na_estimator == "multinomial"
+        rank, ranks = (0, 1) if group is None else (group.rank(), group.size())
         # The fused forms take half precision as it is and compute sums, losses and weights in float32.
         loss = hscl_loss(
             embeddings.float() if config.backend == "reference" else embeddings,
             prototypes,
-            instance_ids(len(roles), roles.device),
+            instance_ids(len(roles), roles.device) + rank * ROTATIONS * len(roles),
             rows,
             temperature=config.temperature,
             lambda_prototype=config.lambda_prototype,
             lambda_abnormal=config.lambda_abnormal,
             weight_threshold=config.weight_threshold,
             na_estimator=config.na_estimator,
-            uniforms=_uniforms(seed, step, len(rows), 2) if sampled else None,
+            uniforms=_uniforms(seed, step, ranks * len(rows), 2) if sampled else None,
+            group=group,
             backend=config.backend,
         )
-        terms = [loss.total, loss.sample_to_sample, loss.sample_to_prototype, loss.normal_to_abnormal]
+        total = loss.total if group is None else _ScaledGradient.apply(loss.total, torch.full_like(loss.total, ranks))
+        terms = [total, loss.sample_to_sample, loss.sample_to_prototype, loss.normal_to_abnormal]
     if rotation_logits is not None:
         rotations = torch.arange(ROTATIONS, device=rows.device).repeat_interleave(len(roles)).repeat(VIEWS)
         rotation_loss = F.cross_entropy(rotation_logits.float(), rotations)
+        if group is not None:
+            # Infinite on this rank alone, it may have finite gradients: all ranks are to skip the update, not one.
+            poison = torch.where(torch.isfinite(rotation_loss.detach()), 1.0, torch.nan)
+            rotation_loss = _ScaledGradient.apply(rotation_loss, poison)
         terms = [terms[0] + rotation_loss, *terms[1:], rotation_loss]
     return torch.stack(terms)
+
+
+class _ScaledGradient(torch.autograd.Function):
+    """A value as it is; its gradient times a factor."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, factor: Tensor) -> Tensor:
+        ctx.save_for_backward(factor)
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (factor,) = ctx.saved_tensors
+        return gradient * factor, None
 
 
 def _uniforms(seed: Tensor, step: Tensor, rows: int, count: int) -> Tensor:

@@ -133,6 +133,16 @@ class RunDirectory:
         rows = [row for row in self.read_metrics() if row["step"] <= step]
         write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in rows))
 
+    def append_metrics(self, row: dict[str, Any]) -> None:
+        """Add a row to ``metrics.jsonl``."""
+        try:
+            with self.metrics.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row, allow_nan=False) + "\n")
+        except OSError as error:
+            raise UsageError(
+                f"{self.metrics} cannot be written: {error.strerror or error}. Free space, then go on with --resume."
+            ) from error
+
     def read_metrics(self) -> list[dict[str, Any]]:
         """Return the rows of ``metrics.jsonl``; a last line cut short by a crash is left out."""
         rows: list[dict[str, Any]] = []

@@ -6,7 +6,7 @@ that keeps its address.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -17,6 +17,8 @@ from hscl_fast.augment import draw_views
 from hscl_fast.compiling import compile_whole
 from hscl_fast.config import Config
 from hscl_fast.data import Batch
+from hscl_fast.data_parallel import data_parallel
+from hscl_fast.distributed import SINGLE, Ranks
 from hscl_fast.guard import UpdateGuard
 from hscl_fast.model import Detector
 from hscl_fast.objective import compute_loss, loss_names
@@ -39,6 +41,8 @@ class TrainingStep:
         Length of the schedule.
     compile
         ``off`` or a mode of ``torch.compile``: see :func:`hscl_fast.compiling.compile_whole`.
+    ranks
+        Who trains the model together; each calls with its share of the batch.
     """
 
     def __init__(
@@ -49,10 +53,13 @@ class TrainingStep:
         precision: torch.dtype,
         total_steps: int,
         compile: str = "off",
+        ranks: Ranks = SINGLE,
     ) -> None:
         device = model.prototypes.device
         self.config = config
         self.model = model
+        self.ranks = ranks
+        self.forward = data_parallel(model, ranks)
         self.precision = precision
         self.total_steps = total_steps
         self.warmup_steps = round(config.optim.warmup_share * total_steps)
@@ -82,10 +89,17 @@ class TrainingStep:
         self.optimizer.rate.copy_(rate)
         self.guard.remember_statistics()
         losses = self.losses(Batch(*batch))
-        gradients = torch.autograd.grad(losses[0] * self.guard.scale, self.parameters, allow_unused=True)
-        norm = self.guard.update(losses[0], gradients)
+        norm = self.guard.update(losses[0], self._gradients(losses[0] * self.guard.scale))
         self._record(torch.cat((losses.detach(), norm[None])))
         self.step += 1
+
+    def _gradients(self, loss: Tensor) -> Sequence[Tensor | None]:
+        if self.ranks.group is None:
+            return torch.autograd.grad(loss, self.parameters, allow_unused=True)
+        for parameter in self.parameters:
+            parameter.grad = None
+        loss.backward()  # in which DistributedDataParallel averages over the ranks
+        return [parameter.grad for parameter in self.parameters]
 
     def losses(self, batch: Batch) -> Tensor:
         """Return the objective and its terms on one batch, float32 ``[terms]``."""
@@ -95,7 +109,7 @@ class TrainingStep:
         views = augment_views(batch.images, parameters, dtype=self.precision, backend=self.config.augment.backend)
         device = views.device.type
         with torch.autocast(device, dtype=self.precision, enabled=self.precision != torch.float32):
-            features = self.model(views)
+            features = self.forward(views)
         return compute_loss(
             self.config.objective,
             features.embeddings,
@@ -104,10 +118,12 @@ class TrainingStep:
             batch.roles,
             seed=self.seed,
             step=self.step,
+            group=self.ranks.group,
         )
 
     def read_metrics(self) -> dict[str, float]:
-        """Return the means since the last call, the rate and the counters. Waits for the device."""
+        """Return the means since the last call, the rate and the counters. Waits for the device and all ranks."""
+        self.ranks.average(self.sums)
         *sums, count = self.sums.tolist()
         self.sums.zero_()
         # With every update skipped there is no mean to tell: the losses are left out of the row.
@@ -121,7 +137,8 @@ class TrainingStep:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything but the weights that the next step depends on."""
+        """Return everything but the weights that the next step depends on; all ranks must call, one may save."""
+        self.ranks.average(self.sums)
         return {
             "step": self.step,
             "sums": self.sums,

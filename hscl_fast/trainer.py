@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,9 +15,10 @@ from hscl_fast.checkpoint import MANIFEST, load_checkpoint, save_checkpoint
 from hscl_fast.compile_cache import keep_cache
 from hscl_fast.compiling import resolve_mode
 from hscl_fast.config import Config
-from hscl_fast.data import LoaderKind, TrainingImages, make_loader, take
+from hscl_fast.data import Loader, LoaderKind, Share, TrainingImages, make_loader, take
 from hscl_fast.device import resolve_device, resolve_precision
-from hscl_fast.errors import UsageError
+from hscl_fast.distributed import SINGLE, Ranks
+from hscl_fast.errors import FailedElsewhere, UsageError
 from hscl_fast.interrupt import Interrupted, StopRequest
 from hscl_fast.metrics import auroc
 from hscl_fast.model import Detector, build_detector
@@ -26,6 +26,7 @@ from hscl_fast.progress import TrainingProgress
 from hscl_fast.run_directory import RunDirectory
 from hscl_fast.scoring import Scorer
 from hscl_fast.step import TrainingStep
+from hscl_fast.stop_agreement import StopAgreement
 from hscl_fast.tensorboard import open_writer
 
 
@@ -56,6 +57,8 @@ class Trainer:
         Where progress is shown.
     loader
         Which loader serves the training images.
+    ranks
+        Who trains together. Each loads its own share; the first one validates, logs and saves.
 
     Raises
     ------
@@ -71,27 +74,24 @@ class Trainer:
         held_out: TrainingImages,
         console: Console,
         loader: LoaderKind = "resident",
+        ranks: Ranks = SINGLE,
     ) -> None:
-        if len(training.images) < 2:
-            raise UsageError(
-                f"The training set has {len(training.images)} image(s), but contrastive training needs at least 2. Add "
-                "images, or lower --data.held_out_ratio."
-            )
         self.config, self.run, self.console = config, run, console
-        self.training, self.held_out = training, held_out
-        device = resolve_device(config.runtime.device)
+        self.training, self.held_out, self.ranks = training, held_out, ranks
+        device = resolve_device(config.runtime.device, ranks.local_rank)
         self.precision = resolve_precision(config.runtime.precision, device)
-        self.compile = resolve_mode(config.runtime.compile, device)
-        self.loader = make_loader(loader, training, config.runtime, config.optim.batch_size, device)
+        self.compile = resolve_mode(config.runtime.compile, device, several_ranks=ranks.size > 1)
+        with ranks.together():
+            self.loader = _loader(config, training, loader, device, ranks)
+            model = build_detector(
+                config.model,
+                training.images.shape[1],
+                rotation_head=config.objective.shift_loss,
+                seed=config.runtime.seed,
+            )
         self.total_steps = config.optim.epochs * self.loader.steps_per_epoch
         if config.optim.max_steps is not None:
             self.total_steps = min(self.total_steps, config.optim.max_steps)
-        model = build_detector(
-            config.model,
-            training.images.shape[1],
-            rotation_head=config.objective.shift_loss,
-            seed=config.runtime.seed,
-        )
         self.model: Detector = model.to(device).to(memory_format=torch.channels_last)
         self.step = TrainingStep(
             config,
@@ -99,6 +99,7 @@ class Trainer:
             precision=self.precision,
             total_steps=self.total_steps,
             compile=self.compile,
+            ranks=ranks,
         )
         self.state = TrainingState()
 
@@ -106,29 +107,30 @@ class Trainer:
         """Continue from the last checkpoint, bit for bit; without one, start over."""
         directory = self.run.checkpoint("last")
         if not (directory / MANIFEST).exists():
-            self.run.truncate_metrics(0)
+            self._start_from(TrainingState())
             return
         checkpoint = load_checkpoint(directory, with_state=True)
         try:
             self.model.load_state_dict(checkpoint.weights)
             assert checkpoint.state is not None
             self.step.load_state_dict(checkpoint.state)
-            self.state = TrainingState(**checkpoint.info)
+            state = TrainingState(**checkpoint.info)
         except (RuntimeError, KeyError, TypeError, ValueError, AssertionError) as error:
             raise UsageError(
                 f"The checkpoint in {directory} does not fit this run's configuration: {error}. It belongs to another "
                 "run; train again with --overwrite."
             ) from error
-        self.run.truncate_metrics(self.state.step)
+        self._start_from(state)
 
     def describe(self) -> str:
         """Return one line about what will run where."""
         parameters = sum(parameter.numel() for parameter in self.model.parameters())
         compiled = "" if self.compile == "off" else f", compiled ({self.compile}; kept in {keep_cache()})"
         begin = f"from step {self.state.step} " if self.state.step else ""
+        shared = f" on each of {self.ranks.size} ranks" if self.ranks.size > 1 else ""
         return (
-            f"{self.config.model.encoder} with {parameters / 1e6:.1f} M parameters on {self.model.prototypes.device} "
-            f"in {str(self.precision).removeprefix('torch.')}{compiled}, {begin}to step {self.total_steps} "
+            f"{self.config.model.encoder} with {parameters / 1e6:.1f} M parameters on {self.model.prototypes.device}"
+            f"{shared} in {str(self.precision).removeprefix('torch.')}{compiled}, {begin}to step {self.total_steps} "
             f"({self.loader.steps_per_epoch} a pass of {len(self.training.images):,} images)"
         )
 
@@ -142,7 +144,8 @@ class Trainer:
             total=self.total_steps,
             steps_per_epoch=self.loader.steps_per_epoch,
         )
-        writer = open_writer(self.run.path) if runtime.tensorboard else None
+        writer = open_writer(self.run.path) if runtime.tensorboard and self.ranks.is_first else None
+        agreement = StopAgreement(self.ranks)
         self._clock, self._logged = time.monotonic(), (state.step, state.seconds)
         first, started = state.step + 1, time.monotonic()
         self.model.train()
@@ -150,6 +153,7 @@ class Trainer:
             for batch in batches:
                 self.step(batch)
                 state.step += 1
+                stopped = agreement.exchange(stop.received)
                 progress.advance(state.step)
                 if state.step == first and self.compile != "off":
                     progress.say(f"first step, compiled ({self.compile}): {time.monotonic() - started:.1f} s")
@@ -161,11 +165,18 @@ class Trainer:
                         writer.write(row)
                 if self._validates(state.step) or (last and self.held_out_is_usable):
                     self._validate()
-                if state.step % runtime.checkpoint_every == 0 or last or stop.received:
+                if state.step % runtime.checkpoint_every == 0 or last or stopped:
                     self._save("last")
-                if stop.received:
-                    raise Interrupted(stop.received)
+                if stopped:
+                    raise Interrupted(stopped)
+            if stopped := agreement.outcome():
+                raise Interrupted(stopped)
         return state
+
+    def _start_from(self, state: TrainingState) -> None:
+        self.state = state
+        if self.ranks.is_first:
+            self.run.truncate_metrics(state.step)
 
     @property
     def held_out_is_usable(self) -> bool:
@@ -178,7 +189,7 @@ class Trainer:
         return self.held_out_is_usable and step % period == 0
 
     def _log(self) -> dict[str, Any]:
-        """Read the device's metrics, append a row to ``metrics.jsonl`` and stop a run that no longer learns."""
+        """Read the metrics, append a row to ``metrics.jsonl`` and stop a run that no longer learns; all ranks do."""
         metrics = self.step.read_metrics()  # waits for the device: the time below is that of finished steps
         state = self.state
         self._tick()
@@ -194,16 +205,12 @@ class Trainer:
             "views_per_second": round(steps * self.loader.batch_size * VIEWS * ROTATIONS / seconds, 1),
             **metrics,
         }
-        try:
-            with self.run.metrics.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row, allow_nan=False) + "\n")
-        except OSError as error:
-            raise UsageError(
-                f"{self.run.metrics} cannot be written: {error.strerror or error}. Free space, then go on with "
-                "--resume."
-            ) from error
+        if self.ranks.is_first:
+            self.run.append_metrics(row)
         limit = self.config.runtime.max_skipped_updates
         if metrics["skipped_in_a_row"] >= limit:
+            if not self.ranks.is_first:
+                raise FailedElsewhere
             raise UsageError(
                 f"Training stopped at step {state.step}: the last {metrics['skipped_in_a_row']:.0f} updates had a "
                 f"non-finite loss or gradient and were skipped (the limit is --runtime.max_skipped_updates {limit}). "
@@ -213,7 +220,12 @@ class Trainer:
         return row
 
     def _validate(self) -> None:
-        """Score the held-out labelled images; the highest AUROC so far (the latest of equals) becomes ``best``."""
+        """Score the held-out labelled images; the highest AUROC so far (the latest of equals) becomes ``best``.
+
+        The first rank alone does; the others wait for it in their next step.
+        """
+        if not self.ranks.is_first:
+            return
         self.model.eval()
         scorer = Scorer(
             self.model,
@@ -232,10 +244,13 @@ class Trainer:
 
     def _save(self, name: str) -> None:
         self._tick()
+        state = self.step.state_dict() if name == "last" else None  # all ranks have a part in it
+        if not self.ranks.is_first:
+            return
         save_checkpoint(
             self.run.checkpoint(name),
             weights=self.model.state_dict(),
-            state=self.step.state_dict() if name == "last" else None,
+            state=state,
             info=vars(self.state).copy(),
         )
 
@@ -244,3 +259,13 @@ class Trainer:
         now = time.monotonic()
         self.state.seconds += now - self._clock
         self._clock = now
+
+
+def _loader(config: Config, training: TrainingImages, kind: LoaderKind, device: torch.device, ranks: Ranks) -> Loader:
+    if len(training.images) < 2:
+        raise UsageError(
+            f"The training set has {len(training.images)} image(s), but contrastive training needs at least 2. Add "
+            "images, or lower --data.held_out_ratio."
+        )
+    share = Share(ranks.rank, ranks.size)
+    return make_loader(kind, training, config.runtime, config.optim.batch_size, device, share)

@@ -34,10 +34,17 @@ ALLOWED = {
     "scoring": {"augment", "compiling", "config", "model"},
     "views_command": {"atomic", "augment", "config", "console", "data", "errors", "report"},
     "data_commands": {"config", "console", "data", "errors", "interrupt", "views_command"},
-    "step": {"augment", "compiling", "config", "data", "guard", "model", "objective", "optimizer", "schedule"},
     "doctor": {
         *("augment", "config", "console", "data", "device", "errors"),
         *("doctor", "model", "run_directory", "trainer"),
+    },
+    "device": {"config", "errors"},
+    "distributed": {"config", "device", "errors"},
+    "stop_agreement": {"distributed"},
+    "data_parallel": {"distributed", "model"},
+    "step": {
+        *("augment", "compiling", "config", "data", "data_parallel", "distributed"),
+        *("guard", "model", "objective", "optimizer", "schedule"),
     },
 }
 

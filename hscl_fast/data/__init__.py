@@ -18,6 +18,7 @@ from hscl_fast.data.load import in_memory, load_split, open_split
 from hscl_fast.data.loaders import LoaderKind, choose_loader, is_held_in_memory, make_loader
 from hscl_fast.data.manifest import write_manifest
 from hscl_fast.data.manifest_check import read_manifest
+from hscl_fast.data.order import Share
 from hscl_fast.data.prepare import Preparation, prepare_beton
 from hscl_fast.data.resident import ResidentLoader
 from hscl_fast.data.roles import ABNORMAL, NORMAL, UNLABELLED, check_labels
@@ -40,6 +41,7 @@ __all__ = [
     "LoaderKind",
     "Preparation",
     "ResidentLoader",
+    "Share",
     "Source",
     "SourceDescription",
     "SourceInfo",

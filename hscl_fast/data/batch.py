@@ -23,6 +23,13 @@ class Loader(Protocol):
 
     Every epoch visits the images once in the order of :func:`hscl_fast.data.order.epoch_order`; the few that do not
     fill a last batch wait for another epoch. A training set smaller than a batch is one batch.
+
+    Attributes
+    ----------
+    batch_size
+        Images a step, over all ranks; the batches that one process gets are its :class:`~hscl_fast.data.order.Share`.
+    steps_per_epoch
+        Steps that visit the images once.
     """
 
     batch_size: int

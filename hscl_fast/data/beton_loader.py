@@ -16,7 +16,7 @@ from hscl_fast.data.batch import Batch, deliver
 from hscl_fast.data.beton import Beton
 from hscl_fast.data.ffcv_import import import_ffcv
 from hscl_fast.data.image_set import LazyImages, TrainingImages
-from hscl_fast.data.order import epoch_order, epoch_stretches
+from hscl_fast.data.order import WHOLE, BatchOrder, Share
 from hscl_fast.errors import UsageError
 
 _POLL = 1.0  # seconds between two looks at whether FFCV's thread is alive
@@ -30,13 +30,15 @@ class BetonLoader:
     training
         Images of a ``.beton``, and roles.
     batch_size
-        Images a batch; a smaller training set is one batch.
+        Images a step, those of all ranks; a smaller training set is one batch.
     seed
         Seed of the order.
     device
         Where the batches go.
     workers
         Threads that decode. Unset: one for raw images, which are only copied, and all cores for JPEGs.
+    share
+        Which part of every batch is this process's.
     """
 
     def __init__(
@@ -47,17 +49,18 @@ class BetonLoader:
         seed: int,
         device: torch.device,
         workers: int | None,
+        share: Share = WHOLE,
     ) -> None:
         images = training.images
         assert isinstance(images, LazyImages)
         assert isinstance(images.reader, Beton)
         self.roles = torch.from_numpy(training.roles).to(device, torch.int64)
-        self.batch_size = min(batch_size, len(images))
-        self.steps_per_epoch = len(images) // self.batch_size
-        self._rows, self._seed, self._beton = images.rows.astype(np.uint64), seed, images.reader
+        self._order = BatchOrder(len(images), batch_size, seed, share)
+        self.batch_size, self.steps_per_epoch = self._order.batch_size, self._order.steps_per_epoch
+        self._rows, self._beton = images.rows.astype(np.uint64), images.reader
         if workers is None:
             workers = 1 if images.reader.encoding == "raw" else os.cpu_count() or 1
-        self._loader = _ffcv_loader(images.reader, self.batch_size, workers)
+        self._loader = _ffcv_loader(images.reader, self.batch_size // share.ranks, workers)
 
     def batches(self, first_step: int, last_step: int) -> Generator[Batch, None, None]:
         """Yield the batches of steps ``first_step`` to ``last_step - 1``, counted over all epochs."""
@@ -65,11 +68,9 @@ class BetonLoader:
 
     def _copies(self, first_step: int, last_step: int) -> Generator[tuple[Tensor, Tensor], None, None]:
         pin = self.roles.device.type == "cuda"
-        for epoch, first, last in epoch_stretches(first_step, last_step, self.steps_per_epoch):
-            order = epoch_order(self._seed, epoch, len(self._rows), torch.device("cpu"))
-            chosen = order[first * self.batch_size : last * self.batch_size]
-            with _running(self._loader, self._rows[chosen.numpy()], self._beton) as buffers:
-                for indices, buffer in zip(chosen.split(self.batch_size), buffers, strict=True):
+        for stretch in self._order.stretches(first_step, last_step, torch.device("cpu")):
+            with _running(self._loader, self._rows[stretch.flatten().numpy()], self._beton) as buffers:
+                for indices, buffer in zip(stretch, buffers, strict=True):
                     # FFCV writes later batches into the same buffers.
                     images = torch.empty(buffer.shape, dtype=torch.uint8, pin_memory=pin)
                     images.copy_(torch.from_numpy(buffer))

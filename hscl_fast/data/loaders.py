@@ -17,6 +17,7 @@ from hscl_fast.data.beton_loader import BetonLoader
 from hscl_fast.data.ffcv_import import INSTALL, ffcv_is_installed, import_ffcv
 from hscl_fast.data.image_set import AnyImages, LazyImages, Split, TrainingImages
 from hscl_fast.data.memory import GIB, free_memory
+from hscl_fast.data.order import WHOLE, Share
 from hscl_fast.data.resident import ResidentLoader
 from hscl_fast.data.torch_loader import TorchLoader
 from hscl_fast.errors import UsageError
@@ -75,13 +76,18 @@ def is_held_in_memory(runtime: RuntimeConfig, split: Split, device: torch.device
 
 
 def make_loader(
-    kind: LoaderKind, training: TrainingImages, runtime: RuntimeConfig, batch_size: int, device: torch.device
+    kind: LoaderKind,
+    training: TrainingImages,
+    runtime: RuntimeConfig,
+    batch_size: int,
+    device: torch.device,
+    share: Share = WHOLE,
 ) -> Loader:
-    """Return a loader of the training images; all kinds give the same batches."""
+    """Return a loader of this process's share of the training images; all kinds give the same batches."""
     if kind == "resident":
-        return ResidentLoader(training, batch_size, seed=runtime.seed, device=device)
+        return ResidentLoader(training, batch_size, seed=runtime.seed, device=device, share=share)
     other = BetonLoader if kind == "ffcv" else TorchLoader
-    return other(training, batch_size, seed=runtime.seed, device=device, workers=runtime.workers)
+    return other(training, batch_size, seed=runtime.seed, device=device, workers=runtime.workers, share=share)
 
 
 def prepare_command(data: DataConfig) -> str:

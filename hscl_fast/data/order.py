@@ -1,14 +1,67 @@
-"""The order of the training images: a pure function of (seed, epoch), the same for every loader and device."""
+"""The order of the training images: a pure function of (seed, epoch), the same for every loader, device and rank."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from hscl_kernels.philox import random_words
 from torch import Tensor
 
+from hscl_fast.errors import UsageError
+
 _STREAM = 2  # of the counter-based generator
+
+
+class Share(NamedTuple):
+    """Which part of every batch a process trains on: the contiguous share number ``rank`` of ``ranks`` equal ones."""
+
+    rank: int = 0
+    ranks: int = 1
+
+
+WHOLE = Share()
+
+
+class BatchOrder:
+    """The images of every step.
+
+    Parameters
+    ----------
+    count
+        Images in the training set.
+    batch_size
+        Images a step, those of all ranks; a smaller training set is one batch.
+    seed
+        Seed of the order.
+    share
+        Which part of the batches is this process's.
+
+    Raises
+    ------
+    UsageError
+        The ranks cannot share a batch equally.
+    """
+
+    def __init__(self, count: int, batch_size: int, seed: int, share: Share) -> None:
+        self.count, self.seed, self.share = count, seed, share
+        self.batch_size = min(batch_size, count)
+        self.steps_per_epoch = count // self.batch_size
+        if self.batch_size % share.ranks:
+            whole = f" (the whole training set, which is smaller than {batch_size})" if count < batch_size else ""
+            below = self.batch_size // share.ranks * share.ranks
+            raise UsageError(
+                f"A batch has {self.batch_size} images{whole}, which {share.ranks} ranks cannot share equally. Give "
+                f"--optim.batch_size {below or share.ranks}, or start another number of ranks."
+            )
+
+    def stretches(self, first_step: int, last_step: int, device: torch.device) -> Iterator[Tensor]:
+        """Yield the own images of steps ``first_step`` to ``last_step - 1``: int64 ``[steps, own]`` an epoch."""
+        for epoch, first, last in epoch_stretches(first_step, last_step, self.steps_per_epoch):
+            order = epoch_order(self.seed, epoch, self.count, device)
+            batches = order[first * self.batch_size : last * self.batch_size]
+            yield batches.view(last - first, self.share.ranks, -1)[:, self.share.rank]
 
 
 def epoch_order(seed: int, epoch: int, count: int, device: torch.device) -> Tensor:

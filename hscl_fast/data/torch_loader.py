@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from hscl_fast.data.batch import Batch, deliver
 from hscl_fast.data.image_set import AnyImages, TrainingImages
-from hscl_fast.data.order import epoch_order, epoch_stretches
+from hscl_fast.data.order import WHOLE, BatchOrder, Share
 from hscl_fast.errors import UsageError
 
 _MOST_WORKERS = 8
@@ -32,13 +32,15 @@ class TorchLoader:
     training
         Images and roles.
     batch_size
-        Images a batch; a smaller training set is one batch.
+        Images a step, those of all ranks; a smaller training set is one batch.
     seed
         Seed of the order.
     device
         Where the batches go.
     workers
         Processes that decode; 0 decodes in this one. Unset: none for images in memory, else one a core, 8 at most.
+    share
+        Which part of every batch is this process's.
     """
 
     def __init__(
@@ -49,12 +51,12 @@ class TorchLoader:
         seed: int,
         device: torch.device,
         workers: int | None,
+        share: Share = WHOLE,
     ) -> None:
         self.images = training.images
         self.roles = torch.from_numpy(training.roles).to(device, torch.int64)
-        self.batch_size = min(batch_size, len(self.images))
-        self.steps_per_epoch = len(self.images) // self.batch_size
-        self._seed = seed
+        self._order = BatchOrder(len(self.images), batch_size, seed, share)
+        self.batch_size, self.steps_per_epoch = self._order.batch_size, self._order.steps_per_epoch
         if workers is None:
             workers = 0 if isinstance(self.images, np.ndarray) else min(os.cpu_count() or 1, _MOST_WORKERS)
         self._workers = workers
@@ -90,9 +92,8 @@ class TorchLoader:
 
     def steps(self, first_step: int, last_step: int) -> Iterator[Tensor]:
         """Yield the indices of each step's images."""
-        for epoch, first, last in epoch_stretches(first_step, last_step, self.steps_per_epoch):
-            order = epoch_order(self._seed, epoch, len(self.images), torch.device("cpu"))
-            yield from order[first * self.batch_size : last * self.batch_size].split(self.batch_size)
+        for stretch in self._order.stretches(first_step, last_step, torch.device("cpu")):
+            yield from stretch
 
 
 class _Steps(Sampler[Tensor]):

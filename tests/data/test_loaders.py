@@ -18,6 +18,7 @@ from hscl_fast import cli
 from hscl_fast.config import DataConfig, RuntimeConfig
 from hscl_fast.data import (
     ResidentLoader,
+    Share,
     TorchLoader,
     choose_loader,
     in_memory,
@@ -71,6 +72,21 @@ def test_all_loaders_give_the_batches_of_the_resident_one(split, kind, workers):
     assert (own.steps_per_epoch, own.batch_size) == (2, BATCH)
     for first, last in ((0, 7), (3, 6), (5, 5)):
         assert as_lists(own.batches(first, last)) == whole[first:last]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_ranks_share_every_batch(split, kind, ranks):
+    runtime = RuntimeConfig(seed=5, workers=1)
+    shares = [
+        make_loader(kind, split.training, runtime, BATCH, CPU, Share(rank, ranks)).batches(3, 6)
+        for rank in range(ranks)
+    ]
+    whole = loader_of(split, "resident").batches(3, 6)
+    for batch, *parts in zip(whole, *shares, strict=True):
+        assert all(len(part.indices) == BATCH // ranks for part in parts)
+        for ours, theirs in zip(zip(*parts, strict=True), batch, strict=True):
+            assert torch.equal(torch.cat(ours), theirs)
 
 
 def test_the_resident_loader_takes_images_that_are_not_in_memory(split):
