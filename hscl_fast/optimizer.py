@@ -51,9 +51,10 @@ class FusedAdam:
             Float32 scalar: 1 leaves everything as it is, 0 updates.
         """
         taking = [place for place, gradient in enumerate(gradients) if gradient is not None]
+        pairs = zip(self.parameters, gradients, strict=True)
         _adam(
             [self.parameters[place] for place in taking],
-            [gradient for gradient in gradients if gradient is not None],
+            [_laid_out_as(parameter, gradient) for parameter, gradient in pairs if gradient is not None],
             [self.first_moments[place] for place in taking],
             [self.second_moments[place] for place in taking],
             self.updates,
@@ -75,6 +76,11 @@ class FusedAdam:
                 if target.shape != value.shape:
                     raise ValueError(f"{name} has shape {list(value.shape)}, expected {list(target.shape)}")
                 target.copy_(value)
+
+
+def _laid_out_as(parameter: Tensor, gradient: Tensor) -> Tensor:
+    """Return a gradient whose memory has the parameter's layout: the fused kernel walks all of them side by side."""
+    return gradient if gradient.stride() == parameter.stride() else torch.empty_like(parameter).copy_(gradient)
 
 
 def _tensors(value: Tensor | list[Tensor]) -> list[Tensor]:

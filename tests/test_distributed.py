@@ -67,7 +67,7 @@ def gradients(step, batch):
     losses = step.losses(batch)
     losses[0].backward()
     found = {name: parameter.grad.clone() for name, parameter in step.model.named_parameters()}
-    step.optimizer.zero_grad(set_to_none=True)
+    step.model.zero_grad(set_to_none=True)
     return losses.detach(), found
 
 

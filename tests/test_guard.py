@@ -45,6 +45,21 @@ def test_a_good_update_is_plain_adam():
         torch.testing.assert_close(ours, theirs)
 
 
+def test_a_gradient_of_another_layout_is_the_same_gradient():
+    weights = torch.arange(48.0).view(4, 3, 2, 2)
+    gradient = (weights * 7).sin()
+    updated = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        parameter = nn.Parameter(weights.clone())
+        optimizer = FusedAdam([parameter], weight_decay=0.0)
+        optimizer.rate.fill_(0.1)
+        for _ in range(2):
+            given = gradient.clone(memory_format=layout)
+            optimizer.update([given], divisor=torch.ones(()), skip=torch.zeros(()))
+        updated.append(parameter.detach())
+    assert torch.equal(*updated)
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_bad_update_leaves_no_trace(bad):
     model, guard = make()
