@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --editable
 INSTALLED := $(VENV)/.installed
 DEMO_RUN ?= runs/demo
-SUITES ?= objective views loaders
+SUITES ?= objective views loaders training_step
 GPU_SUITES ?= objective views
 RESULTS := benchmarks/results
 

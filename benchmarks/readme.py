@@ -6,9 +6,14 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import loader_table, objective_table, view_table
+from benchmarks import loader_table, objective_table, step_table, view_table
 
-SUITES = {"objective": objective_table.section, "views": view_table.section, "loaders": loader_table.section}
+SUITES = {
+    "objective": objective_table.section,
+    "views": view_table.section,
+    "loaders": loader_table.section,
+    "training_step": step_table.section,
+}
 
 
 def write(readme: Path, suite: str, text: str) -> None:
