@@ -29,4 +29,6 @@ def write(readme: Path, suite: str, text: str) -> None:
 if __name__ == "__main__":
     folder, page = map(Path, sys.argv[1:])
     for name, section in SUITES.items():
-        write(page, name, section(json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))))
+        results = folder / f"{name}.json"
+        if results.exists():  # else that suite has not been run yet
+            write(page, name, section(json.loads(results.read_text(encoding="utf-8"))))
