@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+# Triton's interpreter multiplies with NumPy, whose float32 products round differently on each CPU: take the kernels
+# that every x86 CPU has. OpenBLAS reads this when NumPy is first imported.
+os.environ.setdefault("OPENBLAS_CORETYPE", "NEHALEM")
+
 import numpy as np
 import pytest
 import torch
