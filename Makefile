@@ -14,8 +14,9 @@ RESULTS := benchmarks/results
 demo: $(INSTALLED)
 	$(BIN)/hscl train digits --out $(DEMO_RUN) --overwrite
 
+# Each test uses one thread, so there is a process a core; --dist worksteal evens out long and short ones.
 test: $(INSTALLED)
-	$(BIN)/pytest --cov --cov-report=term
+	$(BIN)/pytest -n auto --maxprocesses 8 --dist worksteal --cov --cov-report=term
 
 # Half an hour on two quiet cores, or name some: make bench SUITES=views; the figures go into benchmarks/results/ and the README.
 bench: $(INSTALLED)

@@ -16,6 +16,7 @@ EXTRAS = {
         "mypy>=1.10",
         "pytest>=8.2",
         "pytest-cov>=5.0",
+        "pytest-xdist>=3.6",
         "ruff>=0.6",
         "types-PyYAML",
     ],

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hscl_kernels.backends import Backend, resolve
 from hscl_kernels.views import cpu, reference
-from hscl_kernels.views.checks import check_view_parameters, check_views
+from hscl_kernels.views.checks import check_image_values, check_view_parameters, check_views
 from hscl_kernels.views.parameters import ViewParameters
 
 
@@ -88,6 +88,8 @@ def _augment_views(
 ) -> Tensor:
     if not len(image):
         return _empty(images, 0, dtype)
+    if images.device.type == "cpu":
+        check_image_values(image, len(images))
     parameters = ViewParameters(
         image, flip, rotation, jitter, contrast_first, hue, saturation, value, contrast, gray, crop, crop_first
     )
