@@ -3,6 +3,7 @@
 import pytest
 import torch
 from hscl_kernels import ViewParameters, augment_views, launch
+from hscl_kernels.views import triton_form
 from views_batch import assert_within_budget, golden_parameters, load_golden, make_images, make_parameters
 
 FAST = ["cpu", "triton"]
@@ -153,8 +154,7 @@ def test_an_image_that_does_not_exist():
     with pytest.raises(ValueError, match=r"\[-1, 3\].*0 to 2"):
         augment_views(images, missing)
     # A GPU cannot look without waiting: it shows in the view.
-    arguments = (*missing, torch.float32, 0.5, 0.5, "triton")
-    views = torch.ops.hscl_kernels.augment_views(images, *arguments)
+    views = triton_form.augment_views(images, missing, dtype=torch.float32, mean=0.5, std=0.5)
     assert views.isnan().all(dim=(1, 2, 3)).tolist() == [False, True, True, False]
 
 
