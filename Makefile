@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --editable
 INSTALLED := $(VENV)/.installed
 DEMO_RUN ?= runs/demo
-SUITES ?= objective views loaders training_step
-GPU_SUITES ?= objective views
+SUITES ?= objective views loaders training_step ablation roofline
+GPU_SUITES ?= objective views ablation
 RESULTS := benchmarks/results
 
 .PHONY: demo test bench gpu-check check format clean

@@ -6,13 +6,15 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import loader_table, objective_table, step_table, view_table
+from benchmarks import ablation_table, loader_table, objective_table, roofline_table, step_table, view_table
 
 SUITES = {
     "objective": objective_table.section,
     "views": view_table.section,
     "loaders": loader_table.section,
     "training_step": step_table.section,
+    "ablation": ablation_table.section,
+    "roofline": roofline_table.section,
 }
 
 

@@ -22,7 +22,8 @@ class ReleasedStep:
 
     def __init__(self, model: Detector) -> None:
         self.model = model
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, weight_decay=1e-6)
+        # On a GPU, torch's own choice is foreach.
+        self.optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, weight_decay=1e-6, foreach=True)
         self.random = np.random.default_rng(0)
 
     def __call__(self, images: Tensor, roles: Tensor) -> Tensor:

@@ -17,7 +17,11 @@ def section(results: dict[str, Any]) -> str:
     head = ["milliseconds (quartiles)", *(info["encoder"] for info in infos)]
     body = [[name, *(_cell(info["variants"][name]) for info in infos)] for name in names]
     body.append(["all but the encoder, share", *(f"{_share(info):.1%}" for info in infos)])
-    body.append(["views a second", *(number(info["views"] / info["variants"][OURS]["total"][1]) for info in infos)])
+    for name in (OURS, RELEASED):
+        rows = [info["variants"][name] for info in infos]
+        rates = [info["views"] / row["total"][1] for info, row in zip(infos, rows, strict=True)]
+        body.append([f"views a second, {name}", *map(number, rates)])
+        body.append([f"extra MiB at the peak, {name}", *(number(row["memory"] / 2**20) for row in rows)])
     return "\n\n".join([machine(results), table(head, body), f"Targets. {' '.join(map(_verdict, infos))}"])
 
 

@@ -5,6 +5,7 @@ import torch
 from hscl_kernels import augment_views
 
 from benchmarks.interleave import Interleaved, Variant
+from benchmarks.memory import extra_memory
 from benchmarks.released_step import ReleasedStep
 from hscl_fast.augment import draw_views
 from hscl_fast.config import from_dict
@@ -75,6 +76,16 @@ def parts_of(step, loader, batch):
     }
 
 
+def build(name, size):
+    """A whole step of ours or the released one, for measuring memory in a process of its own."""
+    step, loader = make_step(*size)
+    batch = next(loader.batches(0, 1))
+    if name == OURS:
+        return Variant(lambda: step(batch), lambda _: None)
+    released = ReleasedStep(step.model)
+    return Variant(lambda: released(batch.images, batch.roles), lambda _: None)
+
+
 @pytest.mark.parametrize("name", SIZES)
 def test_training_step(benchmark, name):
     """pytest-benchmark times the whole step; its setup gives every part and the released step a turn."""
@@ -93,5 +104,8 @@ def test_training_step(benchmark, name):
     timing = Interleaved({key: Variant(call, lambda _: None) for key, call in calls.items()}, CPU, PATIENCE)
     others = [key for key in calls if key != OURS]
     benchmark.pedantic(timing.time, args=(OURS,), setup=lambda: timing.round(others), rounds=ROUNDS)
-    variants = {key: {**row, "loss": first.get(key)} for key, row in timing.summary().items()}
+    memory = extra_memory(build, [OURS, RELEASED], (width, 8), (width, images))
+    variants = {
+        key: {**row, "loss": first.get(key), "memory": memory.get(key)} for key, row in timing.summary().items()
+    }
     benchmark.extra_info.update(encoder=name, views=8 * images, device="cpu", variants=variants)
