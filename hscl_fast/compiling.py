@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import ParamSpec, TypeVar
 
 import torch
+from torch import Tensor
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -21,6 +22,15 @@ def resolve_mode(mode: str, device: torch.device, *, several_ranks: bool = False
     if mode != "auto":
         return mode
     return "default" if device.type == "cuda" and not several_ranks else "off"
+
+
+def keep_addresses(tensors: Iterable[Tensor]) -> None:
+    """Promise the compiler that these tensors, which a compiled function changes in place, never move in memory.
+
+    Without it torch captures no CUDA graph of such a function.
+    """
+    for tensor in tensors:
+        torch._dynamo.mark_static_address(tensor, guard=False)
 
 
 def compile_whole(function: Callable[P, R], mode: str) -> Callable[P, R]:

@@ -342,7 +342,8 @@ class RuntimeConfig:
     device
         ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
     precision
-        ``auto``: bfloat16 where the device has it, else float16 on a GPU, else float32.
+        What the encoder computes in. ``auto``: bfloat16 where the device has it, else float16 on a GPU, else float32.
+        ``tf32`` is float32 whose products a GPU may round to TF32, the loss's too; with ``float32`` it may not.
     threads
         CPU threads of torch. Unset: torch's own choice.
     compile
@@ -385,7 +386,7 @@ class RuntimeConfig:
     """
 
     device: str = "auto"
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    precision: Literal["auto", "float32", "tf32", "bfloat16", "float16"] = "auto"
     threads: int | None = None
     compile: Literal["auto", "off", "default", "max-autotune", "reduce-overhead"] = "auto"
     deterministic: bool = True

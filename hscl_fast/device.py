@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 
 from hscl_fast.config import RuntimeConfig
 from hscl_fast.errors import UsageError
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_DTYPES = {
+    "float32": torch.float32,
+    "tf32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
 
 
 def resolve_device(name: str, local_rank: int = 0) -> torch.device:
@@ -42,8 +49,18 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if torch.cpu.get_capabilities().get("avx512_bf16") else torch.float32
 
 
+def encoder_precision(device: torch.device, precision: torch.dtype) -> AbstractContextManager[object]:
+    """Return the context in which the encoder runs: autocast to ``precision``, nothing for float32."""
+    return nullcontext() if precision == torch.float32 else torch.autocast(device.type, precision)
+
+
 def prepare_backends(config: RuntimeConfig) -> None:
-    """Set torch's global switches (threads, deterministic kernels) as the configuration asks."""
+    """Set torch's global switches (threads, TF32, deterministic kernels) as the configuration asks.
+
+    TF32 is allowed with the precision ``tf32`` and with no other: torch by itself allows it in convolutions only.
+    """
+    # The switches of torch's older interface: Inductor reads these, and to mix the two is an error.
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = config.precision == "tf32"
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     torch.backends.cudnn.deterministic = config.deterministic

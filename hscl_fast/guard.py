@@ -63,6 +63,10 @@ class UpdateGuard:
         self._count(bad)
         return norm
 
+    def tensors(self) -> list[Tensor]:
+        """Return the scale, the counters and the buffers as they were before the step."""
+        return [*self.state_dict().values(), *self._before]
+
     def state_dict(self) -> dict[str, Tensor]:
         """Return the scale and the counters."""
         return {name: getattr(self, name) for name in ("scale", "streak", "skipped", "skipped_in_a_row")}

@@ -64,6 +64,10 @@ class FusedAdam:
             self.weight_decay,
         )
 
+    def tensors(self) -> list[Tensor]:
+        """Return the moments, the number of updates and the rate."""
+        return [*self.first_moments, *self.second_moments, self.updates, self.rate]
+
     def state_dict(self) -> dict[str, Tensor | list[Tensor]]:
         """Return the moments and the number of updates."""
         return {"updates": self.updates, "first": self.first_moments, "second": self.second_moments, "rate": self.rate}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -21,6 +22,7 @@ from torch import Tensor
 from hscl_fast.augment import ROTATIONS, draw_views
 from hscl_fast.compiling import compile_whole
 from hscl_fast.config import AugmentConfig
+from hscl_fast.device import encoder_precision
 from hscl_fast.model import Detector
 
 
@@ -39,6 +41,10 @@ RELEASED_AREA = 0.54
 _CROP_SEED = 0  # the released scoring draws its crops anew from fixed seeds for every batch
 
 
+def _unheard(images: int) -> None:
+    """Tell nobody."""
+
+
 @dataclass(frozen=True)
 class Scorer:
     """A detector with what its score needs to know of the training set.
@@ -50,7 +56,7 @@ class Scorer:
     scoring
         ``paper``, ``rotations``, ``released`` or ``knn``.
     batch_size
-        Images a batch.
+        Images a batch; for ``released`` a tenth of it, since all ten crops of an image are scored at once.
     precision
         dtype the encoder runs in.
     constants
@@ -72,19 +78,22 @@ class Scorer:
     compile: str = "off"
 
     @torch.inference_mode()
-    def score(self, images: ImageSequence) -> NDArray[np.float64]:
-        """Return the score of every image: uint8 ``[n, H, W, 3]`` -> float64 ``[n]``, higher = more normal."""
-        scores = [self._score_batch(batch, first) for first, batch in self._batches(images)]
+    def score(self, images: ImageSequence, advance: Callable[[int], object] = _unheard) -> NDArray[np.float64]:
+        """Return the score of every image: uint8 ``[n, H, W, 3]`` -> float64 ``[n]``, higher = more normal.
+
+        ``advance`` is told how many images every batch had.
+        """
+        scores = [self._score_batch(batch, first) for first, batch in self._batches(images, advance)]
         return torch.cat(scores).double().cpu().numpy() if scores else np.zeros(0)
 
     @torch.inference_mode()
-    def calibrate(self, images: ImageSequence) -> Scorer:
+    def calibrate(self, images: ImageSequence, advance: Callable[[int], object] = _unheard) -> Scorer:
         """Return a scorer that knows the training images (uint8 ``[n, H, W, 3]``, none of them a known anomaly)."""
         if self.scoring == "knn":
-            features = [unit(self._features(self._upright(batch))[0]) for _, batch in self._batches(images)]
+            features = [unit(self._features(self._upright(batch))[0]) for _, batch in self._batches(images, advance)]
             return replace(self, constants={"features": torch.cat(features)})
         if self.scoring == "released":
-            parts = [self._released_parts(batch, first) for first, batch in self._batches(images)]
+            parts = [self._released_parts(batch, first) for first, batch in self._batches(images, advance)]
             norms = torch.cat([embeddings.norm(dim=2) for embeddings, _ in parts], dim=1)  # [4, n]
             logits = torch.cat([own for _, own in parts], dim=1)  # [4, n]
             means = {"embedding_norm": norms.mean(dim=1), "rotation_logit": logits.mean(dim=1)}
@@ -115,15 +124,14 @@ class Scorer:
         indices = torch.arange(first, first + len(images), device=images.device)
         seed = torch.tensor(_CROP_SEED, device=images.device)
         size = (images.shape[1], images.shape[2])
-        embeddings, own = torch.zeros(()), torch.zeros(())
-        for crop in range(RELEASED_CROPS):
-            step = torch.tensor(crop, device=images.device)
-            parameters = draw_views(policy, indices, seed=seed, step=step, size=size, views=1)
-            features, logits = self._features(self._render(images, parameters))
-            assert logits is not None  # the configuration requires the rotation head
-            embeddings = embeddings + features.view(ROTATIONS, len(images), -1)
-            own = own + logits.view(ROTATIONS, len(images), ROTATIONS).diagonal(dim1=0, dim2=2).T
-        return embeddings / RELEASED_CROPS, own / RELEASED_CROPS
+        steps = torch.arange(RELEASED_CROPS, device=images.device)
+        crops = [draw_views(policy, indices, seed=seed, step=step, size=size, views=1) for step in steps]
+        parameters = ViewParameters(*(torch.cat(fields) for fields in zip(*crops, strict=True)))
+        embeddings, logits = self._features(self._render(images, parameters))
+        assert logits is not None  # the configuration requires the rotation head
+        rows = (RELEASED_CROPS, ROTATIONS, len(images))
+        own = logits.view(*rows, ROTATIONS).diagonal(dim1=1, dim2=3)  # [10, B, 4]
+        return embeddings.view(*rows, -1).mean(dim=0), own.mean(dim=0).T
 
     def _upright(self, images: Tensor, rotations: int = 1) -> Tensor:
         places = torch.arange(len(images), device=images.device).repeat(rotations)
@@ -137,7 +145,7 @@ class Scorer:
         rows = len(views)
         if self.compile == "off":
             return _network(self.model, views, self.precision)
-        full = self.batch_size * (ROTATIONS if self.scoring in ("rotations", "released") else 1)
+        full = self._images_a_batch * self._rows_an_image
         if rows < full:
             views = torch.cat((views, views.new_zeros(full - rows, *views.shape[1:])))
         views = views.contiguous(memory_format=torch.channels_last)
@@ -145,15 +153,33 @@ class Scorer:
         # Copies: a captured graph writes its next results where these are.
         return embeddings[:rows].clone(), None if logits is None else logits[:rows].clone()
 
-    def _batches(self, images: ImageSequence) -> Iterator[tuple[int, Tensor]]:
-        device = self.model.prototypes.device
-        for first in range(0, len(images), self.batch_size):
-            yield first, torch.from_numpy(images[first : first + self.batch_size]).to(device)
+    @property
+    def _rows_an_image(self) -> int:
+        return {"rotations": ROTATIONS, "released": RELEASED_CROPS * ROTATIONS}.get(self.scoring, 1)
+
+    @property
+    def _images_a_batch(self) -> int:
+        return max(1, self.batch_size // (RELEASED_CROPS if self.scoring == "released" else 1))
+
+    def _batches(self, images: ImageSequence, advance: Callable[[int], object]) -> Iterator[tuple[int, Tensor]]:
+        """Yield batches on the device with the place of their first image; each is read while the last is scored."""
+        device, size = self.model.prototypes.device, self._images_a_batch
+
+        def read(first: int) -> Tensor:
+            batch = torch.from_numpy(images[first : first + size])
+            return batch.pin_memory() if device.type == "cuda" else batch
+
+        with ThreadPoolExecutor(1, "reader") as reader:
+            ahead = reader.submit(read, 0)
+            for first in range(0, len(images), size):
+                batch, ahead = ahead.result(), reader.submit(read, first + size)
+                yield first, batch.to(device, non_blocking=True)
+                advance(len(batch))
 
 
 def _network(model: Detector, views: Tensor, precision: torch.dtype) -> tuple[Tensor, Tensor | None]:
     """Return embeddings and rotation logits of views, in float32."""
-    with torch.autocast(views.device.type, precision, enabled=precision != torch.float32):
+    with encoder_precision(views.device, precision):
         embeddings, logits = model(views)
     return embeddings.float(), None if logits is None else logits.float()
 

@@ -14,10 +14,11 @@ from hscl_kernels import augment_views
 from torch import Tensor
 
 from hscl_fast.augment import draw_views
-from hscl_fast.compiling import compile_whole
+from hscl_fast.compiling import compile_whole, keep_addresses
 from hscl_fast.config import Config
 from hscl_fast.data import Batch
 from hscl_fast.data_parallel import data_parallel
+from hscl_fast.device import encoder_precision
 from hscl_fast.distributed import SINGLE, Ranks
 from hscl_fast.guard import UpdateGuard
 from hscl_fast.model import Detector
@@ -73,6 +74,8 @@ class TrainingStep:
         self.names = (*loss_names(config.objective), "gradient_norm")
         # Sums since the last log row, over updates that were not skipped; the last entry counts them.
         self.sums = torch.zeros(len(self.names) + 1, dtype=torch.float64, device=device)
+        if compile != "off":
+            keep_addresses(self.tensors())
         self._run: Callable[[Tensor, Tensor, Tensor], None] = compile_whole(self._train, compile)
 
     def __call__(self, batch: Batch) -> None:
@@ -107,8 +110,7 @@ class TrainingStep:
         parameters = draw_views(self.config.augment, batch.indices, seed=self.seed, step=self.step, size=size)
         # [V * R * B, 3, H, W], in the dtype that autocast would turn them into
         views = augment_views(batch.images, parameters, dtype=self.precision, backend=self.config.augment.backend)
-        device = views.device.type
-        with torch.autocast(device, dtype=self.precision, enabled=self.precision != torch.float32):
+        with encoder_precision(views.device, self.precision):
             features = self.forward(views)
         return compute_loss(
             self.config.objective,
@@ -120,6 +122,11 @@ class TrainingStep:
             step=self.step,
             group=self.ranks.group,
         )
+
+    def tensors(self) -> list[Tensor]:
+        """Return all that the step remembers from call to call; it is changed in place only."""
+        own = [self.seed, self.step, self.sums]
+        return [*self.model.parameters(), *self.model.buffers(), *self.optimizer.tensors(), *self.guard.tensors(), *own]
 
     def read_metrics(self) -> dict[str, float]:
         """Return the means since the last call, the rate and the counters. Waits for the device and all ranks."""

@@ -31,7 +31,7 @@ ALLOWED = {
     "report": {"atomic", "errors", "metrics", "report"},
     "augment": {"config"},
     "objective": {"augment", "config", "released"},
-    "scoring": {"augment", "compiling", "config", "model"},
+    "scoring": {"augment", "compiling", "config", "device", "model"},
     "views_command": {"atomic", "augment", "config", "console", "data", "errors", "report"},
     "data_commands": {"config", "console", "data", "errors", "interrupt", "views_command"},
     "doctor": {
@@ -43,7 +43,7 @@ ALLOWED = {
     "stop_agreement": {"distributed"},
     "data_parallel": {"distributed", "model"},
     "step": {
-        *("augment", "compiling", "config", "data", "data_parallel", "distributed"),
+        *("augment", "compiling", "config", "data", "data_parallel", "device", "distributed"),
         *("guard", "model", "objective", "optimizer", "schedule"),
     },
 }

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import tiny_config
+from functorch.compile import make_boxed_func
+from torch._dynamo.backends.common import aot_autograd
 
 from hscl_fast import cli
 from hscl_fast import scoring as scoring_module
@@ -87,6 +89,28 @@ def test_a_bad_batch_is_skipped_within_the_graph(digits, traced_only):
     assert step.guard.skipped.item() == 1
     for name, tensor in step.model.state_dict().items():
         torch.testing.assert_close(tensor, before[name], rtol=0, atol=0, equal_nan=True)
+
+
+def test_a_cuda_graph_could_be_captured(digits, monkeypatch):
+    """Torch captures one only if all that the graph changes in place is promised to stay where it is."""
+    graphs = []
+
+    def look(graph, inputs):
+        graphs.append(torch._guards.TracingContext.get().fw_metadata)
+        return make_boxed_func(graph)
+
+    compile = torch.compile
+    traced = aot_autograd(fw_compiler=look)
+    monkeypatch.setattr(torch, "compile", lambda f, *, mode, **options: compile(f, backend=traced, **options))
+    torch._dynamo.reset()
+    curve(digits, tiny_config(optim={"clip_norm": 0.5}), "reduce-overhead", 1)
+    torch._dynamo.reset()
+    (graph,) = graphs
+    changed = {place for place, tensor in enumerate(graph.input_info) if tensor.mutates_data}
+    staying = set(graph.static_input_indices)
+    assert len(changed) > 100
+    assert changed <= staying
+    assert len(graph.input_info) - len(staying) == 3  # the batch, which torch copies to where the graph reads it
 
 
 @pytest.mark.parametrize("scoring", ["paper", "rotations", "released", "knn"])

@@ -6,8 +6,9 @@ import pytest
 import torch
 from conftest import tiny_config
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from hscl_fast.data import ResidentLoader
+from hscl_fast.data import Batch, ResidentLoader
 from hscl_fast.model import build_detector
 from hscl_fast.step import TrainingStep
 
@@ -150,3 +151,52 @@ def test_the_step_never_waits_for_the_device(digits, objective):
         step(second)
     with NoSynchronisation(), pytest.raises(AssertionError, match="_local_scalar_dense"):
         step.step.item()
+
+
+class OneDevice(TorchDispatchMode):
+    """Fails on operators that touch a tensor elsewhere: a copy to or from the host, or work that the host does."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        tensors = [leaf for leaf in tree_leaves((args, kwargs, result)) if isinstance(leaf, torch.Tensor)]
+        assert all(tensor.is_meta for tensor in tensors), function
+        return result
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        {"backend": "triton"},
+        {"backend": "triton", "na_estimator": "multinomial", "shift_loss": True},
+        {"backend": "triton", "lambda_prototype": 0.0},
+    ],
+)
+def test_the_step_stays_on_a_device_that_has_no_values(monkeypatch, objective):
+    """On torch's meta device every read of a value and every copy to the host is an error; the path is a GPU's."""
+    norm = torch.nn.utils.get_total_norm
+    monkeypatch.setattr(torch.nn.utils, "get_total_norm", lambda gradients, foreach: norm(gradients, foreach=False))
+    runtime = {"scoring": "knn"} if objective.get("lambda_prototype") == 0 else {}
+    config = tiny_config(objective=objective, augment={"backend": "triton"}, optim={"clip_norm": 1.0}, runtime=runtime)
+    with torch.device("meta"):
+        model = build_detector(config.model, 8, rotation_head=config.objective.shift_loss, seed=0)
+        batch = Batch(torch.empty(32, 8, 8, 3, dtype=torch.uint8), *torch.empty(2, 32, dtype=torch.int64))
+    step = TrainingStep(config, model.train(), precision=torch.float32, total_steps=40)
+    with OneDevice():
+        step(batch)
+    with pytest.raises(RuntimeError, match="meta"):
+        step.step.item()
+    with OneDevice(), pytest.raises(AssertionError):
+        step.step.copy_(torch.ones((), dtype=torch.int64))
+
+
+def test_nothing_the_step_remembers_ever_moves(digits):
+    """CUDA graphs are replayed on the same memory."""
+    loader, step = make(digits, tiny_config())
+    places = [tensor.data_ptr() for tensor in step.tensors()]
+    for batch in loader.batches(0, 2):
+        step(batch)
+    step.read_metrics()
+    step.load_state_dict(step.state_dict())
+    step.model.load_state_dict(step.model.state_dict())
+    assert [tensor.data_ptr() for tensor in step.tensors()] == places
+    assert len(set(places)) == len(places)
