@@ -102,12 +102,11 @@ def predict_command(options: Namespace, console: Console) -> int:
     if options.device is not None:
         config = replace(config, runtime=replace(config.runtime, device=options.device))
     prepare_backends(config.runtime)
-    started = time.perf_counter()
-    with console.status("scoring"):
-        done = predict(run, config, [Path(p) for p in options.PATH], Path(options.out), overwrite=options.overwrite)
+    paths = [Path(path) for path in options.PATH]
+    done = predict(run, config, paths, Path(options.out), console, overwrite=options.overwrite)
     say(
         console,
-        f"{done.images} images scored in {time.perf_counter() - started:.1f} s, {done.abnormal} of them abnormal: "
+        f"{done.images} images scored in {done.seconds:.1f} s, {done.abnormal} of them abnormal: "
         f"{options.out} (higher anomaly_score = more anomalous, above 0 = abnormal)",
     )
     return 0
@@ -200,10 +199,15 @@ def _print_summary(run: RunDirectory, summary: dict[str, Any], console: Console)
     say(
         console,
         f"AUROC {_percent(summary['auroc'])} on {summary['counts']['test_normal']:,} normal and "
-        f"{summary['counts']['test_abnormal']:,} abnormal test images (scores: higher = more normal)",
+        f"{summary['counts']['test_abnormal']:,} abnormal test images (scores: higher = more normal)"
+        f"{_rate(summary['score_images_per_second'])}",
     )
     say(console, f"report: {run.report}")
     say(console, f"next:   hscl predict {run.path} IMAGES... --out scores.csv")
+
+
+def _rate(images_per_second: float | None) -> str:
+    return "" if images_per_second is None else f", scored at {images_per_second:,.0f} images/s"
 
 
 def _percent(value: float | None) -> str:

@@ -24,6 +24,7 @@ from hscl_fast.device import resolve_device, resolve_precision
 from hscl_fast.errors import UsageError
 from hscl_fast.metrics import decision_metrics, detection_metrics, fit_threshold
 from hscl_fast.model import Detector, build_detector
+from hscl_fast.progress import image_progress
 from hscl_fast.report import write_report
 from hscl_fast.run_directory import RunDirectory
 from hscl_fast.scoring import Scorer
@@ -54,11 +55,14 @@ def evaluate_run(run: RunDirectory, config: Config, split: Split, console: Conso
         The run has no usable checkpoint, or a file cannot be written.
     """
     scorer, info = load_model(run, config, split.training.images.shape[1])
-    with console.status("scoring"):
-        scorer = scorer.calibrate(take(split.training.images, split.training.roles >= 0))
+    known = take(split.training.images, split.training.roles >= 0)
+    with image_progress(console, "calibrating", len(known)) as advance:
+        scorer = scorer.calibrate(known, advance)
+    with console.status("fitting the threshold"):
         threshold, threshold_source = _fit_threshold(scorer, split)
+    with image_progress(console, "scoring", len(split.test.images)) as advance:
         started = time.perf_counter()
-        scores = scorer.score(split.test.images)
+        scores = scorer.score(split.test.images, advance)
         seconds = time.perf_counter() - started
     test = split.test
     summary: dict[str, Any] = {

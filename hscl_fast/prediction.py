@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from rich.console import Console
+
 from hscl_fast.atomic import write_text
 from hscl_fast.config import Config
-from hscl_fast.data import find_images, load_images
+from hscl_fast.data import BadImages, ImageFiles, LazyImages, find_bad_files, find_images
 from hscl_fast.errors import UsageError
 from hscl_fast.evaluation import load_calibrated, scores_csv
+from hscl_fast.progress import image_progress
 from hscl_fast.run_directory import RunDirectory
 
 
 class Prediction(NamedTuple):
-    """How many images were scored and how many of them were called abnormal."""
+    """How many images were scored, in how many seconds, and how many of them were called abnormal."""
 
     images: int
+    seconds: float
     abnormal: int
 
 
 def predict(
-    run: RunDirectory, config: Config, paths: Sequence[Path], out: Path, *, overwrite: bool = False
+    run: RunDirectory, config: Config, paths: Sequence[Path], out: Path, console: Console, *, overwrite: bool = False
 ) -> Prediction:
     """Score image files and folders of images, and write ``path, anomaly_score, decision`` as a CSV.
+
+    No more than two batches of images are in memory at a time.
 
     Parameters
     ----------
@@ -34,6 +42,8 @@ def predict(
         Files of any size and colour mode, and folders, searched recursively.
     out
         The CSV; written in one step after every image was read.
+    console
+        Where progress is shown.
     overwrite
         Whether an existing file may be replaced.
 
@@ -48,12 +58,18 @@ def predict(
         raise UsageError(f"--out {out}: the folder {out.parent} does not exist. Make it, or give another file.")
     files = _collect(paths)
     scorer, threshold, image_size = load_calibrated(run, config)
-    scores = scorer.score(load_images(files, image_size))
+    images = LazyImages(ImageFiles(tuple(files), image_size), np.arange(len(files)), image_size)
+    started = time.perf_counter()
+    try:
+        with image_progress(console, "scoring", len(files)) as advance:
+            scores = scorer.score(images, advance)
+    except BadImages as error:
+        raise BadImages(find_bad_files(files, image_size) or error.files) from None  # all, not one batch's
     try:
         write_text(out, scores_csv([str(file) for file in files], scores, threshold))
     except OSError as error:
         raise UsageError(f"--out {out} cannot be written: {error}. Give a file that you may write.") from error
-    return Prediction(len(files), int((scores < threshold).sum()))
+    return Prediction(len(files), time.perf_counter() - started, int((scores < threshold).sum()))
 
 
 def _collect(paths: Sequence[Path]) -> list[Path]:

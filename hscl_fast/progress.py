@@ -1,7 +1,10 @@
-"""What a user sees while a run trains: a live bar on a terminal, a line a log row elsewhere."""
+"""What a user sees while a run trains or scores: a live bar on a terminal, a line a log row of training elsewhere."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
@@ -84,3 +87,42 @@ class TrainingProgress:
     def _epoch(self, step: int) -> str:
         epoch = min(step // self._steps_per_epoch + 1, self._epochs)
         return f"epoch {epoch}/{self._epochs}"
+
+
+@contextmanager
+def image_progress(console: Console, title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar with time left and images a second on a terminal, nothing elsewhere.
+
+    Parameters
+    ----------
+    console
+        Where to write.
+    title
+        What is being done.
+    total
+        Images in all.
+
+    Yields
+    ------
+    Callable
+        To be told how many more images are done.
+    """
+    columns = (
+        TextColumn(title),
+        BarColumn(),
+        TextColumn("{task.completed:,}/{task.total:,} images"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[rate]:,.0f} images/s"),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(title, total=total, rate=0.0)
+        started, done = time.monotonic(), 0
+
+        def advance(images: int) -> None:
+            nonlocal done
+            done += images
+            bar.update(task, completed=done, rate=done / max(time.monotonic() - started, 1e-9))
+
+        yield advance

@@ -3,6 +3,7 @@
 import csv
 import json
 import pickle
+import re
 import resource
 import signal
 
@@ -40,6 +41,7 @@ def trained(tmp_path_factory):
     done = hscl("train", "digits", "--out", path, *flags(FAST))
     assert done.returncode == 0, done.stderr
     assert "AUROC" in done.stdout
+    assert re.search(r"scored at [\d,]+ images/s", done.stdout)
     assert f"report: {path / 'report.html'}" in done.stdout
     assert f"hscl predict {path}" in done.stdout
     return path
@@ -140,6 +142,19 @@ def test_predict_refuses_what_is_no_image_and_writes_nothing(trained, pictures, 
     out = tmp_path / "scores.csv"
     path = pictures if damage in ("truncated", "text") else bad
     refused("predict", trained, path, "--out", out, capsys=capsys, match=str(bad))
+    assert not out.exists()
+
+
+def test_predict_names_the_bad_files_of_all_batches(copied, pictures, tmp_path, capsys):
+    config = copied.path / "config.yaml"
+    text = config.read_text()
+    assert "eval_batch_size: 500" in text
+    config.write_text(text.replace("eval_batch_size: 500", "eval_batch_size: 2"))
+    for name in ("0000.png", "zzzz.png"):
+        (pictures / name).write_text("not an image")
+    out = tmp_path / "scores.csv"
+    for named in ("2 files are no images", "0000.png", "zzzz.png"):
+        refused("predict", copied.path, pictures, "--out", out, capsys=capsys, match=named)
     assert not out.exists()
 
 

@@ -13,7 +13,7 @@ from hscl_fast.data.image_set import (
     TrainingImages,
     take,
 )
-from hscl_fast.data.images import find_images, load_images, resize_images
+from hscl_fast.data.images import ImageFiles, find_bad_files, find_images, resize_images
 from hscl_fast.data.load import in_memory, load_split, open_split
 from hscl_fast.data.loaders import LoaderKind, choose_loader, is_held_in_memory, make_loader
 from hscl_fast.data.manifest import write_manifest
@@ -35,6 +35,7 @@ __all__ = [
     "BadImages",
     "Batch",
     "BetonLoader",
+    "ImageFiles",
     "LabelledImages",
     "LazyImages",
     "Loader",
@@ -54,10 +55,10 @@ __all__ = [
     "choose_loader",
     "describe_sources",
     "ffcv_is_installed",
+    "find_bad_files",
     "find_images",
     "in_memory",
     "is_held_in_memory",
-    "load_images",
     "load_source",
     "load_split",
     "make_loader",

@@ -46,15 +46,23 @@ def load_images(paths: Sequence[str | Path], size: int) -> npt.NDArray[np.uint8]
         names every such file and the reason.
     """
     images = np.empty((len(paths), size, size, 3), np.uint8)
-    bad: list[tuple[str, str]] = []
-    for index, path in enumerate(paths):
-        try:
+    try:
+        for index, path in enumerate(paths):
             images[index] = load_image(Path(path), size)
+    except BadImages as error:
+        raise BadImages(find_bad_files(paths, size) or error.files) from None
+    return images
+
+
+def find_bad_files(paths: Sequence[str | Path], size: int) -> list[tuple[str, str]]:
+    """Return path and reason of every file that :func:`load_images` refuses."""
+    bad: list[tuple[str, str]] = []
+    for path in paths:
+        try:
+            load_image(Path(path), size)
         except BadImages as error:
             bad += error.files
-    if bad:
-        raise BadImages(bad)
-    return images
+    return bad
 
 
 @dataclass(frozen=True, eq=False)
