@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from hscl_fast.config import from_dict
+from hscl_fast.config_parsing import from_dict
 from hscl_fast.data import ResidentLoader, TrainingImages
 from hscl_fast.model import build_detector
 from hscl_fast.optimizer import FusedAdam

@@ -22,7 +22,8 @@ from benchmarks.inductor_plan import Plan, plan
 from benchmarks.operators import Counted, Operator, count
 from benchmarks.released_step import ReleasedStep
 from hscl_fast.augment import ROTATIONS, VIEWS
-from hscl_fast.config import Config, from_dict
+from hscl_fast.config import Config
+from hscl_fast.config_parsing import from_dict
 from hscl_fast.data import Batch
 from hscl_fast.model import Detector, build_detector
 from hscl_fast.step import TrainingStep

@@ -12,9 +12,11 @@ import torch
 
 from benchmarks.interleave import Interleaved, Variant
 from benchmarks.png_folder import data_loader, draw, forget, read_from_disk
-from hscl_fast.config import RECIPES, Config, DataConfig, RuntimeConfig, from_dict
+from hscl_fast.config import Config, DataConfig, RuntimeConfig
+from hscl_fast.config_parsing import from_dict
 from hscl_fast.data import Preparation, Split, ffcv_is_installed, in_memory, make_loader, open_split, prepare_beton
 from hscl_fast.model import build_detector
+from hscl_fast.recipes import RECIPES
 from hscl_fast.step import TrainingStep
 
 # Not importorskip: importing FFCV by itself would set torch to one thread, for every benchmark.

@@ -8,7 +8,7 @@ from benchmarks.interleave import Interleaved, Variant
 from benchmarks.memory import extra_memory
 from benchmarks.released_step import ReleasedStep
 from hscl_fast.augment import draw_views
-from hscl_fast.config import from_dict
+from hscl_fast.config_parsing import from_dict
 from hscl_fast.data import ResidentLoader, TrainingImages
 from hscl_fast.model import build_detector
 from hscl_fast.objective import compute_loss

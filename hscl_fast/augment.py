@@ -13,7 +13,8 @@ from hscl_kernels import ViewParameters
 from hscl_kernels.philox import random_uniforms
 from torch import Tensor
 
-from hscl_fast.config import AugmentConfig, Policy
+from hscl_fast.config import AugmentConfig
+from hscl_fast.policies import Policy
 
 VIEWS = 2
 ROTATIONS = 4

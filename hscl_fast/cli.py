@@ -16,20 +16,10 @@ from rich.console import Console
 
 from hscl_fast import __version__
 from hscl_fast.compile_cache import keep_cache
-from hscl_fast.config import (
-    NO_PICTURE,
-    NOT_PREPARED,
-    RECIPES,
-    SECTIONS,
-    AugmentConfig,
-    CheckpointName,
-    DataConfig,
-    Scoring,
-    add_sections,
-    plain_message,
-    to_dict,
-)
+from hscl_fast.config import NO_PICTURE, NOT_PREPARED, SECTIONS, AugmentConfig, CheckpointName, DataConfig, Scoring
+from hscl_fast.config_parsing import add_sections, plain_message, to_dict
 from hscl_fast.errors import FailedElsewhere, UsageError
+from hscl_fast.recipes import RECIPES
 
 _USAGE_ERROR = 2
 _INTERRUPTED = 130

@@ -12,7 +12,8 @@ from jsonargparse import Namespace
 from rich.console import Console
 from rich.table import Table
 
-from hscl_fast.config import Config, DataConfig, from_namespace, to_dict
+from hscl_fast.config import Config, DataConfig
+from hscl_fast.config_parsing import from_namespace, to_dict
 from hscl_fast.console import say, warn
 from hscl_fast.data import Split, choose_loader, in_memory, is_held_in_memory, open_split
 from hscl_fast.data_commands import data_command

@@ -6,13 +6,11 @@ Every field is read somewhere; every value is validated once, here, when the dat
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
-
-from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from hscl_fast.errors import UsageError
+from hscl_fast.policies import POLICIES, Policy
 
 Scoring = Literal["paper", "rotations", "released", "knn"]
 CheckpointName = Literal["last", "best"]
@@ -194,45 +192,6 @@ class ObjectiveConfig:
                 (self.lambda_prototype, self.lambda_abnormal),
                 "1 with the released objective",
             )
-
-
-@dataclass(frozen=True)
-class Policy:
-    """How views are drawn, in numbers.
-
-    Parameters
-    ----------
-    crop_first
-        Crop before the colours, which then are jittered against the crop's mean, rather than last of all.
-    flip_probability, jitter_probability, gray_probability
-        Chances of a horizontal flip (per image and view), of colour jitter and of grey (per row).
-    brightness, contrast, saturation, hue
-        Half-widths of the jitter factors around 1 (around 0 for hue, in turns).
-    crop_area
-        Smallest and largest area of the Inception crop, as a share of the image.
-    crop_ratio
-        Smallest and largest aspect ratio of the crop.
-    """
-
-    crop_first: bool
-    flip_probability: float
-    jitter_probability: float
-    gray_probability: float
-    brightness: float
-    contrast: float
-    saturation: float
-    hue: float
-    crop_area: tuple[float, float]
-    crop_ratio: tuple[float, float]
-
-
-POLICIES: dict[str, Policy] = {
-    # The layers of CSI, which the released code uses, in their order.
-    "released": Policy(False, 0.5, 0.8, 0.2, 0.4, 0.4, 0.4, 0.1, (0.08, 1.0), (0.75, 4 / 3)),
-    # SimCLR (Chen et al., ICML 2020) as for small images: colour strength 0.5, no blur.
-    "simclr": Policy(True, 0.5, 0.8, 0.2, 0.4, 0.4, 0.4, 0.1, (0.08, 1.0), (0.75, 4 / 3)),
-    "none": Policy(False, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, (1.0, 1.0), (1.0, 1.0)),
-}
 
 
 @dataclass(frozen=True)
@@ -456,76 +415,3 @@ SECTIONS: dict[str, type] = {
     "optim": OptimConfig,
     "runtime": RuntimeConfig,
 }
-
-RECIPES: dict[str, dict[str, dict[str, Any]]] = {
-    # Section 4.2 of the paper: the class defaults, with every labelled image in training.
-    "paper": {
-        "data": {"held_out_ratio": 0.0},
-    },
-    # The released command: Adam at 1e-3 times a warm-up multiplier of 10, rotation loss, 10-crop scoring.
-    "released": {
-        "data": {"protocol": "released", "held_out_ratio": 0.0},
-        "objective": {"name": "released", "rotated_roles": "inherit", "shift_loss": True},
-        "optim": {"learning_rate": 1e-2, "weight_decay": 1e-6},
-        "runtime": {"scoring": "released"},
-    },
-    # Two CPU cores and a few minutes.
-    "cpu": {
-        "model": {"width": 16},
-        "optim": {"epochs": 200, "max_steps": 400, "batch_size": 64},
-        "runtime": {"log_every": 5, "checkpoint_every": 50},
-    },
-}
-
-
-def to_dict(config: Config) -> dict[str, Any]:
-    """Return the configuration as plain nested dictionaries (tuples as lists), ready for YAML or JSON."""
-    plain = asdict(config)
-    for section in plain.values():
-        for name, value in section.items():
-            if isinstance(value, tuple):
-                section[name] = list(value)
-    return plain
-
-
-def add_sections(parser: ArgumentParser) -> None:
-    """Give a parser one option for every field of the configuration, ``--section.field``."""
-    for name, section in SECTIONS.items():
-        parser.add_class_arguments(section, name)
-
-
-def from_namespace(options: Namespace) -> Config:
-    """Return the configuration that a parser with :func:`add_sections` read."""
-    return Config(**{name: section(**vars(options[name])) for name, section in SECTIONS.items()})
-
-
-def from_dict(plain: object, origin: str) -> Config:
-    """Return the configuration that plain nested dictionaries describe; missing fields take the class defaults.
-
-    Raises
-    ------
-    UsageError
-        It is not a mapping, has an unknown or mistyped key, or a value out of range. ``origin`` is named.
-    """
-    if not isinstance(plain, Mapping):
-        raise UsageError(
-            f"{origin} holds a {type(plain).__name__}, but must be a mapping with the sections {', '.join(SECTIONS)}."
-        )
-    unknown = sorted(str(name) for name in plain if name not in SECTIONS)
-    if unknown:  # the parser overlooks an unknown section that is empty
-        raise UsageError(
-            f"{origin} has the unknown section {', '.join(unknown)}. The sections are {', '.join(SECTIONS)}; correct "
-            "the name, or remove it."
-        )
-    parser = ArgumentParser(exit_on_error=False)
-    add_sections(parser)
-    try:
-        return from_namespace(parser.parse_object(dict(plain)))
-    except ArgumentError as error:
-        raise UsageError(f"{origin}: {plain_message(error)} Correct that key, or remove it.") from error
-
-
-def plain_message(error: Exception) -> str:
-    """Return a parser's error as one paragraph that ends with a full stop."""
-    text = " ".join(str(error).split())
-    return text if text.endswith(".") else text + "."

@@ -18,7 +18,8 @@ from hscl_fast.atomic import write_json, write_text
 from hscl_fast.baselines import classic_baselines, left_out
 from hscl_fast.checkpoint import load_checkpoint, save_checkpoint
 from hscl_fast.compiling import resolve_mode
-from hscl_fast.config import CheckpointName, Config, Scoring, to_dict
+from hscl_fast.config import CheckpointName, Config, Scoring
+from hscl_fast.config_parsing import to_dict
 from hscl_fast.data import Split, TestImages, take
 from hscl_fast.device import resolve_device, resolve_precision
 from hscl_fast.errors import UsageError

@@ -14,7 +14,8 @@ from typing import Any
 import yaml
 
 from hscl_fast.atomic import write_json, write_text
-from hscl_fast.config import Config, from_dict, to_dict
+from hscl_fast.config import Config
+from hscl_fast.config_parsing import from_dict, to_dict
 from hscl_fast.data import write_manifest
 from hscl_fast.errors import UsageError
 

@@ -19,7 +19,7 @@ if not torch.cuda.is_available():
         "TRITON_INTERPRET", "1"
     )  # the kernels run in Triton's interpreter; read when they are defined
 
-from hscl_fast.config import from_dict
+from hscl_fast.config_parsing import from_dict
 
 # The machine may be busy: how long an example takes says nothing.
 settings.register_profile("unhurried", deadline=None)

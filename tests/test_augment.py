@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from hscl_fast.augment import draw_views, instance_ids
-from hscl_fast.config import POLICIES, AugmentConfig
+from hscl_fast.config import AugmentConfig
+from hscl_fast.policies import POLICIES
 
 BATCH = 4000
 

@@ -7,8 +7,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hscl_fast.config import RECIPES, SECTIONS, Config, DataConfig, from_dict, to_dict
+from hscl_fast.config import SECTIONS, Config, DataConfig
+from hscl_fast.config_parsing import from_dict, to_dict
 from hscl_fast.errors import UsageError
+from hscl_fast.recipes import RECIPES
 
 
 def test_the_defaults_are_the_papers():

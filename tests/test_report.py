@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hscl_fast.config import Config, to_dict
+from hscl_fast.config import Config
+from hscl_fast.config_parsing import to_dict
 from hscl_fast.errors import UsageError
 from hscl_fast.report import duration, write_report
 

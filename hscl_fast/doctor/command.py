@@ -12,7 +12,8 @@ from hscl_kernels.selfcheck import OPERATIONS, Finding, check_device, missing_ba
 from jsonargparse import Namespace
 from rich.console import Console
 
-from hscl_fast.config import Config, from_namespace
+from hscl_fast.config import Config
+from hscl_fast.config_parsing import from_namespace
 from hscl_fast.console import say
 from hscl_fast.device import prepare_backends, resolve_device
 from hscl_fast.doctor.estimate import Estimate, OutOfMemory, Plan, measure, plan_estimate
