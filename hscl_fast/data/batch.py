@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Generator
 from contextlib import closing
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from hscl_fast.data.image_set import TrainingImages
+from hscl_fast.data.order import WHOLE, BatchOrder, Share
 
 
 class Batch(NamedTuple):
@@ -18,11 +22,24 @@ class Batch(NamedTuple):
     indices: Tensor
 
 
-class Loader(Protocol):
+class Loader(ABC):
     """Shuffled batches of the training images.
 
     Every epoch visits the images once in the order of :func:`hscl_fast.data.order.epoch_order`; the few that do not
     fill a last batch wait for another epoch. A training set smaller than a batch is one batch.
+
+    Parameters
+    ----------
+    training
+        Images and roles.
+    batch_size
+        Images a step, those of all ranks; a smaller training set is one batch.
+    seed
+        Seed of the order.
+    device
+        Where the batches go.
+    share
+        Which part of every batch is this process's.
 
     Attributes
     ----------
@@ -32,9 +49,14 @@ class Loader(Protocol):
         Steps that visit the images once.
     """
 
-    batch_size: int
-    steps_per_epoch: int
+    def __init__(
+        self, training: TrainingImages, batch_size: int, *, seed: int, device: torch.device, share: Share = WHOLE
+    ) -> None:
+        self.roles = torch.from_numpy(training.roles).to(device, torch.int64)
+        self._order = BatchOrder(len(training.roles), batch_size, seed, share)
+        self.batch_size, self.steps_per_epoch = self._order.batch_size, self._order.steps_per_epoch
 
+    @abstractmethod
     def batches(self, first_step: int, last_step: int) -> Generator[Batch, None, None]:
         """Yield the batches of steps ``first_step`` to ``last_step - 1``, counted over all epochs."""
 

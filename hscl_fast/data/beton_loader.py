@@ -12,33 +12,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hscl_fast.data.batch import Batch, deliver
+from hscl_fast.data.batch import Batch, Loader, deliver
 from hscl_fast.data.beton import Beton
 from hscl_fast.data.ffcv_import import import_ffcv
 from hscl_fast.data.image_set import LazyImages, TrainingImages
-from hscl_fast.data.order import WHOLE, BatchOrder, Share
+from hscl_fast.data.order import WHOLE, Share
 from hscl_fast.errors import UsageError
 
 _POLL = 1.0  # seconds between two looks at whether FFCV's thread is alive
 
 
-class BetonLoader:
-    """Shuffled batches of the images of a ``.beton``: see :class:`hscl_fast.data.batch.Loader`.
+class BetonLoader(Loader):
+    """Shuffled batches of the images of a ``.beton``.
 
     Parameters
     ----------
-    training
-        Images of a ``.beton``, and roles.
-    batch_size
-        Images a step, those of all ranks; a smaller training set is one batch.
-    seed
-        Seed of the order.
-    device
-        Where the batches go.
+    training, batch_size, seed, device, share
+        As for :class:`hscl_fast.data.batch.Loader`.
     workers
         Threads that decode. Unset: one for raw images, which are only copied, and all cores for JPEGs.
-    share
-        Which part of every batch is this process's.
     """
 
     def __init__(
@@ -51,12 +43,10 @@ class BetonLoader:
         workers: int | None,
         share: Share = WHOLE,
     ) -> None:
+        super().__init__(training, batch_size, seed=seed, device=device, share=share)
         images = training.images
         assert isinstance(images, LazyImages)
         assert isinstance(images.reader, Beton)
-        self.roles = torch.from_numpy(training.roles).to(device, torch.int64)
-        self._order = BatchOrder(len(images), batch_size, seed, share)
-        self.batch_size, self.steps_per_epoch = self._order.batch_size, self._order.steps_per_epoch
         self._rows, self._beton = images.rows.astype(np.uint64), images.reader
         if workers is None:
             workers = 1 if images.reader.encoding == "raw" else os.cpu_count() or 1

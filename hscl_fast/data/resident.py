@@ -8,42 +8,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hscl_fast.data.batch import Batch
+from hscl_fast.data.batch import Batch, Loader
 from hscl_fast.data.image_set import TrainingImages
-from hscl_fast.data.order import WHOLE, BatchOrder, Share, epoch_order
+from hscl_fast.data.order import WHOLE, Share, epoch_order
 
 
-class ResidentLoader:
-    """Shuffled batches of uint8 images that already lie on the device: see :class:`hscl_fast.data.batch.Loader`.
-
-    Parameters
-    ----------
-    training
-        Images and roles.
-    batch_size
-        Images a step, those of all ranks; a smaller training set is one batch.
-    seed
-        Seed of the order.
-    device
-        Where the images go.
-    share
-        Which part of every batch is this process's.
-    """
+class ResidentLoader(Loader):
+    """Shuffled batches of uint8 images that already lie on the device, where ``training`` is copied once."""
 
     def __init__(
-        self,
-        training: TrainingImages,
-        batch_size: int,
-        *,
-        seed: int,
-        device: torch.device,
-        share: Share = WHOLE,
+        self, training: TrainingImages, batch_size: int, *, seed: int, device: torch.device, share: Share = WHOLE
     ) -> None:
+        super().__init__(training, batch_size, seed=seed, device=device, share=share)
         images = training.images
         self.images = torch.from_numpy(images if isinstance(images, np.ndarray) else images[:]).to(device)
-        self.roles = torch.from_numpy(training.roles).to(device, torch.int64)
-        self._order = BatchOrder(len(self.images), batch_size, seed, share)
-        self.batch_size, self.steps_per_epoch = self._order.batch_size, self._order.steps_per_epoch
 
     def order(self, epoch: int) -> Tensor:
         """Return the images' order in an epoch, an int64 permutation ``[n]``."""

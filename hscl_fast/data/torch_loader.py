@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from hscl_fast.data.batch import Batch, deliver
+from hscl_fast.data.batch import Batch, Loader, deliver
 from hscl_fast.data.image_set import AnyImages, TrainingImages
-from hscl_fast.data.order import WHOLE, BatchOrder, Share
+from hscl_fast.data.order import WHOLE, Share
 from hscl_fast.errors import UsageError
 
 _MOST_WORKERS = 8
@@ -24,23 +24,15 @@ _MEND = (
 )
 
 
-class TorchLoader:
-    """Shuffled batches of images in any place: see :class:`hscl_fast.data.batch.Loader`.
+class TorchLoader(Loader):
+    """Shuffled batches of images in any place.
 
     Parameters
     ----------
-    training
-        Images and roles.
-    batch_size
-        Images a step, those of all ranks; a smaller training set is one batch.
-    seed
-        Seed of the order.
-    device
-        Where the batches go.
+    training, batch_size, seed, device, share
+        As for :class:`hscl_fast.data.batch.Loader`.
     workers
         Processes that decode; 0 decodes in this one. Unset: none for images in memory, else one a core, 8 at most.
-    share
-        Which part of every batch is this process's.
     """
 
     def __init__(
@@ -53,10 +45,8 @@ class TorchLoader:
         workers: int | None,
         share: Share = WHOLE,
     ) -> None:
+        super().__init__(training, batch_size, seed=seed, device=device, share=share)
         self.images = training.images
-        self.roles = torch.from_numpy(training.roles).to(device, torch.int64)
-        self._order = BatchOrder(len(self.images), batch_size, seed, share)
-        self.batch_size, self.steps_per_epoch = self._order.batch_size, self._order.steps_per_epoch
         if workers is None:
             workers = 0 if isinstance(self.images, np.ndarray) else min(os.cpu_count() or 1, _MOST_WORKERS)
         self._workers = workers
