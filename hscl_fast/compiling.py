@@ -14,14 +14,14 @@ R = TypeVar("R")
 MODES = ("off", "default", "max-autotune", "reduce-overhead")
 
 
-def resolve_mode(mode: str, device: torch.device, *, several_ranks: bool = False) -> str:
-    """Return what ``runtime.compile`` means; ``auto``: ``default`` on one GPU, ``off`` on the CPU and on several ranks.
+def resolve_mode(mode: str, device: torch.device) -> str:
+    """Return what ``runtime.compile`` means; ``auto``: ``default`` on a GPU, ``off`` on the CPU.
 
     On the CPU compiling takes minutes and the encoder's convolutions, which it leaves as they are, take the time.
     """
     if mode != "auto":
         return mode
-    return "default" if device.type == "cuda" and not several_ranks else "off"
+    return "default" if device.type == "cuda" else "off"
 
 
 def keep_addresses(tensors: Iterable[Tensor]) -> None:

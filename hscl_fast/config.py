@@ -308,7 +308,7 @@ class RuntimeConfig:
     compile
         Compile the whole training step, and scoring, into one graph with ``torch.compile``: ``off``, ``default``,
         ``max-autotune`` or ``reduce-overhead`` (both capture CUDA graphs). ``auto``: ``default`` on a GPU, ``off`` on
-        the CPU, where the first step of a compiled run takes minutes, and under several ranks.
+        the CPU, where the first step of a compiled run takes a minute or more.
     deterministic
         Ask the GPU libraries for kernels that give the same bits every run (needed to resume bit for bit).
     seed

@@ -1,37 +1,41 @@
-"""The model as several ranks train it: gradients averaged in backward, batch statistics over all ranks on GPUs."""
+"""The model as several ranks train it: normalised by all ranks' rows, its gradients averaged over them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from timm.layers import convert_sync_batchnorm
+import torch.distributed as dist
 from torch import Tensor
+from torch.distributed import ProcessGroup
 from torch.nn.parallel import DistributedDataParallel
 
 from hscl_fast.distributed import Ranks
+from hscl_fast.global_batch_norm import convert_batch_norm
 from hscl_fast.model import Detector, Features
 
 
-def data_parallel(model: Detector, ranks: Ranks) -> Callable[[Tensor], Features]:
-    """Return the forward pass that averages gradients over the ranks; for a single process the model itself.
-
-    On GPUs the model's batch normalisation is replaced by one over all ranks' rows, which torch has for GPUs only: on
-    the CPU each rank normalises by its own rows. Parameters that have no part in the output are frozen.
+def data_parallel(model: Detector, ranks: Ranks, *, in_backward: bool) -> Callable[[Tensor], Features]:
+    """Return the model's forward pass, with batch normalisation over all ranks; for a single process the model itself.
 
     Parameters
     ----------
     model
-        The detector, on its device; its parameters stay the same tensors.
+        The detector, on its device; its parameters and buffers stay the same tensors.
     ranks
         Who trains it.
+    in_backward
+        Whether ``backward()`` is to average the gradients, sending them while it goes on, by DistributedDataParallel,
+        which cannot be part of a graph; then parameters that have no part in the output are frozen. Else
+        :func:`average_gradients` is to be called.
     """
     if ranks.group is None:
         return model
+    convert_batch_norm(model, ranks.group)
+    if not in_backward:
+        return model
     device = model.prototypes.device
-    if device.type == "cuda":
-        convert_sync_batchnorm(model, ranks.group)  # timm's, which keeps the activation in its own normalisations
     _try_backward(model, model)
     for parameter in model.parameters():
         parameter.requires_grad_(parameter.grad is not None)
@@ -40,13 +44,22 @@ def data_parallel(model: Detector, ranks: Ranks) -> Callable[[Tensor], Features]
         model,
         device_ids=[device.index] if device.type == "cuda" else None,
         process_group=ranks.group,
-        forward_sync_buffers=False,  # equal already on GPUs; on the CPU only the first rank's are kept
+        forward_sync_buffers=False,  # equal already
     )
     # The first backward decides how gradients are packed, which decides in what order they are added. Were it a step's,
     # a resumed run would add its first step's gradients in another order than the uninterrupted one.
     _try_backward(parallel, model)
     model.zero_grad(set_to_none=True)
     return parallel
+
+
+def average_gradients(gradients: Sequence[Tensor | None], group: ProcessGroup) -> list[Tensor | None]:
+    """Return the means of gradients over the ranks, which all lack the same ones; can be part of a graph."""
+    present = [gradient for gradient in gradients if gradient is not None]
+    flat = torch.cat([gradient.flatten() for gradient in present])
+    dist.all_reduce(flat, group=group)
+    means = iter((flat / group.size()).split([gradient.numel() for gradient in present]))
+    return [None if gradient is None else next(means).view_as(gradient) for gradient in gradients]
 
 
 def _try_backward(forward: Callable[[Tensor], Any], model: Detector) -> None:

@@ -185,8 +185,6 @@ def _require_shareable(config: Config, ranks: Ranks) -> None:
         reason = "--objective.backend is 'reference', which computes on one device. Give auto"
     elif device.startswith("cuda:"):
         reason = f"--runtime.device is {device!r}, but every rank needs a GPU of its own. Give cuda or auto"
-    elif config.runtime.compile not in ("auto", "off"):
-        reason = f"--runtime.compile is {config.runtime.compile!r}, which is for one process. Give auto"
     if reason is None:
         return
     if not ranks.is_first:

@@ -17,7 +17,7 @@ from hscl_fast.augment import draw_views
 from hscl_fast.compiling import compile_whole, keep_addresses
 from hscl_fast.config import Config
 from hscl_fast.data import Batch
-from hscl_fast.data_parallel import data_parallel
+from hscl_fast.data_parallel import average_gradients, data_parallel
 from hscl_fast.device import encoder_precision
 from hscl_fast.distributed import SINGLE, Ranks
 from hscl_fast.guard import UpdateGuard
@@ -60,13 +60,14 @@ class TrainingStep:
         self.config = config
         self.model = model
         self.ranks = ranks
-        self.forward = data_parallel(model, ranks)
         self.precision = precision
         self.total_steps = total_steps
         self.warmup_steps = round(config.optim.warmup_share * total_steps)
         self.seed = torch.tensor(config.runtime.seed, device=device)
         self.step = torch.zeros((), dtype=torch.int64, device=device)
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.averaged_in_backward = ranks.group is not None and compile == "off"
+        self.forward = data_parallel(model, ranks, in_backward=self.averaged_in_backward)
         self.optimizer = FusedAdam(self.parameters, weight_decay=config.optim.weight_decay)
         self.guard = UpdateGuard(
             model, self.optimizer, scaled=precision == torch.float16, clip_norm=config.optim.clip_norm
@@ -97,11 +98,12 @@ class TrainingStep:
         self.step += 1
 
     def _gradients(self, loss: Tensor) -> Sequence[Tensor | None]:
-        if self.ranks.group is None:
-            return torch.autograd.grad(loss, self.parameters, allow_unused=True)
+        if not self.averaged_in_backward:
+            own = torch.autograd.grad(loss, self.parameters, allow_unused=True)
+            return own if self.ranks.group is None else average_gradients(own, self.ranks.group)
         for parameter in self.parameters:
             parameter.grad = None
-        loss.backward()  # in which DistributedDataParallel averages over the ranks
+        loss.backward()
         return [parameter.grad for parameter in self.parameters]
 
     def losses(self, batch: Batch) -> Tensor:

@@ -80,7 +80,7 @@ class Trainer:
         self.training, self.held_out, self.ranks = training, held_out, ranks
         device = resolve_device(config.runtime.device, ranks.local_rank)
         self.precision = resolve_precision(config.runtime.precision, device)
-        self.compile = resolve_mode(config.runtime.compile, device, several_ranks=ranks.size > 1)
+        self.compile = resolve_mode(config.runtime.compile, device)
         with ranks.together():
             self.loader = _loader(config, training, loader, device, ranks)
             model = build_detector(

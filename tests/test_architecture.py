@@ -44,7 +44,8 @@ ALLOWED = {
     "device": {"config", "errors"},
     "distributed": {"config", "device", "errors"},
     "stop_agreement": {"distributed"},
-    "data_parallel": {"distributed", "model"},
+    "global_batch_norm": set(),
+    "data_parallel": {"distributed", "global_batch_norm", "model"},
     "step": {
         *("augment", "compiling", "config", "data", "data_parallel", "device", "distributed"),
         *("guard", "model", "objective", "optimizer", "schedule"),

@@ -4,7 +4,6 @@ import copy
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
 from conftest import TINY, flags, subprocess_environment, tiny_config
+from ranks import assert_equal_on_all, spawn
 from test_trainer import wait_for_step, weights
 
 from hscl_fast import cli
@@ -31,21 +30,6 @@ CPU = torch.device("cpu")
 # --- the step ---
 
 
-def spawn(function, ranks):
-    """Run a function on each rank, in processes that see what torchrun would give them."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(enter, (function, ranks, port), nprocs=ranks)
-
-
-def enter(rank, function, ranks, port):
-    torch.set_num_threads(1)
-    facts = {"RANK": rank, "WORLD_SIZE": ranks, "LOCAL_RANK": rank, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    os.environ.update({name: str(value) for name, value in facts.items()})
-    function()
-
-
 def without_batch_statistics(model):
     for module in model.modules():
         for name, child in module.named_children():
@@ -54,13 +38,13 @@ def without_batch_statistics(model):
     return model
 
 
-def make(config, split, ranks, *, groups=True):
+def make(config, split, ranks, *, groups=False, compile="off"):
     model = build_detector(config.model, 8, rotation_head=config.objective.shift_loss, seed=0)
     if groups:
         without_batch_statistics(model)
     share = Share(ranks.rank, ranks.size)
     loader = ResidentLoader(split.training, config.optim.batch_size, seed=0, device=CPU, share=share)
-    return loader, TrainingStep(config, model, precision=torch.float32, total_steps=40, ranks=ranks)
+    return loader, TrainingStep(config, model, precision=torch.float32, total_steps=40, ranks=ranks, compile=compile)
 
 
 def gradients(step, batch):
@@ -71,26 +55,20 @@ def gradients(step, batch):
     return losses.detach(), found
 
 
-def assert_equal_on_all(values, ranks):
-    for value in values:
-        first = value.clone()
-        dist.broadcast(first, 0, group=ranks.control)
-        assert torch.equal(first, value)
-
-
 def check_steps():
     config = tiny_config(objective={"shift_loss": True}, optim={"batch_size": 16})
     split = load_split(config.data)
     with start_ranks(config) as ranks:
-        check_gradients(config, split, ranks)
-        check_rows(config, split, ranks)
+        for groups in (True, False):
+            check_gradients(config, split, ranks, groups=groups)
+            check_rows(config, split, ranks, groups=groups)
         check_skipping(config, split, ranks)
         check_resuming(tiny_config(optim={"batch_size": 16}), split, ranks)
         check_errors(ranks)
 
 
-def check_gradients(config, split, ranks):
-    (whole_loader, whole), (loader, step) = make(config, split, SINGLE), make(config, split, ranks)
+def check_gradients(config, split, ranks, **options):
+    (whole_loader, whole), (loader, step) = (make(config, split, who, **options) for who in (SINGLE, ranks))
     theirs, wanted = gradients(whole, next(whole_loader.batches(3, 4)))
     losses, found = gradients(step, next(loader.batches(3, 4)))
     torch.testing.assert_close(losses[1:4], theirs[1:4], rtol=1e-5, atol=1e-6)
@@ -103,8 +81,8 @@ def check_gradients(config, split, ranks):
         torch.testing.assert_close(found[name], gradient, rtol=0, atol=bound, msg=lambda text, n=name: f"{n}: {text}")
 
 
-def check_rows(config, split, ranks):
-    (whole_loader, whole), (loader, step) = make(config, split, SINGLE), make(config, split, ranks)
+def check_rows(config, split, ranks, **options):
+    (whole_loader, whole), (loader, step) = (make(config, split, who, **options) for who in (SINGLE, ranks))
     for batch, share in zip(whole_loader.batches(0, 3), loader.batches(0, 3), strict=True):
         whole(batch)
         step(share)
@@ -149,11 +127,11 @@ def check_skipping(config, split, ranks):
 
 
 def check_resuming(config, split, ranks):
-    loader, step = make(config, split, ranks, groups=False)
+    loader, step = make(config, split, ranks)
     for batch in loader.batches(0, 2):
         step(batch)
     saved = copy.deepcopy((step.model.state_dict(), step.state_dict()))
-    _, again = make(config, split, ranks, groups=False)
+    _, again = make(config, split, ranks)
     again.model.load_state_dict(saved[0])
     again.load_state_dict(saved[1])
     for one in (step, again):
@@ -179,6 +157,37 @@ def check_errors(ranks):
 @pytest.mark.parametrize("ranks", [2, 4])
 def test_ranks_train_as_one_process(ranks):
     spawn(check_steps, ranks)
+
+
+def check_compiled():
+    """One graph, whose steps are the eager ones, and whose bad update all ranks skip."""
+    config = tiny_config(objective={"shift_loss": True}, optim={"batch_size": 16})
+    split = load_split(config.data)
+    compile = torch.compile
+    torch.compile = lambda function, *, mode, **options: compile(function, backend="aot_eager", **options)
+    with start_ranks(config) as ranks:
+        (loader, step), (_, eager) = (make(config, split, ranks, compile=mode) for mode in ("default", "off"))
+        for batch in loader.batches(0, 3):
+            step(batch)
+            eager(batch)
+            torch._dynamo.config.error_on_recompile = True  # from the second step on
+            assert step.read_metrics() == pytest.approx(eager.read_metrics(), rel=1e-4)
+        for name, tensor in eager.model.state_dict().items():
+            torch.testing.assert_close(step.model.state_dict()[name], tensor, rtol=1e-3, atol=1e-5)
+        assert_equal_on_all(step.model.state_dict().values(), ranks)
+        assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+        assert not torch._dynamo.utils.counters["graph_break"]
+        before = copy.deepcopy(step.model.state_dict())
+        if ranks.rank == 1:
+            before["prototypes"] = step.model.prototypes.data.fill_(torch.nan).clone()
+        step(next(loader.batches(3, 4)))
+        assert step.guard.skipped.item() == 1
+        for name, tensor in step.model.state_dict().items():
+            torch.testing.assert_close(tensor, before[name], rtol=0, atol=0, equal_nan=True)
+
+
+def test_ranks_compile_the_whole_step():
+    spawn(check_compiled, 2)
 
 
 def leave_one_waiting():

@@ -4,11 +4,13 @@ import pytest
 import torch
 from conftest import tiny_config
 from hscl_kernels import augment_views, hscl_loss
+from ranks import assert_equal_on_all, spawn
 
 from hscl_fast.augment import draw_views
 from hscl_fast.config import AugmentConfig
-from hscl_fast.data import ResidentLoader
+from hscl_fast.data import ResidentLoader, Share, load_split
 from hscl_fast.device import resolve_precision
+from hscl_fast.distributed import start_ranks
 from hscl_fast.model import build_detector
 from hscl_fast.step import TrainingStep
 
@@ -64,6 +66,29 @@ def test_float32_training_follows_the_cpu(cuda, digits):
 def test_half_precision_follows_float32(cuda, digits, precision):
     full, half = (train(digits, cuda, dtype, 5)[0] for dtype in (torch.float32, precision))
     assert half == pytest.approx(full, rel=0.05)
+
+
+def train_on_two():
+    """A compiled step on this rank's GPU: the losses are those of one process."""
+    config = tiny_config(optim={"batch_size": 32}, runtime={"device": "cuda", "compile": "default"})
+    split = load_split(config.data)
+    with start_ranks(config) as ranks:
+        device = torch.device("cuda", ranks.local_rank)
+        model = build_detector(config.model, 8, rotation_head=False, seed=0).to(device)
+        model = model.to(memory_format=torch.channels_last)
+        loader = ResidentLoader(split.training, 32, seed=0, device=device, share=Share(ranks.rank, ranks.size))
+        step = TrainingStep(config, model, precision=torch.float32, total_steps=5, compile="default", ranks=ranks)
+        curve = []
+        for batch in loader.batches(0, 5):
+            step(batch)
+            curve.append(step.read_metrics()["total"])
+        assert curve == pytest.approx(train(split, CPU, torch.float32, 5)[0], rel=0.02)
+        assert_equal_on_all([tensor.cpu() for tensor in model.state_dict().values()], ranks)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_two_gpus_train_as_one_process():
+    spawn(train_on_two, 2)
 
 
 def test_two_runs_are_the_same_bits(cuda, digits):
