@@ -7,6 +7,9 @@ from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
+from torch._dynamo.exc import TorchDynamoException
+
+from hscl_fast.errors import UsageError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -17,7 +20,8 @@ MODES = ("off", "default", "max-autotune", "reduce-overhead")
 def resolve_mode(mode: str, device: torch.device) -> str:
     """Return what ``runtime.compile`` means; ``auto``: ``default`` on a GPU, ``off`` on the CPU.
 
-    On the CPU compiling takes minutes and the encoder's convolutions, which it leaves as they are, take the time.
+    On the CPU compiling takes a minute or more, and the encoder's convolutions, which it leaves as they are, take the
+    time.
     """
     if mode != "auto":
         return mode
@@ -42,10 +46,26 @@ def compile_whole(function: Callable[P, R], mode: str) -> Callable[P, R]:
         Tensors in, tensors out; always called with the same shapes.
     mode
         ``off``, or ``default``, ``max-autotune`` or ``reduce-overhead`` of ``torch.compile``; the last two capture CUDA
-        graphs on a GPU. What cannot be one graph is an error, not a slower run.
+        graphs on a GPU.
+
+    Raises
+    ------
+    UsageError
+        On a call: the function cannot be one graph, which would only be slower, or this machine cannot compile it.
     """
     if mode == "off":
         return function
     # torch.autograd.grad inside the graph: backward and the optimizer's step are then part of it.
     torch._dynamo.config.trace_autograd_ops = True
-    return torch.compile(function, fullgraph=True, dynamic=False, mode=None if mode == "default" else mode)
+    compiled = torch.compile(function, fullgraph=True, dynamic=False, mode=None if mode == "default" else mode)
+
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return compiled(*args, **kwargs)
+        except TorchDynamoException as error:
+            raise UsageError(
+                f"torch.compile failed: {str(error).strip().splitlines()[0]}. Give --runtime.compile off, or see what "
+                "`hscl doctor` says of this machine's compiler."
+            ) from error
+
+    return run

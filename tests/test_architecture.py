@@ -18,7 +18,7 @@ ALLOWED = {
     "progress": set(),
     "schedule": set(),
     "compile_cache": set(),
-    "compiling": set(),
+    "compiling": {"errors"},
     "optimizer": set(),
     "guard": {"optimizer"},
     "released": set(),
@@ -38,7 +38,7 @@ ALLOWED = {
     "views_command": {"atomic", "augment", "config", "console", "data", "errors", "report"},
     "data_commands": {"config", "console", "data", "errors", "interrupt", "views_command"},
     "doctor": {
-        *("augment", "config", "config_parsing", "console", "data", "device", "errors"),
+        *("augment", "compiling", "config", "config_parsing", "console", "data", "device", "errors"),
         *("doctor", "model", "run_directory", "trainer"),
     },
     "device": {"config", "errors"},

@@ -177,6 +177,32 @@ def test_torch_compile():
     assert machine.check_compile(CPU).status == "pass"
 
 
+def test_the_compiled_step(monkeypatch):
+    """Traced as on a GPU; then the graph runs eagerly, in seconds rather than a minute."""
+    assert machine.check_compiled_step(CPU).status == "not here"
+    compile, off_by = torch.compile, []
+
+    def traced(function, *, mode, **options):
+        compiled = compile(function, backend="aot_eager", **options)
+
+        def run(*batch):
+            compiled(*batch)
+            for change in off_by:
+                function.__self__.sums += change
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", traced)
+    monkeypatch.setattr(machine, "resolve_mode", lambda mode, device: "default")
+    found = machine.check_compiled_step(CPU)
+    assert found.status == "pass"
+    assert "of eager ones" in found.detail
+    off_by.append(0.1)
+    found = attempt("compiled step", lambda: machine.check_compiled_step(CPU), "")
+    assert found.status == "FAIL"
+    assert "are not the eager step's" in found.detail
+
+
 def test_a_missing_compiler_is_a_warning(monkeypatch):
     def no_compiler(function, **options):
         raise RuntimeError("InvalidCxxCompiler: No working C++ compiler found in torch._inductor.config.cpp.cxx")

@@ -24,12 +24,12 @@ def cuda():
     return torch.device("cuda")
 
 
-def train(split, device, precision, steps, options=None):
+def train(split, device, precision, steps, options=None, compile="off"):
     config = tiny_config(**(options or {}))
     model = build_detector(config.model, 8, rotation_head=False, seed=0).to(device)
     model = model.to(memory_format=torch.channels_last)
     loader = ResidentLoader(split.training, 32, seed=0, device=device)
-    step = TrainingStep(config, model, precision=precision, total_steps=steps)
+    step = TrainingStep(config, model, precision=precision, total_steps=steps, compile=compile)
     step.guard.scale.fill_(256.0 if step.guard.scaled else 1.0)
     curve = []
     for batch in loader.batches(0, steps):
@@ -60,6 +60,16 @@ def test_the_objective_is_that_of_the_cpu(cuda):
 def test_float32_training_follows_the_cpu(cuda, digits):
     curves = [train(digits, device, torch.float32, 5)[0] for device in (CPU, cuda)]
     assert curves[1] == pytest.approx(curves[0], rel=0.02)
+
+
+@pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
+def test_compiled_training_follows_eager(cuda, digits, mode):
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    eager = train(digits, cuda, torch.float32, 6)[0]
+    assert train(digits, cuda, torch.float32, 6, compile=mode)[0] == pytest.approx(eager, rel=0.02)
+    assert torch._dynamo.utils.counters["inductor"]["cudagraph_skips"] == 0
+    torch._dynamo.reset()
 
 
 @pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])

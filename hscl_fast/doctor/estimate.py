@@ -163,7 +163,7 @@ def _open(config: Config, *, named: bool) -> tuple[Split | None, str]:
 
 
 def _measure(config: Config, device: torch.device, count: int, size: int) -> tuple[list[float], int | None, Trainer]:
-    """Return seconds of some steps (without the first, unless it alone took too long), memory, and the trainer."""
+    """Return seconds of some steps, memory, and the trainer; the first step counts only if it alone took too long."""
     images, nobody = random_training_images(count, size), random_training_images(0, size)
     before = _begin_memory(device)
     with tempfile.TemporaryDirectory() as folder:
@@ -177,6 +177,8 @@ def _measure(config: Config, device: torch.device, count: int, size: int) -> tup
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             times.append(time.perf_counter() - start)
+            if len(times) == 1 and trainer.compile != "off":
+                begun = time.perf_counter()  # compiling was no step
             if time.perf_counter() - begun > _PATIENCE:
                 break
     return times[1:] or times, _extra_memory(device, before), trainer

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ from hscl_kernels import info_nce
 from rich.console import Console
 from torch import nn
 
+from hscl_fast.compiling import resolve_mode
 from hscl_fast.config import Config, DataConfig, ModelConfig, OptimConfig, RuntimeConfig
 from hscl_fast.data import (
     Preparation,
@@ -32,9 +35,10 @@ from hscl_fast.run_directory import RunDirectory
 from hscl_fast.trainer import Trainer
 
 _SIDE, _COUNT, _BATCH = 16, 16, 8  # pixels, images, images a batch
+_COMPILED_ERROR = 5e-3  # of the loss; products may be rounded to TF32
 _NO_COMPILER = ("no working c++ compiler", "invalidcxxcompiler", "failed to find c compiler")
 _GPU_MEND = "Check the driver and that this torch is built for this GPU; until it works, use --device cpu."
-_COMPILE_MEND = "Training does not need torch.compile; report this with the output of `hscl doctor --json`."
+_COMPILE_MEND = "Train with --runtime.compile off, and report this with the output of `hscl doctor --json`."
 _FFCV_MEND = f"Install FFCV anew: {INSTALL}; or leave it out with --runtime.loader torch."
 
 
@@ -44,6 +48,7 @@ def check_machine(device: torch.device) -> Iterator[Outcome]:
         "precisions": (check_precisions, _GPU_MEND),
         "training": (check_training, "The message tells what failed; the checks of the kernels may tell why."),
         "torch.compile": (check_compile, _COMPILE_MEND),
+        "compiled step": (check_compiled_step, _COMPILE_MEND),
         "FFCV": (check_ffcv, _FFCV_MEND),
     }
     for name, (check, mend) in checks.items():
@@ -88,19 +93,12 @@ def _run_in(dtype: torch.dtype, device: torch.device) -> None:
 
 def check_training(device: torch.device) -> Outcome:
     """Train a tiny network for two steps, save it, and go on from the checkpoint with the same bits."""
-    config = Config(
-        data=DataConfig(image_size=_SIDE),
-        model=ModelConfig(width=16, embedding_dim=16),
-        optim=OptimConfig(epochs=1, max_steps=2, batch_size=_BATCH),
-        runtime=RuntimeConfig(device=str(device), log_every=1, checkpoint_every=2),
-    )
-    images, nobody = random_training_images(_COUNT, _SIDE), random_training_images(0, _SIDE)
     with tempfile.TemporaryDirectory() as folder:
         run = RunDirectory(Path(folder))
-        trainer = Trainer(config, run, images, nobody, Console(file=io.StringIO()))
+        trainer = _tiny_trainer(device, run, compile="off")
         trainer.train()
         rows = run.read_metrics()
-        again = Trainer(config, run, images, nobody, Console(file=io.StringIO()))
+        again = _tiny_trainer(device, run, compile="off")
         again.resume()
     if [row["step"] for row in rows] != [1, 2] or any("total" not in row for row in rows):
         raise ValueError(f"updates were skipped: their loss or gradient was not finite ({rows})")
@@ -110,6 +108,17 @@ def check_training(device: torch.device) -> Outcome:
         raise ValueError(f"the checkpoint read back is not what was saved: step {again.state.step}, {differing[:3]}")
     loss = rows[-1]["total"]
     return Outcome("training", "pass", f"two steps in {trainer.state.seconds:.1f} s, loss {loss:.3f}; saved, read back")
+
+
+def _tiny_trainer(device: torch.device, run: RunDirectory, **runtime: Any) -> Trainer:
+    config = Config(
+        data=DataConfig(image_size=_SIDE),
+        model=ModelConfig(width=16, embedding_dim=16),
+        optim=OptimConfig(epochs=1, max_steps=2, batch_size=_BATCH),
+        runtime=RuntimeConfig(device=str(device), log_every=1, checkpoint_every=2, **runtime),
+    )
+    images, nobody = random_training_images(_COUNT, _SIDE), random_training_images(0, _SIDE)
+    return Trainer(config, run, images, nobody, Console(file=io.StringIO()))
 
 
 def check_compile(device: torch.device) -> Outcome:
@@ -139,6 +148,25 @@ def check_compile(device: torch.device) -> Outcome:
         if not error_found < 1e-4:
             raise ValueError(f"the compiled {name} differs from the eager one by {error_found:.1e} of its size")
     return Outcome("torch.compile", "pass", f"info_nce in one graph, forward and backward, compiled in {seconds:.1f} s")
+
+
+def check_compiled_step(device: torch.device) -> Outcome:
+    """Train two steps as one graph, where that is the default: their losses have to be those of the eager steps."""
+    mode = resolve_mode("auto", device)
+    if mode == "off":
+        return Outcome("compiled step", "not here", f"on the {device.type} training is compiled on request only")
+    losses, seconds = {}, 0.0
+    for form in ("off", mode):
+        with tempfile.TemporaryDirectory() as folder:
+            run = RunDirectory(Path(folder))
+            trainer = _tiny_trainer(device, run, compile=form, precision="float32")
+            seconds = trainer.train().seconds
+            losses[form] = [row.get("total", math.nan) for row in run.read_metrics()]
+    errors = [abs(ours - theirs) / abs(theirs) for ours, theirs in zip(losses[mode], losses["off"], strict=True)]
+    if not all(error < _COMPILED_ERROR for error in errors):
+        raise ValueError(f"the compiled step's losses {losses[mode]} are not the eager step's {losses['off']}")
+    detail = f"two steps in {seconds:.1f} s, losses within {max(errors):.1e} of eager ones"
+    return Outcome("compiled step", "pass", detail)
 
 
 def check_ffcv(device: torch.device) -> Outcome:
