@@ -88,16 +88,16 @@ class _Normalise(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, mean, variance = ctx.saved_tensors
+        factor = torch.ones_like(mean) if weight is None else weight
         # This rank's sums of gradient * normalised x and of gradient, which the parameters' gradients are too.
         _, by_weight, by_bias = torch.ops.aten.native_batch_norm_backward(
-            gradient, x, weight, mean, variance, None, None, False, ctx.eps, [False, True, True]
+            gradient, x, factor, mean, variance, None, None, False, ctx.eps, [False, True, True]
         )
         means = torch.stack((by_weight, by_bias))
         dist.all_reduce(means, group=ctx.group)
         means = means / (ctx.group.size() * x.numel() // x.shape[1])
-        # (gradient - normalised x * mean of gradient * normalised x - mean of gradient) * weight / deviation
-        slope = (variance + ctx.eps).rsqrt()
-        slope = slope if weight is None else slope * weight
+        # (gradient - mean(gradient * n) * n - mean(gradient)) * weight / deviation, where n is the normalised x
+        slope = factor * (variance + ctx.eps).rsqrt()
         along, constant = means * slope
         by_x = gradient * slope.view(1, -1, *[1] * (x.dim() - 2))  # float32, as the difference needs
         by_x -= F.batch_norm(x.float(), mean, variance, along, constant, training=False, eps=ctx.eps)
