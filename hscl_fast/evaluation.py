@@ -59,8 +59,7 @@ def evaluate_run(run: RunDirectory, config: Config, split: Split, console: Conso
     known = take(split.training.images, split.training.roles >= 0)
     with image_progress(console, "calibrating", len(known)) as advance:
         scorer = scorer.calibrate(known, advance)
-    with console.status("fitting the threshold"):
-        threshold, threshold_source = _fit_threshold(scorer, split)
+    threshold, threshold_source = _fit_threshold(scorer, split, console)
     with image_progress(console, "scoring", len(split.test.images)) as advance:
         started = time.perf_counter()
         scores = scorer.score(split.test.images, advance)
@@ -159,13 +158,14 @@ def _load_weights(model: Detector, weights: dict[str, torch.Tensor], run: RunDir
         ) from error
 
 
-def _fit_threshold(scorer: Scorer, split: Split) -> tuple[float, str]:
+def _fit_threshold(scorer: Scorer, split: Split, console: Console) -> tuple[float, str]:
     """Fit the decision threshold on held-out labelled images, or without any on the training images' scores."""
     held_out = split.held_out
+    images = held_out.images if len(held_out.roles) else take(split.training.images, split.training.roles >= 0)
+    with image_progress(console, "fitting the threshold", len(images)) as advance:
+        scores = scorer.score(images, advance)
     if len(held_out.roles):
-        threshold = fit_threshold(scorer.score(held_out.images), held_out.roles == -1)
-        return threshold, f"{len(held_out.roles)} held-out labelled images"
-    scores = scorer.score(take(split.training.images, split.training.roles >= 0))
+        return fit_threshold(scores, held_out.roles == -1), f"{len(held_out.roles)} held-out labelled images"
     source = f"{_TRAINING_QUANTILE:.0%} quantile of the training scores (no labelled images were held out)"
     return float(np.quantile(scores, _TRAINING_QUANTILE)), source
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -117,12 +116,11 @@ def image_progress(console: Console, title: str, total: int) -> Iterator[Callabl
         TextColumn("{task.fields[rate]:,.0f} images/s"),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task(title, total=total, rate=0.0)
-        started, done = time.monotonic(), 0
+        number = bar.add_task(title, total=total, rate=0.0)
+        (task,) = bar.tasks
 
         def advance(images: int) -> None:
-            nonlocal done
-            done += images
-            bar.update(task, completed=done, rate=done / max(time.monotonic() - started, 1e-9))
+            bar.advance(number, images)
+            bar.update(number, rate=task.completed / max(task.elapsed or 0.0, 1e-9))
 
         yield advance
