@@ -63,8 +63,9 @@ def compile_whole(function: Callable[P, R], mode: str) -> Callable[P, R]:
         try:
             return compiled(*args, **kwargs)
         except TorchDynamoException as error:
+            reason = str(error).strip().partition("\n")[0]
             raise UsageError(
-                f"torch.compile failed: {str(error).strip().splitlines()[0]}. Give --runtime.compile off, or see what "
+                f"torch.compile failed: {reason}. Give --runtime.compile off, or see what "
                 "`hscl doctor` says of this machine's compiler."
             ) from error
 
