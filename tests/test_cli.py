@@ -13,6 +13,7 @@ from conftest import FASHION_MNIST, TINY, flags, hscl
 from PIL import Image
 
 from hscl_fast import cli
+from hscl_fast.data import images as images_module
 from hscl_fast.run_directory import RunDirectory
 
 FAST = {**TINY, "optim": {"epochs": 1, "max_steps": 2, "batch_size": 32}}
@@ -145,16 +146,30 @@ def test_predict_refuses_what_is_no_image_and_writes_nothing(trained, pictures, 
     assert not out.exists()
 
 
-def test_predict_names_the_bad_files_of_all_batches(copied, pictures, tmp_path, capsys):
+@pytest.fixture
+def two_a_batch(copied):
     config = copied.path / "config.yaml"
     text = config.read_text()
     assert "eval_batch_size: 500" in text
     config.write_text(text.replace("eval_batch_size: 500", "eval_batch_size: 2"))
+    return copied
+
+
+def test_predict_holds_no_more_than_a_batch_or_two(two_a_batch, pictures, tmp_path, monkeypatch):
+    asked = []
+    load = images_module.load_images
+    monkeypatch.setattr(images_module, "load_images", lambda paths, size: asked.append(len(paths)) or load(paths, size))
+    out = tmp_path / "scores.csv"
+    assert cli.run(["predict", str(two_a_batch.path), str(pictures), "--out", str(out)]) == 0
+    assert (len(list(csv.DictReader(out.open()))), sum(asked), max(asked)) == (6, 6, 2)
+
+
+def test_predict_names_the_bad_files_of_all_batches(two_a_batch, pictures, tmp_path, capsys):
     for name in ("0000.png", "zzzz.png"):
         (pictures / name).write_text("not an image")
     out = tmp_path / "scores.csv"
     for named in ("2 files are no images", "0000.png", "zzzz.png"):
-        refused("predict", copied.path, pictures, "--out", out, capsys=capsys, match=named)
+        refused("predict", two_a_batch.path, pictures, "--out", out, capsys=capsys, match=named)
     assert not out.exists()
 
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from conftest import TINY, flags, subprocess_environment, tiny_config
 from ranks import assert_equal_on_all, spawn
+from test_step import NoSynchronisation
 from test_trainer import wait_for_step, weights
 
 from hscl_fast import cli
@@ -90,6 +91,8 @@ def check_rows(config, split, ranks, **options):
     assert row == pytest.approx(whole.read_metrics(), rel=1e-3)
     assert_equal_on_all([torch.tensor(list(row.values()), dtype=torch.float64)], ranks)
     assert_equal_on_all(step.model.state_dict().values(), ranks)
+    with NoSynchronisation():
+        step(next(loader.batches(3, 4)))
 
 
 def check_skipping(config, split, ranks):

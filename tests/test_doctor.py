@@ -1,6 +1,7 @@
 """``hscl doctor``: what it finds, what it says and how it exits."""
 
 import json
+import time
 
 import pytest
 import torch
@@ -86,6 +87,27 @@ def test_an_estimate(few_checks, capsys):
     assert (found["batch_size"], found["rows"], found["image_size"], found["total_steps"]) == (8, 64, 8, 7)
     assert found["total_seconds"] == pytest.approx(7 * found["seconds_a_step"])
     assert found["loader"].startswith("resident")
+
+
+def test_compiling_is_no_step_of_the_estimate(few_checks, monkeypatch, capsys):
+    from hscl_fast.doctor import estimate
+
+    def slow_at_first(function, **options):
+        calls = []
+
+        def run(*batch):
+            calls or time.sleep(2)
+            calls.append(function(*batch))
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", slow_at_first)
+    monkeypatch.setattr(estimate, "_PATIENCE", 1.9)
+    code, said, _ = run("digits", *QUICK, "--runtime.compile=default", "--json", capsys=capsys)
+    assert code == 0
+    found = json.loads(said)["estimate"]
+    assert found["steps_measured"] > 1
+    assert found["seconds_a_step"] < 2
 
 
 def test_an_estimate_without_the_data_says_what_it_assumes(few_checks, tmp_path, capsys):

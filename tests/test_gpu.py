@@ -10,7 +10,7 @@ from hscl_fast.augment import draw_views
 from hscl_fast.config import AugmentConfig
 from hscl_fast.data import ResidentLoader, Share, load_split
 from hscl_fast.device import resolve_precision
-from hscl_fast.distributed import start_ranks
+from hscl_fast.distributed import SINGLE, start_ranks
 from hscl_fast.model import build_detector
 from hscl_fast.step import TrainingStep
 
@@ -24,12 +24,12 @@ def cuda():
     return torch.device("cuda")
 
 
-def train(split, device, precision, steps, options=None, compile="off"):
-    config = tiny_config(**(options or {}))
+def train(split, device, precision, steps, *, compile="off", ranks=SINGLE):
+    config = tiny_config()
     model = build_detector(config.model, 8, rotation_head=False, seed=0).to(device)
     model = model.to(memory_format=torch.channels_last)
-    loader = ResidentLoader(split.training, 32, seed=0, device=device)
-    step = TrainingStep(config, model, precision=precision, total_steps=steps, compile=compile)
+    loader = ResidentLoader(split.training, 32, seed=0, device=device, share=Share(ranks.rank, ranks.size))
+    step = TrainingStep(config, model, precision=precision, total_steps=steps, compile=compile, ranks=ranks)
     step.guard.scale.fill_(256.0 if step.guard.scaled else 1.0)
     curve = []
     for batch in loader.batches(0, steps):
@@ -80,20 +80,13 @@ def test_half_precision_follows_float32(cuda, digits, precision):
 
 def train_on_two():
     """A compiled step on this rank's GPU: the losses are those of one process."""
-    config = tiny_config(optim={"batch_size": 32}, runtime={"device": "cuda", "compile": "default"})
+    config = tiny_config(runtime={"device": "cuda"})
     split = load_split(config.data)
     with start_ranks(config) as ranks:
         device = torch.device("cuda", ranks.local_rank)
-        model = build_detector(config.model, 8, rotation_head=False, seed=0).to(device)
-        model = model.to(memory_format=torch.channels_last)
-        loader = ResidentLoader(split.training, 32, seed=0, device=device, share=Share(ranks.rank, ranks.size))
-        step = TrainingStep(config, model, precision=torch.float32, total_steps=5, compile="default", ranks=ranks)
-        curve = []
-        for batch in loader.batches(0, 5):
-            step(batch)
-            curve.append(step.read_metrics()["total"])
+        curve, state = train(split, device, torch.float32, 5, compile="default", ranks=ranks)
         assert curve == pytest.approx(train(split, CPU, torch.float32, 5)[0], rel=0.02)
-        assert_equal_on_all([tensor.cpu() for tensor in model.state_dict().values()], ranks)
+        assert_equal_on_all(state.values(), ranks)
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
