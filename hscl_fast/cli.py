@@ -6,6 +6,7 @@ Flags and YAML keys are the fields of the configuration.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +28,14 @@ _INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``hscl`` and exit: 0 done, 1 the doctor found a fault, 2 bad input, 130 and 143 stopped by a signal."""
-    sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
+    status = run(sys.argv[1:] if arguments is None else list(arguments))
+    if status and "RANK" in os.environ:
+        # A rank that failed ends at once. Threads of its process groups may still hold tensors, and one that lets go of
+        # its tensors while the interpreter is being torn down aborts the process: SIGABRT in place of this status.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def run(arguments: list[str]) -> int:

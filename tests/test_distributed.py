@@ -2,6 +2,7 @@
 
 import copy
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from ranks import assert_equal_on_all, spawn
 from test_step import NoSynchronisation
 from test_trainer import wait_for_step, weights
 
-from hscl_fast import cli
+from hscl_fast import cli, commands
 from hscl_fast.data import ResidentLoader, Share, load_split
 from hscl_fast.device import resolve_device
 from hscl_fast.distributed import SINGLE, start_ranks
@@ -193,23 +194,43 @@ def test_ranks_compile_the_whole_step():
     spawn(check_compiled, 2)
 
 
-def leave_one_waiting():
-    config = tiny_config(runtime={"timeout_minutes": 0.05})
-    if os.environ["RANK"] == "1":
-        with start_ranks(config):
-            time.sleep(10)
-            os._exit(0)
-    began = time.monotonic()
-    with (
-        pytest.raises(UsageError, match=r"Rank 0 of 2 lost another rank.*--runtime\.timeout_minutes.*--resume"),
-        start_ranks(config) as ranks,
-    ):
+def wait_for_another(options, console):
+    """A command whose second rank hangs."""
+    with start_ranks(tiny_config(runtime={"timeout_minutes": 0.05})) as ranks:
+        if not ranks.is_first:
+            time.sleep(60)
         ranks.average(torch.zeros(1))
-    assert time.monotonic() - began < 9
 
 
-def test_a_rank_that_hangs_is_waited_for_no_longer_than_the_time_out():
-    spawn(leave_one_waiting, 2)
+def leave_one_waiting():
+    commands.COMMANDS["train"] = wait_for_another
+    cli.main(["train", "digits"])
+
+
+def test_a_rank_that_hangs_is_waited_for_no_longer_than_the_time_out(capfd):
+    with pytest.raises(torch.multiprocessing.ProcessExitedException) as first:
+        spawn(leave_one_waiting, 2)
+    assert (first.value.error_index, first.value.exit_code) == (0, 2)
+    lost = r"Rank 0 of 2 lost another rank.*--runtime\.timeout_minutes \(Timed out.*--resume"
+    assert re.search(lost, capfd.readouterr().err)
+
+
+def test_a_rank_that_fails_ends_at_once(tmp_path):
+    command = "import atexit, sys, hscl_fast.cli as c; atexit.register(print, 'torn down'); c.main(sys.argv[1:])"
+
+    def eval_nothing(**variables):
+        return subprocess.run(
+            [sys.executable, "-c", command, "eval", tmp_path / "none"],
+            capture_output=True,
+            text=True,
+            env={**subprocess_environment(), **variables},
+            check=False,
+        )
+
+    alone, rank = eval_nothing(), eval_nothing(RANK="0", WORLD_SIZE="1", LOCAL_RANK="0")
+    assert (alone.returncode, rank.returncode) == (2, 2)
+    assert alone.stderr == rank.stderr != ""
+    assert (alone.stdout, rank.stdout) == ("torn down\n", "")
 
 
 # --- what is refused ---
