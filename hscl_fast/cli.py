@@ -30,8 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``hscl`` and exit: 0 done, 1 the doctor found a fault, 2 bad input, 130 and 143 stopped by a signal."""
     status = run(sys.argv[1:] if arguments is None else list(arguments))
     if status and "RANK" in os.environ:
-        # A rank that failed ends at once. Threads of its process groups may still hold tensors, and one that lets go of
-        # its tensors while the interpreter is being torn down aborts the process: SIGABRT in place of this status.
+        # Unless all went well a rank ends at once, for its process groups may be left standing: a thread of theirs that
+        # lets go of a tensor while the interpreter is torn down aborts the process, SIGABRT in place of this status.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)

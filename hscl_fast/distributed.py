@@ -170,7 +170,7 @@ def start_ranks(config: Config) -> Iterator[Ranks]:
         group = dist.new_group(backend="nccl" if device.type == "cuda" else "gloo", timeout=timeout)
         assert isinstance(group, ProcessGroup)
         ranks = Ranks(here.rank, here.size, here.local_rank, group, control)
-        # After an error nobody waits here: the process ends, and with it its connections.
+        # After an error nobody waits here: cli.main ends the process at once, and with it its connections.
         yield ranks
         dist.barrier(group=control)  # a rank that leaves early breaks the connections of others
         dist.destroy_process_group()
