@@ -10,7 +10,8 @@ from hscl_fast.optimizer import FusedAdam
 
 def make(scaled=False, clip_norm=None):
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 1))
+    # A bias ahead of the normalisation would have a gradient of rounding noise, which Adam scales up to whole steps.
+    model = nn.Sequential(nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.Linear(8, 1))
     optimizer = FusedAdam(list(model.parameters()), weight_decay=0.0)
     optimizer.rate.fill_(0.01)
     return model, UpdateGuard(model, optimizer, scaled=scaled, clip_norm=clip_norm)
