@@ -34,7 +34,7 @@ setup(
     packages=find_packages(where=".", include=["hscl_fast*"])
     + find_packages(where="kernels", include=["hscl_kernels*"]),
     package_dir={"hscl_kernels": "kernels/hscl_kernels", "hscl_fast": "hscl_fast"},
-    package_data={"hscl_fast.report": ["*.html.j2"]},
+    package_data={"hscl_fast.evaluation.report": ["*.html.j2"]},
     install_requires=[
         "torch~=2.14.1",
         "torchvision~=0.29.1",
@@ -51,5 +51,5 @@ setup(
         "safetensors>=0.5",
     ],
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["hscl = hscl_fast.cli:main"]},
+    entry_points={"console_scripts": ["hscl = hscl_fast.cli.main:main"]},
 )

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from hscl_fast.config_parsing import from_dict
-from hscl_fast.data import ResidentLoader, TrainingImages
-from hscl_fast.model import build_detector
-from hscl_fast.optimizer import FusedAdam
-from hscl_fast.step import TrainingStep
+from hscl_fast.config.parsing import from_dict
+from hscl_fast.data.loaders.resident import ResidentLoader
+from hscl_fast.data.types import TrainingImages
+from hscl_fast.method.network import build_detector
+from hscl_fast.training.optimizer import FusedAdam
+from hscl_fast.training.step import TrainingStep
 
 BASE = "all features"
 

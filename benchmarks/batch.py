@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hscl_fast.augment import ROTATIONS, VIEWS, instance_ids
-from hscl_fast.released import ReleasedDraws
+from hscl_fast.method.augment import ROTATIONS, VIEWS, instance_ids
+from hscl_fast.method.released_loss import ReleasedDraws
 
 FEATURES = 128
 LABELLED = 0.05  # share of the images labelled normal; as many are labelled abnormal

@@ -13,7 +13,7 @@ from benchmarks import released_eager
 from benchmarks.batch import Batch, make_batch
 from benchmarks.floor import floor
 from benchmarks.interleave import Variant, differentiable
-from hscl_fast.objective import row_roles
+from hscl_fast.method.objective import row_roles
 
 OURS = "hscl_loss, exclude"
 RELEASED = "released objective, eager"
@@ -50,7 +50,7 @@ def _hscl_loss(rotated_roles: str, backend: str) -> Callable[[Batch], Variant]:
     def build(batch: Batch) -> Variant:
         roles = row_roles(batch.image_roles, rotated_roles)
         z, v = batch.embeddings, batch.prototypes
-        wide = torch.Tensor.float if backend == "reference" else torch.Tensor.contiguous  # as hscl_fast.objective does
+        wide = torch.Tensor.float if backend == "reference" else torch.Tensor.contiguous  # as training does
         return differentiable(lambda: hscl_loss(wide(z), v, batch.instance_ids, roles, backend=backend).total, z, v)
 
     return build

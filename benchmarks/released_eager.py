@@ -1,6 +1,6 @@
 """The released code's objective, written out in the eager steps that code takes; its value is ``released_loss``'s.
 
-``hscl_fast.released`` computes the same numbers with less work: this is what a user of the released code waits for.
+``hscl_fast.method.released_loss`` computes the same numbers with less work; users of the released code wait for this.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hscl_fast.released import ReleasedDraws
+from hscl_fast.method.released_loss import ReleasedDraws
 
 _EPS = 1e-8
 

@@ -9,9 +9,9 @@ from hscl_kernels import ViewParameters
 from torch import Tensor
 
 from benchmarks import released_eager, released_views
-from hscl_fast.augment import ROTATIONS, VIEWS
-from hscl_fast.model import Detector
-from hscl_fast.released import ReleasedDraws
+from hscl_fast.method.augment import ROTATIONS, VIEWS
+from hscl_fast.method.network import Detector
+from hscl_fast.method.released_loss import ReleasedDraws
 
 _TRIALS = 10
 _WEIGHT_THRESHOLD = 0.4

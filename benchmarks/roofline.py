@@ -21,12 +21,12 @@ from torch._subclasses import FakeTensorMode
 from benchmarks.inductor_plan import Plan, plan
 from benchmarks.operators import Counted, Operator, count
 from benchmarks.released_step import ReleasedStep
-from hscl_fast.augment import ROTATIONS, VIEWS
-from hscl_fast.config import Config
-from hscl_fast.config_parsing import from_dict
-from hscl_fast.data import Batch
-from hscl_fast.model import Detector, build_detector
-from hscl_fast.step import TrainingStep
+from hscl_fast.config.parsing import from_dict
+from hscl_fast.config.sections import Config
+from hscl_fast.data.loaders.loader import Batch
+from hscl_fast.method.augment import ROTATIONS, VIEWS
+from hscl_fast.method.network import Detector, build_detector
+from hscl_fast.training.step import TrainingStep
 
 IMAGES, SIDE, FEATURES = 256, 32, 128
 TARGETS = ("sm_86", "sm_80", "sm_90")

@@ -12,12 +12,16 @@ import torch
 
 from benchmarks.interleave import Interleaved, Variant
 from benchmarks.png_folder import data_loader, draw, forget, read_from_disk
-from hscl_fast.config import Config, DataConfig, RuntimeConfig
-from hscl_fast.config_parsing import from_dict
-from hscl_fast.data import Preparation, Split, ffcv_is_installed, in_memory, make_loader, open_split, prepare_beton
-from hscl_fast.model import build_detector
-from hscl_fast.recipes import RECIPES
-from hscl_fast.step import TrainingStep
+from hscl_fast.config.parsing import from_dict
+from hscl_fast.config.recipes import RECIPES
+from hscl_fast.config.sections import Config, DataConfig, RuntimeConfig
+from hscl_fast.data.beton.ffcv_import import ffcv_is_installed
+from hscl_fast.data.loaders.choose import make_loader
+from hscl_fast.data.open import in_memory, open_split
+from hscl_fast.data.prepare import Preparation, prepare_beton
+from hscl_fast.data.types import Split
+from hscl_fast.method.network import build_detector
+from hscl_fast.training.step import TrainingStep
 
 # Not importorskip: importing FFCV by itself would set torch to one thread, for every benchmark.
 pytestmark = pytest.mark.skipif(not ffcv_is_installed(), reason="needs FFCV: the extra ffcv")

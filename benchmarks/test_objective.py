@@ -8,8 +8,8 @@ from benchmarks.batch import make_batch
 from benchmarks.interleave import Interleaved
 from benchmarks.memory import extra_memory
 from benchmarks.peers import FLOOR, OURS, PEERS, build_peer
-from hscl_fast.objective import row_roles
-from hscl_fast.released import released_loss
+from hscl_fast.method.objective import row_roles
+from hscl_fast.method.released_loss import released_loss
 
 CPU = torch.device("cpu")
 ROUNDS = {512: 25, 1024: 25, 2048: 15, 4096: 7, 8192: 5, 16384: 4, 32768: 2, 65536: 1}

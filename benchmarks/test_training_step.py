@@ -7,12 +7,13 @@ from hscl_kernels import augment_views
 from benchmarks.interleave import Interleaved, Variant
 from benchmarks.memory import extra_memory
 from benchmarks.released_step import ReleasedStep
-from hscl_fast.augment import draw_views
-from hscl_fast.config_parsing import from_dict
-from hscl_fast.data import ResidentLoader, TrainingImages
-from hscl_fast.model import build_detector
-from hscl_fast.objective import compute_loss
-from hscl_fast.step import TrainingStep
+from hscl_fast.config.parsing import from_dict
+from hscl_fast.data.loaders.resident import ResidentLoader
+from hscl_fast.data.types import TrainingImages
+from hscl_fast.method.augment import draw_views
+from hscl_fast.method.network import build_detector
+from hscl_fast.method.objective import compute_loss
+from hscl_fast.training.step import TrainingStep
 
 CPU = torch.device("cpu")
 SIDE = 32

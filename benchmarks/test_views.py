@@ -6,7 +6,7 @@ import torch
 from benchmarks.interleave import Interleaved
 from benchmarks.memory import extra_memory
 from benchmarks.view_peers import OURS, OURS_DRAWN, RELEASED, VIEW_PEERS, build_views
-from hscl_fast.augment import ROTATIONS, VIEWS
+from hscl_fast.method.augment import ROTATIONS, VIEWS
 
 IMAGES = {32: 256, 64: 64, 224: 8}  # by side in pixels
 ROUNDS = 15

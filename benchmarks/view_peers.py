@@ -11,8 +11,8 @@ from torch import Tensor
 
 from benchmarks import released_views
 from benchmarks.interleave import Variant
-from hscl_fast.augment import ROTATIONS, VIEWS, draw_views
-from hscl_fast.config import AugmentConfig
+from hscl_fast.config.sections import AugmentConfig
+from hscl_fast.method.augment import ROTATIONS, VIEWS, draw_views
 
 OURS = "augment_views"
 OURS_DRAWN = "augment_views, with its draws"

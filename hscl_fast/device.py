@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-from hscl_fast.config import RuntimeConfig
 from hscl_fast.errors import UsageError
 
 _DTYPES = {
@@ -52,16 +51,3 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
 def encoder_precision(device: torch.device, precision: torch.dtype) -> AbstractContextManager[object]:
     """Return the context in which the encoder runs: autocast to ``precision``, nothing for float32."""
     return nullcontext() if precision == torch.float32 else torch.autocast(device.type, precision)
-
-
-def prepare_backends(config: RuntimeConfig) -> None:
-    """Set torch's global switches (threads, TF32, deterministic kernels) as the configuration asks.
-
-    TF32 is allowed with the precision ``tf32`` and with no other: torch by itself allows it in convolutions only.
-    """
-    # The switches of torch's older interface: Inductor reads these, and to mix the two is an error.
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = config.precision == "tf32"
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
-    torch.backends.cudnn.deterministic = config.deterministic
-    torch.backends.cudnn.benchmark = not config.deterministic

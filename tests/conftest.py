@@ -19,7 +19,7 @@ if not torch.cuda.is_available():
         "TRITON_INTERPRET", "1"
     )  # the kernels run in Triton's interpreter; read when they are defined
 
-from hscl_fast.config_parsing import from_dict
+from hscl_fast.config.parsing import from_dict
 
 # The machine may be busy: how long an example takes says nothing.
 settings.register_profile("unhurried", deadline=None)
@@ -46,7 +46,7 @@ def tiny_config(**sections):
 @pytest.fixture(scope="session")
 def digits():
     """The split of ``hscl train digits``."""
-    from hscl_fast.data import load_split
+    from hscl_fast.data.open import load_split
 
     return load_split(tiny_config().data)
 

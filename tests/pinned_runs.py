@@ -1,4 +1,4 @@
-"""Short runs of ``hscl train digits`` whose every figure is recorded, so that a refactoring can be held to the last bit.
+"""Short runs of ``hscl train digits`` whose figures are recorded, so that a refactoring can be held to the last bit.
 
 ``python tests/pinned_runs.py > tests/golden/pinned_runs.json`` records them anew, which only a change of what training
 computes may ask for. The learning rate is small: rounding errors then stay as small as they begin, where a usual rate
@@ -77,7 +77,7 @@ def stop_at(metrics, row):
 
 def train(out, changes, *, resumed):
     """Train and evaluate; return the log's figures and the test images' scores."""
-    from hscl_fast import cli
+    from hscl_fast.cli import main as cli
 
     flags = [f"--{name}={value}" for name, value in {**COMMON, **changes}.items()]
     command = ["train", "digits", "--recipe=cpu", f"--out={out}", *flags]

@@ -10,16 +10,16 @@ from conftest import tiny_config
 from functorch.compile import make_boxed_func
 from torch._dynamo.backends.common import aot_autograd
 
-from hscl_fast import cli
-from hscl_fast import scoring as scoring_module
+from hscl_fast.cli import main as cli
 from hscl_fast.compile_cache import keep_cache
 from hscl_fast.compiling import compile_whole, resolve_mode
-from hscl_fast.config import AugmentConfig
-from hscl_fast.data import ResidentLoader
+from hscl_fast.config.sections import AugmentConfig
+from hscl_fast.data.loaders.resident import ResidentLoader
 from hscl_fast.errors import UsageError
-from hscl_fast.model import build_detector
-from hscl_fast.scoring import Scorer
-from hscl_fast.step import TrainingStep
+from hscl_fast.method import scoring as scoring_module
+from hscl_fast.method.network import build_detector
+from hscl_fast.method.scoring import Scorer
+from hscl_fast.training.step import TrainingStep
 
 CPU = torch.device("cpu")
 

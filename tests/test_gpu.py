@@ -4,15 +4,17 @@ import pytest
 import torch
 from conftest import tiny_config
 from hscl_kernels import augment_views, hscl_loss
-from ranks import assert_equal_on_all, spawn
+from spawn_ranks import assert_equal_on_all, spawn
 
-from hscl_fast.augment import draw_views
-from hscl_fast.config import AugmentConfig
-from hscl_fast.data import ResidentLoader, Share, load_split
+from hscl_fast.config.sections import AugmentConfig
+from hscl_fast.data.loaders.order import Share
+from hscl_fast.data.loaders.resident import ResidentLoader
+from hscl_fast.data.open import load_split
 from hscl_fast.device import resolve_precision
-from hscl_fast.distributed import SINGLE, start_ranks
-from hscl_fast.model import build_detector
-from hscl_fast.step import TrainingStep
+from hscl_fast.method.augment import draw_views
+from hscl_fast.method.network import build_detector
+from hscl_fast.ranks.group import SINGLE, start_ranks
+from hscl_fast.training.step import TrainingStep
 
 pytestmark = pytest.mark.gpu
 CPU = torch.device("cpu")

@@ -7,7 +7,7 @@ import pytest
 from pinned_runs import RUNS, record
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "pinned_runs.json").read_text())
-# On other CPUs: rounding errors. In the released objective one of them may draw another row, and float16 has larger ones.
+# On other CPUs: rounding errors. In the released objective they may draw another row, and float16 has larger ones.
 LOSS = {"paper": 1e-6, "released": 1e-3, "float16": 1e-3}
 SCORE = {"paper": 1e-5, "released": 1e-2, "float16": 1e-2}
 

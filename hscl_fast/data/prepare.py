@@ -15,14 +15,14 @@ from typing import BinaryIO
 from PIL import Image
 
 from hscl_fast.atomic import replacing, write_json
-from hscl_fast.config import NOT_PREPARED, DataConfig
+from hscl_fast.config.sections import NOT_PREPARED, DataConfig
 from hscl_fast.data.bad_images import BadImages
-from hscl_fast.data.beton_format import TEST, TRAIN
-from hscl_fast.data.beton_manifest import BetonManifest, manifest_path
-from hscl_fast.data.beton_writer import BetonWriter
-from hscl_fast.data.image_set import AnyImages, Images, LabelledImages, Labels, Roles, take
-from hscl_fast.data.images import resize_images
-from hscl_fast.data.load import Dealt, deal, side_of
+from hscl_fast.data.beton.format import TEST, TRAIN
+from hscl_fast.data.beton.sidecar import BetonManifest, manifest_path
+from hscl_fast.data.beton.writer import BetonWriter
+from hscl_fast.data.decode import resize_images
+from hscl_fast.data.open import Dealt, deal, side_of
+from hscl_fast.data.types import AnyImages, Images, LabelledImages, Labels, Roles, take
 from hscl_fast.errors import UsageError
 
 RAW_BELOW = 64  # pixels: a smaller image takes less time to copy than to decode, and little room
@@ -80,7 +80,7 @@ def prepare_beton(
     Parameters
     ----------
     config
-        As for :func:`hscl_fast.data.load_split`; nothing is held out yet, so ``held_out_ratio`` does not count.
+        As for :func:`hscl_fast.data.open.load_split`; nothing is held out yet, so ``held_out_ratio`` does not count.
     how
         Where to and how.
     progress

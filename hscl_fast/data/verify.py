@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from hscl_fast.config import DataConfig
+from hscl_fast.config.sections import DataConfig
 from hscl_fast.data.bad_images import BadImages
-from hscl_fast.data.image_set import AnyImages, Images, LabelledImages, Source
-from hscl_fast.data.sources import SOURCES, load_source
-from hscl_fast.data.user_data import kind_of, open_user_images
+from hscl_fast.data.kinds import kind_of, open_user_images
+from hscl_fast.data.named.registry import SOURCES, load_source
+from hscl_fast.data.types import AnyImages, Images, LabelledImages, Source
 from hscl_fast.errors import UsageError
 
 _CHUNK = 1024  # images

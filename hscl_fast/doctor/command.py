@@ -12,16 +12,17 @@ from hscl_kernels.selfcheck import OPERATIONS, Finding, check_device, missing_ba
 from jsonargparse import Namespace
 from rich.console import Console
 
-from hscl_fast.config import Config
-from hscl_fast.config_parsing import from_namespace
+from hscl_fast.config.parsing import from_namespace
+from hscl_fast.config.sections import Config
 from hscl_fast.console import say
-from hscl_fast.device import prepare_backends, resolve_device
+from hscl_fast.device import resolve_device
 from hscl_fast.doctor.estimate import Estimate, OutOfMemory, Plan, measure, plan_estimate
 from hscl_fast.doctor.machine import check_machine
 from hscl_fast.doctor.outcome import Outcome, reason_of
 from hscl_fast.doctor.show import show_devices, show_estimate, show_kernels, show_outcomes, show_versions
 from hscl_fast.doctor.versions import check_settings, read_cards, read_cpu, read_versions
 from hscl_fast.errors import UsageError
+from hscl_fast.runs.backends import prepare_backends
 
 _FAILED = 1
 _KERNEL_MEND = (

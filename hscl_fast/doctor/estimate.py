@@ -14,14 +14,16 @@ from typing import NamedTuple
 import torch
 from rich.console import Console
 
-from hscl_fast.augment import ROTATIONS, VIEWS
-from hscl_fast.config import Config
-from hscl_fast.data import Split, choose_loader, open_split
+from hscl_fast.config.sections import Config
+from hscl_fast.data.loaders.choose import choose_loader
+from hscl_fast.data.open import open_split
+from hscl_fast.data.types import Split
 from hscl_fast.doctor.machine import random_training_images
 from hscl_fast.errors import UsageError
-from hscl_fast.model import build_detector
-from hscl_fast.run_directory import RunDirectory
-from hscl_fast.trainer import Trainer
+from hscl_fast.method.augment import ROTATIONS, VIEWS
+from hscl_fast.method.network import build_detector
+from hscl_fast.runs.directory import RunDirectory
+from hscl_fast.training.trainer import Trainer
 
 _DEFAULT_SIDE = 32  # pixels, what folders are resized to
 _MOST_STEPS = 5  # after the one that warms up

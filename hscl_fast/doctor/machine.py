@@ -18,21 +18,16 @@ from rich.console import Console
 from torch import nn
 
 from hscl_fast.compiling import resolve_mode
-from hscl_fast.config import Config, DataConfig, ModelConfig, OptimConfig, RuntimeConfig
-from hscl_fast.data import (
-    Preparation,
-    TrainingImages,
-    ffcv_is_installed,
-    in_memory,
-    make_loader,
-    open_split,
-    prepare_beton,
-)
-from hscl_fast.data.ffcv_import import INSTALL, import_ffcv
+from hscl_fast.config.sections import Config, DataConfig, ModelConfig, OptimConfig, RuntimeConfig
+from hscl_fast.data.beton.ffcv_import import INSTALL, ffcv_is_installed, import_ffcv
+from hscl_fast.data.loaders.choose import make_loader
+from hscl_fast.data.open import in_memory, open_split
+from hscl_fast.data.prepare import Preparation, prepare_beton
+from hscl_fast.data.types import TrainingImages
 from hscl_fast.device import resolve_precision
 from hscl_fast.doctor.outcome import Outcome, attempt, reason_of
-from hscl_fast.run_directory import RunDirectory
-from hscl_fast.trainer import Trainer
+from hscl_fast.runs.directory import RunDirectory
+from hscl_fast.training.trainer import Trainer
 
 _SIDE, _COUNT, _BATCH = 16, 16, 8  # pixels, images, images a batch
 _COMPILED_ERROR = 5e-3  # of the loss; products may be rounded to TF32

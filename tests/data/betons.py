@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from hscl_fast.config import DataConfig
-from hscl_fast.data import Preparation, prepare_beton
+from hscl_fast.config.sections import DataConfig
+from hscl_fast.data.prepare import Preparation, prepare_beton
 
 FOLDERS = ("train/unlabeled", "train/normal", "train/abnormal", "test/normal", "test/abnormal/dent")
 

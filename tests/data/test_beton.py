@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from betons import beton_of, draw_folder
 
-from hscl_fast import cli
-from hscl_fast.config import DataConfig
-from hscl_fast.data import BadImages, load_split, open_split, verify_source
-from hscl_fast.data.beton_format import ALLOCATION, DESCRIPTOR, HEADER, PAGE, SAMPLE, SAMPLES_START
-from hscl_fast.data.beton_manifest import manifest_path
-from hscl_fast.data.beton_writer import BetonWriter
+from hscl_fast.cli import main as cli
+from hscl_fast.config.sections import DataConfig
+from hscl_fast.data.bad_images import BadImages
+from hscl_fast.data.beton.format import ALLOCATION, DESCRIPTOR, HEADER, PAGE, SAMPLE, SAMPLES_START
+from hscl_fast.data.beton.sidecar import manifest_path
+from hscl_fast.data.beton.writer import BetonWriter
+from hscl_fast.data.open import load_split, open_split
+from hscl_fast.data.verify import verify_source
 from hscl_fast.errors import UsageError
 
 
@@ -91,7 +93,7 @@ def test_a_beton_of_a_folder_gives_the_same_split(tmp_path):
 
 
 def test_a_split_of_a_beton_reloads_from_its_manifest(prepared, tmp_path):
-    from hscl_fast.data import write_manifest
+    from hscl_fast.data.split.record import write_manifest
 
     split = open_split(DataConfig(name=str(prepared)))
     write_manifest(split.manifest, tmp_path / "split.json")
@@ -118,7 +120,7 @@ def test_jpeg_is_close_and_chosen_from_64_pixels_on(tmp_path):
 
 def test_ffcv_reads_the_tables_as_written(prepared):
     pytest.importorskip("ffcv")
-    from hscl_fast.data.ffcv_import import import_ffcv
+    from hscl_fast.data.beton.ffcv_import import import_ffcv
 
     import_ffcv()
     from ffcv import types
@@ -141,7 +143,7 @@ def test_the_same_data_gives_the_same_bytes(prepared, tmp_path):
 
 
 def test_images_are_read_only_when_they_are_asked_for(tmp_path, monkeypatch):
-    from hscl_fast.data import images
+    from hscl_fast.data import decode as images
 
     root = draw_folder(tmp_path / "mine")
     decoded, real = [], images.load_image
@@ -276,7 +278,7 @@ def test_a_full_disk_leaves_the_old_files(copied, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hscl_fast.data.beton_writer.BetonWriter.finish", fail)
+    monkeypatch.setattr("hscl_fast.data.beton.writer.BetonWriter.finish", fail)
     with pytest.raises(UsageError, match="cannot be written: No space left on device"):
         beton_of("digits", copied, overwrite=True)
     assert (copied.read_bytes(), manifest_path(copied).read_bytes()) == before

@@ -6,9 +6,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from hscl_fast.config import DataConfig
-from hscl_fast.data import check_labels, load_split, verify_source
-from hscl_fast.data.locate import is_plain_relative, resolve_inside
+from hscl_fast.config.sections import DataConfig
+from hscl_fast.data.open import load_split
+from hscl_fast.data.paths import is_plain_relative, resolve_inside
+from hscl_fast.data.user.labels import check_labels
+from hscl_fast.data.verify import verify_source
 from hscl_fast.errors import UsageError
 
 TREE = (

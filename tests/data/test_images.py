@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hscl_fast.data import find_images, resize_images
-from hscl_fast.data.images import load_images
+from hscl_fast.data.decode import find_images, load_images, resize_images
 from hscl_fast.errors import UsageError
 
 

@@ -14,23 +14,18 @@ import torch
 from betons import beton_of, draw_folder
 from conftest import TINY, flags, subprocess_environment
 
-from hscl_fast import cli
-from hscl_fast.config import DataConfig, RuntimeConfig
-from hscl_fast.data import (
-    ResidentLoader,
-    Share,
-    TorchLoader,
-    choose_loader,
-    in_memory,
-    is_held_in_memory,
-    loaders,
-    make_loader,
-    memory,
-    open_split,
-)
-from hscl_fast.data.ffcv_import import ffcv_is_installed
+from hscl_fast.cli import main as cli
+from hscl_fast.config.sections import DataConfig, RuntimeConfig
+from hscl_fast.data.beton.ffcv_import import ffcv_is_installed
+from hscl_fast.data.loaders import choose as loaders
+from hscl_fast.data.loaders import memory
+from hscl_fast.data.loaders.choose import choose_loader, is_held_in_memory, make_loader
+from hscl_fast.data.loaders.order import Share
+from hscl_fast.data.loaders.resident import ResidentLoader
+from hscl_fast.data.loaders.workers import TorchLoader
+from hscl_fast.data.open import in_memory, open_split
 from hscl_fast.errors import UsageError
-from hscl_fast.run_directory import RunDirectory
+from hscl_fast.runs.directory import RunDirectory
 
 CPU = torch.device("cpu")
 BATCH = 8
@@ -138,9 +133,11 @@ def test_torch_keeps_its_number_of_threads():
 import sys, time, torch
 torch.set_num_threads(2)
 from pathlib import Path
-from hscl_fast.config import DataConfig
-from hscl_fast.data import BetonLoader, Preparation, open_split, prepare_beton
-from hscl_fast.data.ffcv_import import import_ffcv
+from hscl_fast.config.sections import DataConfig
+from hscl_fast.data.beton.ffcv_import import import_ffcv
+from hscl_fast.data.loaders.ffcv import BetonLoader
+from hscl_fast.data.open import open_split
+from hscl_fast.data.prepare import Preparation, prepare_beton
 def same(): assert torch.get_num_threads() == 2, torch.get_num_threads()
 import_ffcv(); same()
 prepare_beton(DataConfig(), Preparation(Path(sys.argv[1])))
@@ -271,7 +268,7 @@ def test_ffcv_wants_a_beton_and_names_the_command(folder):
 
 
 def test_ffcv_that_is_not_installed_is_an_error_with_the_way_out(split, monkeypatch):
-    from hscl_fast.data import ffcv_import
+    from hscl_fast.data.beton import ffcv_import
 
     monkeypatch.setitem(sys.modules, "ffcv", None)
     ffcv_import.import_ffcv.cache_clear()

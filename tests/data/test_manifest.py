@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hscl_fast.config import DataConfig
-from hscl_fast.data import load_split, read_manifest, write_manifest
-from hscl_fast.data.manifest import checksum
+from hscl_fast.config.sections import DataConfig
+from hscl_fast.data.open import load_split
+from hscl_fast.data.split.record import checksum, write_manifest
+from hscl_fast.data.split.record_check import read_manifest
 from hscl_fast.errors import UsageError
 
 FOLDERS = ("train/unlabeled", "train/normal", "train/abnormal/dent", "test/normal", "test/abnormal/dent")

@@ -12,10 +12,13 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from hscl_fast.config import DataConfig
-from hscl_fast.data import SOURCES, describe_sources, fix, load_source, load_split, verify_source
-from hscl_fast.data.cifar import CSI_GROUPS, SUPERCLASSES_100
-from hscl_fast.data.safe_pickle import load_arrays
+from hscl_fast.config.sections import DataConfig
+from hscl_fast.data.named import lsun_imagenet_fix as fix
+from hscl_fast.data.named.cifar import CSI_GROUPS, SUPERCLASSES_100
+from hscl_fast.data.named.registry import SOURCES, describe_sources, load_source
+from hscl_fast.data.named.safe_pickle import load_arrays
+from hscl_fast.data.open import load_split
+from hscl_fast.data.verify import verify_source
 from hscl_fast.errors import UsageError
 
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")

@@ -8,11 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hscl_fast.config import DataConfig
-from hscl_fast.data import LabelledImages, Source, TrainingImages, load_source, load_split
-from hscl_fast.data.load import assemble
-from hscl_fast.data.manifest import build_manifest
-from hscl_fast.data.splits import Assignment, assign_roles, choose_classes, elsa_counts, hold_out, released_counts
+from hscl_fast.config.sections import DataConfig
+from hscl_fast.data.named.registry import load_source
+from hscl_fast.data.open import assemble, load_split
+from hscl_fast.data.split.protocols import (
+    Assignment,
+    assign_roles,
+    choose_classes,
+    elsa_counts,
+    hold_out,
+    released_counts,
+)
+from hscl_fast.data.split.record import build_manifest
+from hscl_fast.data.types import LabelledImages, Source, TrainingImages
 from hscl_fast.errors import UsageError
 
 KNOWN_ANSWERS = {

@@ -1,0 +1,126 @@
+"""What the commands ``hscl data ...`` do, once their flags are read."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import fields
+from pathlib import Path
+
+from jsonargparse import Namespace
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from hscl_fast.cli.views import views_command
+from hscl_fast.config.sections import NOT_PREPARED, DataConfig
+from hscl_fast.console import say, warn
+from hscl_fast.data.bad_images import SHOWN, BadImages
+from hscl_fast.data.beton.ffcv_import import ffcv_is_installed
+from hscl_fast.data.named.registry import describe_sources
+from hscl_fast.data.prepare import Preparation, prepare_beton
+from hscl_fast.data.verify import verify_source
+from hscl_fast.errors import UsageError
+from hscl_fast.interrupt import Interrupted, StopRequest
+
+_REFRESH = 0.1  # seconds between two looks at the images done
+
+
+def data_command(options: Namespace, console: Console) -> int:
+    """``hscl data list | verify | prepare | views``."""
+    actions = {"list": _list, "verify": _verify, "prepare": _prepare, "views": views_command}
+    try:
+        return actions[options.action](options[options.action], console)
+    except UsageError as error:
+        # These commands have the fields of the data section as flags without its name.
+        raise UsageError(str(error).replace("--data.name", "DATA").replace("--data.", "--")) from error
+
+
+def _list(options: Namespace, console: Console) -> int:
+    table = Table("name", "training", "test", "pixels", "classes", "here", "looked for")
+    for source in describe_sources(options.root):
+        table.add_row(
+            source.name,
+            f"{source.train:,}",
+            f"{source.test:,}",
+            f"{source.size}x{source.size}",
+            str(source.classes),
+            "yes" if source.present else "no",
+            "\n".join(source.looked_for) or "(comes with scikit-learn)",
+        )
+    console.print(table)
+    return 0
+
+
+def _verify(options: Namespace, console: Console) -> int:
+    found = verify_source(DataConfig(name=options.DATA, root=options.root))
+    table = Table("class", "training images", "test images", title=found.name)
+    for name in found.train_counts:
+        table.add_row(name, f"{found.train_counts[name]:,}", f"{found.test_counts.get(name, 0):,}")
+    console.print(table)
+    say(console, f"{found.name} is intact: train {list(found.train_shape)}, test {list(found.test_shape)}, uint8")
+    say(console, f"sha256 of pixels and classes: {found.sha256}")
+    return 0
+
+
+def _prepare(options: Namespace, console: Console) -> int:
+    asked = {field.name: options[field.name] for field in fields(DataConfig) if field.name not in NOT_PREPARED}
+    config = DataConfig(name=options.DATA, **asked)
+    how = Preparation(Path(options.out), options.encoding, options.quality, options.skip_bad, options.overwrite)
+    started = time.perf_counter()
+    try:
+        with StopRequest() as stop, _Shown(console, stop) as shown:
+            manifest = prepare_beton(config, how, shown.update)
+    except Interrupted as stopped:
+        say(console, f"{stopped}; {how.out} was not written")
+        return stopped.exit_code
+    except BadImages as error:
+        if len(error.files) > SHOWN:  # more than its message has
+            for path, reason in error.files:
+                say(console, f"{path}: {reason}")
+        raise UsageError(f"{error} To go on without them, add --skip-bad.") from error
+    seconds = time.perf_counter() - started
+    for skipped in manifest.skipped:
+        warn(console, f"skipped {skipped['file']}: {skipped['reason']}")
+    count = len(manifest.train["name"]) + len(manifest.test["name"])
+    say(
+        console,
+        f"{how.out}: {count:,} images of {manifest.image_size}x{manifest.image_size} px, {manifest.encoding}, "
+        f"{manifest.bytes / 2**20:,.1f} MiB, in {seconds:.1f} s ({count / seconds:,.0f} images/s)",
+    )
+    if not ffcv_is_installed():
+        warn(console, "FFCV is not installed, so only images that fit in memory can be trained on from this file")
+    say(console, f"next: hscl train {how.out}")
+    return 0
+
+
+class _Shown:
+    """Images done, images per second and time left; stops the work when asked to."""
+
+    def __init__(self, console: Console, stop: StopRequest) -> None:
+        self._stop, self._started, self._shown = stop, time.monotonic(), 0.0
+        self._bar = Progress(
+            TextColumn("preparing"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]:,.0f} images/s, left"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=None, rate=0.0)
+
+    def __enter__(self) -> _Shown:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def update(self, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` images are done; raise :class:`Interrupted` after Ctrl-C or SIGTERM."""
+        if self._stop.received:
+            raise Interrupted(self._stop.received)
+        now = time.monotonic()
+        if now - self._shown > _REFRESH or done == total:
+            self._shown = now
+            self._bar.update(self._task, completed=done, total=total, rate=done / max(now - self._started, 1e-9))

@@ -1,0 +1,417 @@
+"""The configuration: frozen typed dataclasses that are the YAML file and the command-line flags at once.
+
+Every field is read somewhere; every value is validated once, here, when the dataclass is built.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from hscl_fast.config.policies import POLICIES, Policy
+from hscl_fast.errors import UsageError
+
+Scoring = Literal["paper", "rotations", "released", "knn"]
+CheckpointName = Literal["last", "best"]
+
+
+def _require(condition: bool, name: str, value: object, expected: str) -> None:
+    if not condition:
+        raise UsageError(f"--{name} is {value!r}, but must be {expected}. Give another value for --{name}.")
+
+
+def _require_positive(section: str, values: dict[str, float]) -> None:
+    for name, value in values.items():
+        _require(value > 0 and math.isfinite(value), f"{section}.{name}", value, "greater than 0")
+
+
+def _require_not_negative(section: str, values: dict[str, float]) -> None:
+    for name, value in values.items():
+        _require(value >= 0 and math.isfinite(value), f"{section}.{name}", value, "0 or more")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which images, and how they are split into roles.
+
+    Parameters
+    ----------
+    name
+        A data-set name (see ``hscl data list``), a folder, or a ``.csv``, ``.npz`` or ``.beton`` file.
+    root
+        Where the files of a named data set lie, or the folder a CSV's paths are relative to.
+    image_size
+        Side in pixels to which every image is resized. Unset: the data set's own size, 32 for folders.
+    protocol
+        How roles are dealt out of a labelled data set: ``elsa`` or ``released``.
+    normal_class
+        The class that counts as normal; all others are anomalies. (A user's own images bring their roles along.)
+    known_abnormal_class
+        The one anomaly class that labelled anomalies come from (``elsa``). Unset: the class after the normal one.
+    labelled_ratio
+        gamma_l: labelled share of the training set, for normals and for anomalies each.
+    pollution_ratio
+        gamma_p: share of anomalies hidden among the unlabelled images.
+    superclasses
+        Which 20 super-classes of CIFAR-100: the ``standard`` ones or the list of ``csi``.
+    held_out_ratio
+        Share of the labelled training images kept out of training, to fit the decision threshold and to choose the
+        best checkpoint.
+    seed
+        Seed of the split.
+    manifest
+        A ``split.json`` to reload exactly, in place of drawing a split.
+    """
+
+    name: str = "digits"
+    root: str | None = None
+    image_size: int | None = None
+    protocol: Literal["elsa", "released"] = "elsa"
+    normal_class: int = 0
+    known_abnormal_class: int | None = None
+    labelled_ratio: float = 0.05
+    pollution_ratio: float = 0.10
+    superclasses: Literal["standard", "csi"] = "standard"
+    held_out_ratio: float = 0.2
+    seed: int = 0
+    manifest: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.image_size is not None:
+            _require(8 <= self.image_size <= 1024, "data.image_size", self.image_size, "between 8 and 1024 pixels")
+        _require(self.normal_class >= 0, "data.normal_class", self.normal_class, "a class index, 0 or more")
+        if self.known_abnormal_class is not None:
+            known = self.known_abnormal_class
+            _require(known >= 0, "data.known_abnormal_class", known, "a class index, 0 or more")
+            _require(
+                known != self.normal_class,
+                "data.known_abnormal_class",
+                known,
+                "another class than normal_class",
+            )
+        _require(0 <= self.labelled_ratio < 0.5, "data.labelled_ratio", self.labelled_ratio, "in [0, 0.5)")
+        _require(0 <= self.pollution_ratio < 1, "data.pollution_ratio", self.pollution_ratio, "in [0, 1)")
+        _require(0 <= self.held_out_ratio < 1, "data.held_out_ratio", self.held_out_ratio, "in [0, 1)")
+        _require(0 <= self.seed < 2**63, "data.seed", self.seed, "in [0, 2**63)")
+
+
+# What `hscl data prepare` does not ask for: its name is the DATA, the others count when training.
+NOT_PREPARED = {"name", "held_out_ratio", "manifest"}
+# Nor does `hscl data views`.
+NO_PICTURE = {"name", "manifest"}
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Encoder, projection head and prototypes.
+
+    Parameters
+    ----------
+    encoder
+        Any timm model name. ``resnet*`` gets a 3x3 stride-1 stem without max-pool for images up to 64 pixels.
+    width
+        Channels of a ``resnet*``'s first stage, 16 or more (64 is the full network); the later stages double it.
+    projection_hidden
+        Width of the projection head's hidden layer. Unset: the encoder's number of features.
+    embedding_dim
+        D, the number of features the objective sees.
+    prototypes
+        K, the number of normal prototypes.
+    """
+
+    encoder: str = "resnet18"
+    width: int = 64
+    projection_hidden: int | None = None
+    embedding_dim: int = 128
+    prototypes: int = 1
+
+    def __post_init__(self) -> None:
+        # oneDNN (uxlfoundation/oneDNN issue 6035) writes past its buffers in the backward pass of strided 1x1
+        # convolutions on channels_last input narrower than a vector register, 16 channels on AVX-512.
+        _require(self.width >= 16 and self.width % 2 == 0, "model.width", self.width, "an even number, 16 or more")
+        if self.projection_hidden is not None:
+            _require(self.projection_hidden > 0, "model.projection_hidden", self.projection_hidden, "1 or more")
+        _require(self.embedding_dim > 1, "model.embedding_dim", self.embedding_dim, "2 or more")
+        _require(1 <= self.prototypes <= 256, "model.prototypes", self.prototypes, "between 1 and 256")
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig:
+    """The training objective, L = L_SS + lambda_prototype L_SP + lambda_abnormal L_NA (Eq. 8).
+
+    Parameters
+    ----------
+    name
+        ``paper``: equations 1-8. ``released``: the loss of the authors' released code, term by term.
+    temperature
+        tau of the contrastive terms.
+    lambda_prototype
+        lambda_1, weight of the sample-to-prototype term. 0 switches prototypes off (score with ``knn`` then).
+    lambda_abnormal
+        lambda_2, weight of the normal-to-abnormal term.
+    weight_threshold
+        w_delta: rows with a smaller weight take no part in the normal-to-abnormal term.
+    na_estimator
+        How the normal-to-abnormal term is computed: ``expectation`` (no sampling) or ``multinomial``.
+    rotated_roles
+        What rotated copies count as: ``exclude`` (contrastive term only), ``inherit`` the image's role, or
+        ``abnormal`` (copies of non-abnormal images count as anomalies). The released objective always inherits.
+    shift_loss
+        Add the four-way rotation-classification cross-entropy. Needed for ``runtime.scoring=released``.
+    backend
+        Which form of the paper objective runs: ``auto`` (``triton`` on a GPU, ``cpu`` on the CPU), ``cpu``, ``triton``
+        or ``reference``, plain PyTorch that stores the N x N similarities. The released objective has one form.
+    """
+
+    name: Literal["paper", "released"] = "paper"
+    temperature: float = 0.5
+    lambda_prototype: float = 1.0
+    lambda_abnormal: float = 1.0
+    weight_threshold: float = 0.4
+    na_estimator: Literal["expectation", "multinomial"] = "expectation"
+    rotated_roles: Literal["inherit", "exclude", "abnormal"] = "exclude"
+    shift_loss: bool = False
+    backend: Literal["auto", "reference", "cpu", "triton"] = "auto"
+
+    def __post_init__(self) -> None:
+        _require_positive("objective", {"temperature": self.temperature})
+        _require_not_negative(
+            "objective",
+            {"lambda_prototype": self.lambda_prototype, "lambda_abnormal": self.lambda_abnormal},
+        )
+        _require(0 <= self.weight_threshold < 1, "objective.weight_threshold", self.weight_threshold, "in [0, 1)")
+        if self.name == "released":
+            inherits = self.rotated_roles == "inherit"
+            _require(inherits, "objective.rotated_roles", self.rotated_roles, "inherit with the released objective")
+            _require(self.backend == "auto", "objective.backend", self.backend, "auto with the released objective")
+            unit = self.lambda_prototype == self.lambda_abnormal == 1.0
+            _require(
+                unit,
+                "objective.lambda_*",
+                (self.lambda_prototype, self.lambda_abnormal),
+                "1 with the released objective",
+            )
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """What a training view looks like.
+
+    Parameters
+    ----------
+    policy
+        ``released``: flip, rotation, jitter, grey, crop, in the order of the released code. ``simclr``: the crop comes
+        before the colours. ``none``: rotations only. The fields below, unset, are the policy's.
+    flip_probability, jitter_probability, gray_probability
+        Chances of a horizontal flip (per image and view), of colour jitter and of grey (per row).
+    brightness, contrast, saturation, hue
+        Half-widths of the jitter factors around 1 (around 0 for hue, in turns).
+    crop_area
+        Smallest and largest area of the Inception crop, as a share of the image.
+    crop_ratio
+        Smallest and largest aspect ratio of the crop.
+    backend
+        Which form renders the views: ``auto`` (``triton`` on a GPU, ``cpu`` on the CPU), ``cpu``, ``triton`` or
+        ``reference``, plain PyTorch.
+    """
+
+    policy: Literal["released", "simclr", "none"] = "released"
+    flip_probability: float | None = None
+    jitter_probability: float | None = None
+    gray_probability: float | None = None
+    brightness: float | None = None
+    contrast: float | None = None
+    saturation: float | None = None
+    hue: float | None = None
+    crop_area: tuple[float, float] | None = None
+    crop_ratio: tuple[float, float] | None = None
+    backend: Literal["auto", "reference", "cpu", "triton"] = "auto"
+
+    def __post_init__(self) -> None:
+        numbers = self.numbers
+        for name in ("flip_probability", "jitter_probability", "gray_probability"):
+            value = getattr(numbers, name)
+            _require(0 <= value <= 1, f"augment.{name}", value, "a probability in [0, 1]")
+        for name in ("brightness", "contrast", "saturation"):
+            value = getattr(numbers, name)
+            _require(0 <= value <= 1, f"augment.{name}", value, "in [0, 1]")
+        _require(0 <= numbers.hue <= 0.5, "augment.hue", numbers.hue, "in [0, 0.5] turns")
+        low, high = numbers.crop_area
+        _require(0 < low <= high <= 1, "augment.crop_area", numbers.crop_area, "two numbers, 0 < low <= high <= 1")
+        low, high = numbers.crop_ratio
+        _require(0 < low <= high, "augment.crop_ratio", numbers.crop_ratio, "two numbers with 0 < low <= high")
+
+    @property
+    def numbers(self) -> Policy:
+        """The policy, with the fields that are set in place of its own."""
+        policy = POLICIES[self.policy]
+        given = {name: getattr(self, name, None) for name in vars(policy)}
+        return replace(policy, **{name: value for name, value in given.items() if value is not None})
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """Adam with linear warm-up, then cosine decay to zero.
+
+    Parameters
+    ----------
+    epochs
+        Passes over the training images.
+    max_steps
+        Upper limit on optimizer steps; the schedule then spans this many.
+    batch_size
+        B, images a step, those of all ranks; 8 B rows go through the encoder (2 views x 4 rotations).
+    learning_rate
+        Peak learning rate, reached at the end of the warm-up.
+    warmup_share
+        Share of all steps that the linear warm-up takes (the paper: 10 of 250 epochs).
+    weight_decay
+        Adam's L2 penalty.
+    clip_norm
+        Largest gradient norm; larger gradients are scaled down. Unset: no clipping.
+    """
+
+    epochs: int = 250
+    max_steps: int | None = None
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    warmup_share: float = 0.04
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        _require(self.epochs >= 1, "optim.epochs", self.epochs, "1 or more")
+        if self.max_steps is not None:
+            _require(self.max_steps >= 1, "optim.max_steps", self.max_steps, "1 or more")
+        _require(self.batch_size >= 2, "optim.batch_size", self.batch_size, "2 or more")
+        _require_positive("optim", {"learning_rate": self.learning_rate})
+        _require(0 <= self.warmup_share <= 1, "optim.warmup_share", self.warmup_share, "a share in [0, 1]")
+        _require_not_negative("optim", {"weight_decay": self.weight_decay})
+        if self.clip_norm is not None:
+            _require_positive("optim", {"clip_norm": self.clip_norm})
+
+
+@dataclass(frozen=True)
+class RuntimeConfig:
+    """Where and how the run executes, what it writes and how it scores.
+
+    Parameters
+    ----------
+    device
+        ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+    precision
+        What the encoder computes in. ``auto``: bfloat16 where the device has it, else float16 on a GPU, else float32.
+        ``tf32`` is float32 whose products a GPU may round to TF32, the loss's too; with ``float32`` it may not.
+    threads
+        CPU threads of torch. Unset: torch's own choice.
+    compile
+        Compile the whole training step, and scoring, into one graph with ``torch.compile``: ``off``, ``default``,
+        ``max-autotune`` or ``reduce-overhead`` (both capture CUDA graphs). ``auto``: ``default`` on a GPU, ``off`` on
+        the CPU, where the first step of a compiled run takes a minute or more.
+    deterministic
+        Ask the GPU libraries for kernels that give the same bits every run (needed to resume bit for bit).
+    seed
+        Seed of the initial weights, of the order of the images and of every view.
+    log_every
+        Steps between two rows of ``metrics.jsonl``, and between two reads of the device.
+    checkpoint_every
+        Steps between two checkpoints.
+    validate_every
+        Epochs between two looks at the held-out labelled images, to choose the best checkpoint.
+    max_skipped_updates
+        The run stops after this many updates in a row with a non-finite loss or gradient.
+    checkpoint
+        Which checkpoint is evaluated: ``last`` or ``best`` (on held-out labelled images).
+    scoring
+        Normality score: ``paper`` (Eq. 9), ``rotations`` (its mean over four rotations), ``released`` (10 crops x 4
+        rotations and rotation logits) or ``knn`` (no prototypes).
+    eval_batch_size
+        Images a batch while scoring.
+    loader
+        Where batches come from: ``resident`` (all images on the device), ``ffcv`` (out of a ``.beton``, see ``hscl data
+        prepare``), ``torch`` (a DataLoader), or ``auto``, the first of these that can serve the data. All give the same
+        batches.
+    resident_gib
+        The most memory, in GiB, that ``auto`` lets the images take. Unset: half of what is free.
+    workers
+        Threads of ``ffcv`` or processes of ``torch`` that decode images; 0: none of the latter. Unset: one a core (one
+        in all for raw images).
+    timeout_minutes
+        With several ranks, how long one waits for the others before the run ends with an error. It must cover a look at
+        the held-out images, which the first rank takes while the others wait.
+    tensorboard
+        Write TensorBoard event files beside ``metrics.jsonl`` (needs the extra ``tensorboard``).
+    """
+
+    device: str = "auto"
+    precision: Literal["auto", "float32", "tf32", "bfloat16", "float16"] = "auto"
+    threads: int | None = None
+    compile: Literal["auto", "off", "default", "max-autotune", "reduce-overhead"] = "auto"
+    deterministic: bool = True
+    seed: int = 0
+    log_every: int = 10
+    checkpoint_every: int = 100
+    validate_every: int = 5
+    max_skipped_updates: int = 20
+    checkpoint: CheckpointName = "last"
+    scoring: Scoring = "paper"
+    eval_batch_size: int = 500
+    loader: Literal["auto", "resident", "ffcv", "torch"] = "auto"
+    resident_gib: float | None = None
+    workers: int | None = None
+    timeout_minutes: float = 10.0
+    tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        named = self.device in ("auto", "cpu", "cuda") or (
+            self.device.startswith("cuda:") and self.device[5:].isdigit()
+        )
+        _require(named, "runtime.device", self.device, "auto, cpu, cuda or cuda:N")
+        if self.threads is not None:
+            _require(self.threads >= 1, "runtime.threads", self.threads, "1 or more")
+        _require(0 <= self.seed < 2**63, "runtime.seed", self.seed, "in [0, 2**63)")
+        if self.resident_gib is not None:
+            _require_not_negative("runtime", {"resident_gib": self.resident_gib})
+        if self.workers is not None:
+            least = 1 if self.loader == "ffcv" else 0
+            _require(least <= self.workers <= 256, "runtime.workers", self.workers, f"between {least} and 256")
+        _require_positive("runtime", {"timeout_minutes": self.timeout_minutes})
+        counts = ("log_every", "checkpoint_every", "validate_every", "max_skipped_updates", "eval_batch_size")
+        for name in counts:
+            _require(getattr(self, name) >= 1, f"runtime.{name}", getattr(self, name), "1 or more")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides a run. Saved as ``config.yaml``; the same file runs it again."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+
+    def __post_init__(self) -> None:
+        scoring, objective = self.runtime.scoring, self.objective
+        if scoring == "released" and not objective.shift_loss:
+            raise UsageError(
+                "--runtime.scoring is 'released', which adds rotation logits, but the rotation head is not trained. "
+                "Add --objective.shift_loss true, or score with paper or rotations."
+            )
+        if scoring != "knn" and objective.lambda_prototype == 0:
+            raise UsageError(
+                f"--runtime.scoring is {scoring!r}, which needs prototypes, but --objective.lambda_prototype is 0, so "
+                "they are not trained. Add --runtime.scoring knn, or give lambda_prototype a positive value."
+            )
+
+
+SECTIONS: dict[str, type] = {
+    "data": DataConfig,
+    "model": ModelConfig,
+    "objective": ObjectiveConfig,
+    "augment": AugmentConfig,
+    "optim": OptimConfig,
+    "runtime": RuntimeConfig,
+}

@@ -1,0 +1,277 @@
+"""The one way from a configuration to a split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from hscl_fast.config.sections import DataConfig
+from hscl_fast.data.bad_images import BadImages
+from hscl_fast.data.decode import ImageFiles, resize_images
+from hscl_fast.data.kinds import DEFAULT_SIZE, files_root, kind_of, open_user_images
+from hscl_fast.data.named.registry import SOURCES, load_source
+from hscl_fast.data.paths import resolve_inside
+from hscl_fast.data.split.protocols import Assignment, assign_roles, choose_classes, hold_out
+from hscl_fast.data.split.record import FILE_KINDS, build_manifest, digest_arrays, digest_files
+from hscl_fast.data.split.record_check import read_manifest
+from hscl_fast.data.types import (
+    AnyImages,
+    LabelledImages,
+    Labels,
+    LazyImages,
+    Source,
+    Split,
+    TestImages,
+    TrainingImages,
+    take,
+)
+from hscl_fast.errors import UsageError
+
+Part = TypeVar("Part", TrainingImages, TestImages)
+
+
+@dataclass(frozen=True, eq=False)
+class Dealt:
+    """A data set with its roles, before anything is held out.
+
+    Parameters
+    ----------
+    kind
+        As :func:`hscl_fast.data.kinds.kind_of` says.
+    source
+        The images and true labels.
+    assignment
+        Which training images are used, and as what.
+    classes
+        The normal class id, and the known anomaly class id or None.
+    digest
+        The sha256 that stands for the images where the file brings one.
+    """
+
+    kind: str
+    source: Source
+    assignment: Assignment
+    classes: tuple[int, int | None]
+    digest: str | None = None
+
+
+def load_split(config: DataConfig) -> Split:
+    """Load a data set into memory and deal it out, or reload a split from its manifest: see :func:`open_split`."""
+    return in_memory(open_split(config))
+
+
+def open_split(config: DataConfig) -> Split:
+    """Deal a data set out, or reload a split from its manifest; images that lie in files are left there.
+
+    A named data set is dealt out by ``config.protocol`` and tested on all its test images; a user's own data has its
+    roles already. With ``config.manifest`` all of protocol, classes, ratios and seed come from the manifest.
+
+    Parameters
+    ----------
+    config
+        The ``data`` section of the configuration.
+
+    Returns
+    -------
+    Split
+        Images uint8 [n, S, S, 3] with S ``config.image_size``; unset: the size of the data set or of the ``.npz``
+        file's square images, else 32. Those of a folder, a CSV or a ``.beton`` are read when they are asked for.
+
+    Raises
+    ------
+    UsageError
+        The data is missing or corrupt, the classes or ratios do not fit it, or the manifest is not valid or was
+        written for other data.
+    """
+    kind = kind_of(config)
+    if config.manifest is not None:
+        return _reload(config, kind, config.manifest)
+    dealt = deal(config)
+    source, assignment = dealt.source, hold_out(dealt.assignment, config.held_out_ratio, config.seed)
+    digest = dealt.digest or _digest(config, kind, source, assignment.index)
+    manifest = build_manifest(config, kind, source, assignment, dealt.classes, digest)
+    return assemble(source, assignment, manifest, config.image_size)
+
+
+def deal(config: DataConfig, *, allow_missing: bool = False) -> Dealt:
+    """Deal roles out, or take those that a user's own data brings along.
+
+    Parameters
+    ----------
+    config
+        The ``data`` section of the configuration, without ``manifest``.
+    allow_missing
+        Accept a CSV that lists files which do not exist; reading them fails.
+
+    Raises
+    ------
+    UsageError
+        As for :func:`open_split`.
+    """
+    kind = kind_of(config)
+    if kind == "named":
+        _require_classes(config)
+        source = load_source(config)
+        normal, known = choose_classes(source.class_names, config)
+        classes = (normal, known if config.protocol == "elsa" else None)
+        return Dealt(kind, source, assign_roles(source, config), classes)
+    user = open_user_images(config, allow_missing=allow_missing)
+    count = len(user.roles)
+    assignment = Assignment(np.arange(count), user.roles, np.zeros(count, np.bool_))
+    return Dealt(kind, user.source, assignment, (user.normal_class, None), user.digest)
+
+
+def in_memory(split: Split) -> Split:
+    """Return the split with all its images read; BadImages names every file of all parts that is no image."""
+    bad: list[tuple[str, str]] = []
+
+    def read(part: Part) -> Part:
+        try:
+            return replace(part, images=part.images[:])
+        except BadImages as error:
+            bad.extend(error.files)
+            return part
+
+    read_split = replace(split, training=read(split.training), held_out=read(split.held_out), test=read(split.test))
+    if bad:
+        raise BadImages(bad)
+    return read_split
+
+
+def side_of(source: Source, image_size: int | None) -> int:
+    """Return the side in pixels that a source's images are given, ``image_size`` where it is set."""
+    height, width = source.train.images.shape[1:3]
+    return image_size or (height if height == width else DEFAULT_SIZE)
+
+
+def assemble(source: Source, assignment: Assignment, manifest: dict[str, Any], image_size: int | None) -> Split:
+    """Cut a source up as assigned. No true label of a training image passes through here but by the manifest.
+
+    Parameters
+    ----------
+    source
+        All images.
+    assignment
+        Which training images are used, and as what.
+    manifest
+        The same, written down, with the class that counts as normal.
+    image_size
+        Side to resize to, or None.
+
+    Returns
+    -------
+    Split
+    """
+    size = side_of(source, image_size)
+    training, held_out = (
+        TrainingImages(_sized(take(source.train.images, assignment.index[mask]), size), assignment.roles[mask])
+        for mask in (~assignment.held_out, assignment.held_out)
+    )
+    normal, test = manifest["normal_class"], source.test
+    return Split(
+        training,
+        held_out,
+        TestImages(_sized(test.images, size), test.labels != normal, test.labels, test.names),
+        source.class_names,
+        normal,
+        manifest,
+    )
+
+
+def _sized(images: AnyImages, size: int) -> AnyImages:
+    # Images that are not in memory were opened at their size.
+    return images if isinstance(images, LazyImages) else resize_images(images, size)
+
+
+def _require_classes(config: DataConfig) -> None:
+    if SOURCES[config.name].classes < 2:
+        raise UsageError(
+            f"--data.name is {config.name!r}, which is a source of anomalies for cross-data-set runs and has no "
+            "classes to tell normal from abnormal. Give a data set with classes, such as cifar10."
+        )
+
+
+def _digest(config: DataConfig, kind: str, source: Source, index: Labels) -> str:
+    if kind in FILE_KINDS:
+        names = (*(source.train.names[i] for i in index), *source.test.names)
+        return digest_files([files_root(config) / name for name in names])
+    return digest_arrays([take(source.train.images, index), source.test.images])
+
+
+def _reload(config: DataConfig, kind: str, path: str) -> Split:
+    if kind == "named":
+        _require_classes(config)
+    manifest = read_manifest(path)
+    if manifest["kind"] != kind or (kind == "named" and manifest["name"] != config.name):
+        raise UsageError(
+            f"{path} was written for {manifest['name']!r} ({manifest['kind']}), but --data.name is {config.name!r} "
+            f"({kind}). Give the data set it was written for, or leave --data.manifest out."
+        )
+    train = manifest["train"]
+    roles = np.array(train["role"], np.int8)
+    held_out = np.array([part == "held_out" for part in train["part"]], np.bool_)
+    if kind in FILE_KINDS:
+        source, index, digest = _source_of_files(config, manifest, path), np.arange(len(roles)), None
+    else:
+        source, index, digest = _source_of_arrays(config, kind, manifest, path)
+    if (digest or _digest(config, kind, source, index)) != manifest["sha256"]:
+        raise UsageError(
+            f"{path} does not fit the images of {config.name}: they have changed since it was written (sha256). "
+            "Restore the images, or leave --data.manifest out to draw a new split."
+        )
+    return assemble(source, Assignment(index, roles, held_out), manifest, config.image_size)
+
+
+def _source_of_files(config: DataConfig, manifest: dict[str, Any], path: str) -> Source:
+    root, size = files_root(config), config.image_size or DEFAULT_SIZE
+    parts, seen = [], set()
+    for part in ("train", "test"):
+        names = manifest[part]["image"]
+        files = [resolve_inside(root, name) for name in names]
+        for name, file in zip(names, files, strict=True):
+            if file is None or file in seen:
+                reason = "leads outside of it" if file is None else "is a link to another image of the split"
+                raise UsageError(
+                    f"{path} names the image {name!r} in {root}, which {reason}. Put the image itself there, or "
+                    "leave --data.manifest out to draw a new split."
+                )
+            seen.add(file)
+        reader = ImageFiles(tuple(root / name for name in names), size)
+        images = LazyImages(reader, np.arange(len(names)), size)
+        parts.append(LabelledImages(images, np.array(manifest[part]["label"], np.int64), tuple(names)))
+    return Source(root.name, parts[0], parts[1], tuple(manifest["class_names"]))
+
+
+def _source_of_arrays(
+    config: DataConfig, kind: str, manifest: dict[str, Any], path: str
+) -> tuple[Source, Labels, str | None]:
+    digest = None
+    if kind == "named":
+        source = load_source(config)
+    else:
+        user = open_user_images(config)
+        source, digest = user.source, user.digest
+    if tuple(manifest["class_names"]) != source.class_names:
+        raise UsageError(
+            f"{path} has the classes {', '.join(manifest['class_names'])}, but {config.name} has "
+            f"{', '.join(source.class_names)}. Give the --data.superclasses it was written with."
+        )
+    chosen = {}
+    for part, images in (("train", source.train), ("test", source.test)):
+        index = manifest[part]["image"]
+        if index and max(index) >= len(images.labels):
+            raise UsageError(
+                f"{path} has {part} image {max(index)}, but {config.name} has {len(images.labels)}. Give the data it "
+                "was written for, or leave --data.manifest out."
+            )
+        chosen[part] = np.array(index, np.int64)
+        if images.labels[chosen[part]].tolist() != manifest[part]["label"]:
+            raise UsageError(
+                f"{path} gives {part} images of {config.name} other classes than they have. Give the unchanged "
+                "split.json of a run, or leave --data.manifest out."
+            )
+    test, kept = source.test, chosen["test"]
+    test = LabelledImages(take(test.images, kept), test.labels[kept], tuple(test.names[i] for i in kept))
+    return Source(source.name, source.train, test, source.class_names), chosen["train"], digest

@@ -1,0 +1,30 @@
+"""Names of files that must stay inside a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+
+def resolve_inside(folder: Path, name: str) -> Path | None:
+    """Return the real path of ``name`` in ``folder``, or None where it, or a link on the way, leads outside.
+
+    Parameters
+    ----------
+    folder
+        The only folder from which files may be read.
+    name
+        A path relative to it, or an absolute one.
+    """
+    try:
+        base = folder.resolve()
+        path = (base / name).resolve()
+    except (OSError, RuntimeError, ValueError):  # a loop of links, or a NUL byte
+        return None
+    return path if path.is_relative_to(base) and path != base else None
+
+
+def is_plain_relative(name: str) -> bool:
+    """Whether ``name`` is a normalised relative path: no ``..``, no leading slash, nothing to normalise away."""
+    path = PurePosixPath(name)
+    harmless = "\0" not in name and "\\" not in name and ".." not in path.parts
+    return bool(name) and name != "." and harmless and not path.is_absolute() and str(path) == name

@@ -1,0 +1,1 @@
+"""Who plays which role, and ``split.json``, which records it."""

@@ -1,0 +1,46 @@
+"""Roles, the labels that training sees: +1 normal, 0 unlabelled, -1 abnormal."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from hscl_fast.data.types import ABNORMAL, NORMAL, UNLABELLED
+from hscl_fast.errors import UsageError
+
+_MEANING = (
+    "Expected +1 (normal), 0 (unlabelled) or -1 (abnormal). Here 0 means unlabelled and -1 abnormal, while "
+    "scikit-learn's semi-supervised module uses -1 for unlabelled: recode y before passing it"
+)
+
+
+def check_labels(y: npt.ArrayLike) -> npt.NDArray[np.int8]:
+    """Return ``y`` as roles, or say what in it is not one.
+
+    Parameters
+    ----------
+    y
+        [n] of numbers, each +1 normal, 0 unlabelled or -1 abnormal.
+
+    Returns
+    -------
+    int8 [n]
+
+    Raises
+    ------
+    UsageError
+        ``y`` is not one-dimensional, not numeric, or holds another value.
+    """
+    try:
+        values = np.asarray(y)
+    except ValueError as error:
+        raise UsageError(f"y cannot be read as one array of labels ({error}). {_MEANING}.") from None
+    if values.ndim != 1:
+        raise UsageError(f"y has shape {values.shape}, but must have one label an image, shape [n]. {_MEANING}.")
+    if values.size and values.dtype.kind not in "iuf":
+        raise UsageError(f"y has dtype {values.dtype} (first value {values[0]!r}), not numbers. {_MEANING}.")
+    wrong = ~np.isin(values, (NORMAL, UNLABELLED, ABNORMAL))
+    if wrong.any():
+        index = int(wrong.argmax())
+        raise UsageError(f"y[{index}] is {values[index].item()!r}, which is no label. {_MEANING}.")
+    return values.astype(np.int8)

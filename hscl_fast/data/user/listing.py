@@ -1,0 +1,58 @@
+"""A user's image files with what is known of each: what a folder and a CSV file have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hscl_fast.data.decode import ImageFiles
+from hscl_fast.data.types import UNLABELLED, LabelledImages, LazyImages, Source, UserImages
+
+NORMAL_NAME, ABNORMAL_NAME = "normal", "abnormal"
+
+
+@dataclass(frozen=True)
+class ListedImage:
+    """One file.
+
+    Parameters
+    ----------
+    name
+        Its real path relative to the root, with ``/``.
+    role
+        +1, 0 or -1.
+    class_name
+        ``normal`` or the kind of anomaly; without meaning where ``role`` is 0.
+    """
+
+    name: str
+    role: int
+    class_name: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of a user's data set, before any is read."""
+
+    kind: str
+    root: Path
+    train: tuple[ListedImage, ...]
+    test: tuple[ListedImage, ...]
+
+    def open(self, size: int) -> UserImages:
+        """Return the files as images of ``size`` x ``size`` that are decoded when they are asked for."""
+        labelled = [image for image in (*self.train, *self.test) if image.role != UNLABELLED]
+        kinds = {image.class_name for image in labelled} - {NORMAL_NAME}
+        class_names = (NORMAL_NAME, *sorted(kinds))
+        train, test = (self._part(part, class_names, size) for part in (self.train, self.test))
+        roles = np.array([image.role for image in self.train], np.int8)
+        return UserImages(self.kind, Source(self.root.name, train, test, class_names), roles)
+
+    def _part(self, part: tuple[ListedImage, ...], class_names: tuple[str, ...], size: int) -> LabelledImages:
+        labels = [-1 if image.role == UNLABELLED else class_names.index(image.class_name) for image in part]
+        names = tuple(image.name for image in part)
+        files = ImageFiles(tuple(self.root / name for name in names), size)
+        images = LazyImages(files, np.arange(len(names)), size)
+        return LabelledImages(images, np.array(labels, np.int64), names)

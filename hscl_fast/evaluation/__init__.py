@@ -1,0 +1,1 @@
+"""From scores to results: metrics, threshold, peers, report."""

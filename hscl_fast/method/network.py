@@ -1,0 +1,113 @@
+"""The network: a timm encoder, the projection head, an optional rotation head and the normal prototypes."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from hscl_fast.config.sections import ModelConfig
+from hscl_fast.errors import UsageError
+
+SMALL_IMAGE = 64  # pixels; up to here a ResNet keeps its full resolution through the stem
+_ROTATIONS = 4
+
+
+class Features(NamedTuple):
+    """``embeddings [N, D]`` raw, and ``rotation_logits [N, 4]`` or None."""
+
+    embeddings: Tensor
+    rotation_logits: Tensor | None
+
+
+class Detector(nn.Module):
+    """Encoder, heads and prototypes.
+
+    Parameters
+    ----------
+    config
+        Sizes.
+    image_size
+        Side of the images in pixels; decides the stem.
+    rotation_head
+        Whether to add the four-way rotation classifier on the penultimate features.
+
+    Attributes
+    ----------
+    prototypes
+        Raw prototypes, ``[K, D]``; every use normalises them.
+    image_size
+        As given.
+    """
+
+    def __init__(self, config: ModelConfig, image_size: int, *, rotation_head: bool) -> None:
+        super().__init__()
+        self.image_size = image_size
+        encoder: Any = _make_encoder(config, image_size)
+        self.encoder = encoder
+        # Some timm models widen their pooled features once more before the classifier that is left out here.
+        features = getattr(encoder, "head_hidden_size", None) or encoder.num_features
+        hidden = config.projection_hidden or features
+        self.projection = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, config.embedding_dim))
+        self.rotation_head = nn.Linear(features, _ROTATIONS) if rotation_head else None
+        self.prototypes = nn.Parameter(torch.empty(config.prototypes, config.embedding_dim))
+        nn.init.xavier_uniform_(self.prototypes)
+
+    def forward(self, views: Tensor) -> Features:
+        """Return the features of ``views [N, 3, H, W]``."""
+        penultimate = self.encoder(views)
+        logits = None if self.rotation_head is None else self.rotation_head(penultimate)
+        return Features(self.projection(penultimate), logits)
+
+
+def build_detector(config: ModelConfig, image_size: int, *, rotation_head: bool, seed: int) -> Detector:
+    """Return a freshly initialised detector; the same seed gives the same weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Detector(config, image_size, rotation_head=rotation_head)
+
+
+def _make_encoder(config: ModelConfig, image_size: int) -> nn.Module:
+    name = config.encoder
+    if not timm.is_model(name):
+        near = ", ".join(timm.list_models(f"*{name[:6]}*")[:5]) or "resnet18"
+        raise UsageError(
+            f"--model.encoder is {name!r}, which timm does not know. Give a name from "
+            f"timm.list_models(), such as: {near}."
+        )
+    arguments: dict[str, Any] = {"pretrained": False, "num_classes": 0, "in_chans": 3}
+    if not name.startswith("resnet"):
+        full = ModelConfig().width
+        if config.width != full:
+            raise UsageError(
+                f"--model.width is {config.width}, but only resnet encoders can be narrowed and --model.encoder is "
+                f"{name!r}. Give --model.width {full} (the recipe cpu narrows to 16), or use resnet18."
+            )
+        return _create(name, image_size, arguments)
+
+    width = config.width
+    arguments["channels"] = (width, 2 * width, 4 * width, 8 * width)
+    if image_size > SMALL_IMAGE:
+        return _create(name, image_size, arguments)
+    # timm sizes the first stage's input by the "deep" stem's width; its three convolutions become one.
+    encoder: Any = _create(name, image_size, {**arguments, "stem_type": "deep", "stem_width": width // 2})
+    encoder.conv1 = nn.Conv2d(3, width, kernel_size=3, stride=1, padding=1, bias=False)
+    nn.init.kaiming_normal_(encoder.conv1.weight, mode="fan_out", nonlinearity="relu")
+    encoder.maxpool = nn.Identity()
+    return encoder
+
+
+def _create(name: str, image_size: int, arguments: dict[str, Any]) -> nn.Module:
+    """Build a timm model; transformers are told the image size, which convolutional networks do not take."""
+    try:
+        try:
+            return timm.create_model(name, img_size=image_size, **arguments)
+        except TypeError:
+            return timm.create_model(name, **arguments)
+    except Exception as error:  # timm's models raise whatever their constructors meet
+        raise UsageError(
+            f"--model.encoder {name!r} cannot be built for {image_size} px images: {error}. Choose another encoder or "
+            "another --data.image_size."
+        ) from error

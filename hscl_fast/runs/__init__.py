@@ -1,0 +1,1 @@
+"""The one road: a configuration goes in, a run directory and a typed summary come out."""

@@ -1,0 +1,194 @@
+"""The files of one run and the rules for touching them."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hscl_fast.atomic import write_json, write_text
+from hscl_fast.config.sections import Config
+from hscl_fast.config.parsing import from_dict, to_dict
+from hscl_fast.data.split.record import write_manifest
+from hscl_fast.errors import UsageError
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Where a run keeps its configuration, its record, its checkpoints and its results."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration, which runs the same training again."""
+        return self.path / "config.yaml"
+
+    @property
+    def split(self) -> Path:
+        """The split's manifest."""
+        return self.path / "split.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object a line, one line every ``runtime.log_every`` steps."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def summary(self) -> Path:
+        """The figures of the last evaluation."""
+        return self.path / "summary.json"
+
+    @property
+    def scores(self) -> Path:
+        """The score of every test image."""
+        return self.path / "scores.csv"
+
+    @property
+    def report(self) -> Path:
+        """The report, a self-contained web page."""
+        return self.path / "report.html"
+
+    def checkpoint(self, name: str) -> Path:
+        """The directory of checkpoint ``last`` or ``best``."""
+        return self.path / "checkpoints" / name
+
+    @property
+    def calibration(self) -> Path:
+        """Threshold and scoring constants of the last evaluation, which ``hscl predict`` uses."""
+        return self.path / "calibration"
+
+    def require_free(self, *, overwrite: bool) -> None:
+        """Refuse a path that is taken.
+
+        Raises
+        ------
+        UsageError
+            Something is there, and it is not a run that ``overwrite`` allows to be replaced.
+        """
+        if not self.path.exists() and not self.path.is_symlink():
+            return
+        if overwrite and self.config.is_file():
+            return
+        if overwrite:
+            raise UsageError(
+                f"--out {self.path} exists and is not a run directory (it has no config.yaml), so --overwrite will not "
+                "delete it. Give another --out."
+            )
+        raise UsageError(
+            f"--out {self.path} exists already. Continue it with --resume, replace it with --overwrite, or give "
+            "another --out."
+        )
+
+    def create(self, config: Config, manifest: dict[str, Any], *, overwrite: bool) -> None:
+        """Make the directory and write what is known before training: configuration, environment, split."""
+        self.require_free(overwrite=overwrite)
+        try:
+            if self.path.exists():
+                shutil.rmtree(self.path)
+            self.path.mkdir(parents=True)
+            write_text(self.config, yaml.safe_dump(to_dict(config), sort_keys=False))
+            write_json(self.path / "env.json", environment())
+            write_manifest(manifest, self.split)
+        except OSError as error:
+            raise UsageError(
+                f"--out {self.path} cannot be written: {error.strerror or error}. Give a directory that you may write "
+                "to on a disk with free space."
+            ) from error
+
+    def require_run(self) -> None:
+        """Raise a :class:`UsageError` unless this is the directory of a run."""
+        if not self.config.is_file():
+            raise UsageError(
+                f"{self.path} is not a run directory: it has no config.yaml. Give the directory that `hscl train` "
+                "printed as its run."
+            )
+
+    def load_config(self) -> Config:
+        """Return the configuration saved in the run.
+
+        Raises
+        ------
+        UsageError
+            It is not a run, or its ``config.yaml`` is not a valid configuration.
+        """
+        self.require_run()
+        try:
+            plain = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeError, OSError) as error:
+            reason = " ".join(str(error).split())
+            raise UsageError(f"{self.config} is not readable YAML: {reason}. Restore it from a copy.") from error
+        return from_dict(plain, str(self.config))
+
+    def truncate_metrics(self, step: int) -> None:
+        """Drop the rows of ``metrics.jsonl`` after a step, so that a resumed run writes each row once."""
+        if not self.metrics.exists():
+            return
+        rows = [row for row in self.read_metrics() if row["step"] <= step]
+        write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in rows))
+
+    def append_metrics(self, row: dict[str, Any]) -> None:
+        """Add a row to ``metrics.jsonl``."""
+        try:
+            with self.metrics.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row, allow_nan=False) + "\n")
+        except OSError as error:
+            raise UsageError(
+                f"{self.metrics} cannot be written: {error.strerror or error}. Free space, then go on with --resume."
+            ) from error
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """Return the rows of ``metrics.jsonl``; a last line cut short by a crash is left out."""
+        rows: list[dict[str, Any]] = []
+        if not self.metrics.exists():
+            return rows
+        for line in self.metrics.read_text(encoding="utf-8").splitlines():
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(row, dict) and isinstance(row.get("step"), int):
+                rows.append(row)
+        return rows
+
+
+def environment() -> dict[str, Any]:
+    """Return what a run ran on: versions, platform, devices and the commit, as JSON values."""
+    import numpy
+    import sklearn
+    import timm
+    import torch
+    import torchvision
+
+    import hscl_fast
+
+    return {
+        "hscl_fast": hscl_fast.__version__,
+        "commit": _commit(),
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "timm": timm.__version__,
+        "numpy": numpy.__version__,
+        "scikit-learn": sklearn.__version__,
+        "threads": torch.get_num_threads(),
+        "cuda": torch.version.cuda if torch.cuda.is_available() else None,
+        "devices": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the source tree that runs, or None where it is not a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

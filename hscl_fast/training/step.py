@@ -1,0 +1,167 @@
+"""One training step: views, encoder, objective, backward, guarded update. Nothing here waits for the device.
+
+Compiled, all of it is one graph: what changes from step to step, the rate and the step's number too, is a tensor in it
+that keeps its address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from hscl_kernels import augment_views
+from torch import Tensor
+
+from hscl_fast.compiling import compile_whole, keep_addresses
+from hscl_fast.config.sections import Config
+from hscl_fast.data.loaders.loader import Batch
+from hscl_fast.device import encoder_precision
+from hscl_fast.method.augment import draw_views
+from hscl_fast.method.network import Detector
+from hscl_fast.method.objective import compute_loss, loss_names
+from hscl_fast.ranks.data_parallel import average_gradients, data_parallel
+from hscl_fast.ranks.group import SINGLE, Ranks
+from hscl_fast.training.guard import UpdateGuard
+from hscl_fast.training.optimizer import FusedAdam
+from hscl_fast.training.schedule import learning_rate
+
+
+class TrainingStep:
+    """Trains a detector one batch at a time; its counters and metrics live on the device.
+
+    Parameters
+    ----------
+    config
+        The run's configuration.
+    model
+        The detector, on its device, channels_last.
+    precision
+        dtype the encoder runs in.
+    total_steps
+        Length of the schedule.
+    compile
+        ``off`` or a mode of ``torch.compile``: see :func:`hscl_fast.compiling.compile_whole`.
+    ranks
+        Who trains the model together; each calls with its share of the batch.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        model: Detector,
+        *,
+        precision: torch.dtype,
+        total_steps: int,
+        compile: str = "off",
+        ranks: Ranks = SINGLE,
+    ) -> None:
+        device = model.prototypes.device
+        self.config = config
+        self.model = model
+        self.ranks = ranks
+        self.precision = precision
+        self.total_steps = total_steps
+        self.warmup_steps = round(config.optim.warmup_share * total_steps)
+        self.seed = torch.tensor(config.runtime.seed, device=device)
+        self.step = torch.zeros((), dtype=torch.int64, device=device)
+        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.averaged_in_backward = ranks.group is not None and compile == "off"
+        self.forward = data_parallel(model, ranks, in_backward=self.averaged_in_backward)
+        self.optimizer = FusedAdam(self.parameters, weight_decay=config.optim.weight_decay)
+        self.guard = UpdateGuard(
+            model, self.optimizer, scaled=precision == torch.float16, clip_norm=config.optim.clip_norm
+        )
+        self.names = (*loss_names(config.objective), "gradient_norm")
+        # Sums since the last log row, over updates that were not skipped; the last entry counts them.
+        self.sums = torch.zeros(len(self.names) + 1, dtype=torch.float64, device=device)
+        if compile != "off":
+            keep_addresses(self.tensors())
+        self._run: Callable[[Tensor, Tensor, Tensor], None] = compile_whole(self._train, compile)
+
+    def __call__(self, batch: Batch) -> None:
+        """Train on one batch; every batch must have the same number of images."""
+        self._run(*batch)
+
+    def _train(self, *batch: Tensor) -> None:
+        rate = learning_rate(
+            self.step,
+            peak=self.config.optim.learning_rate,
+            warmup_steps=self.warmup_steps,
+            total_steps=self.total_steps,
+        )
+        self.optimizer.rate.copy_(rate)
+        self.guard.remember_statistics()
+        losses = self.losses(Batch(*batch))
+        norm = self.guard.update(losses[0], self._gradients(losses[0] * self.guard.scale))
+        self._record(torch.cat((losses.detach(), norm[None])))
+        self.step += 1
+
+    def _gradients(self, loss: Tensor) -> Sequence[Tensor | None]:
+        if not self.averaged_in_backward:
+            own = torch.autograd.grad(loss, self.parameters, allow_unused=True)
+            return own if self.ranks.group is None else average_gradients(own, self.ranks.group)
+        for parameter in self.parameters:
+            parameter.grad = None
+        loss.backward()
+        return [parameter.grad for parameter in self.parameters]
+
+    def losses(self, batch: Batch) -> Tensor:
+        """Return the objective and its terms on one batch, float32 ``[terms]``."""
+        size = (batch.images.shape[1], batch.images.shape[2])
+        parameters = draw_views(self.config.augment, batch.indices, seed=self.seed, step=self.step, size=size)
+        # [V * R * B, 3, H, W], in the dtype that autocast would turn them into
+        views = augment_views(batch.images, parameters, dtype=self.precision, backend=self.config.augment.backend)
+        with encoder_precision(views.device, self.precision):
+            features = self.forward(views)
+        return compute_loss(
+            self.config.objective,
+            features.embeddings,
+            self.model.prototypes,
+            features.rotation_logits,
+            batch.roles,
+            seed=self.seed,
+            step=self.step,
+            group=self.ranks.group,
+        )
+
+    def tensors(self) -> list[Tensor]:
+        """Return all that the step remembers from call to call; it is changed in place only."""
+        own = [self.seed, self.step, self.sums]
+        return [*self.model.parameters(), *self.model.buffers(), *self.optimizer.tensors(), *self.guard.tensors(), *own]
+
+    def read_metrics(self) -> dict[str, float]:
+        """Return the means since the last call, the rate and the counters. Waits for the device and all ranks."""
+        self.ranks.average(self.sums)
+        *sums, count = self.sums.tolist()
+        self.sums.zero_()
+        # With every update skipped there is no mean to tell: the losses are left out of the row.
+        means = {name: total / count for name, total in zip(self.names, sums, strict=True)} if count else {}
+        return {
+            **means,
+            "learning_rate": self.optimizer.rate.item(),
+            "skipped_updates": int(self.guard.skipped.item()),
+            "skipped_in_a_row": int(self.guard.skipped_in_a_row.item()),
+            "loss_scale": self.guard.scale.item(),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything but the weights that the next step depends on; all ranks must call, one may save."""
+        self.ranks.average(self.sums)
+        return {
+            "step": self.step,
+            "sums": self.sums,
+            "guard": self.guard.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from :meth:`state_dict`."""
+        self.step.copy_(state["step"])
+        self.sums.copy_(state["sums"])
+        self.guard.load_state_dict(state["guard"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def _record(self, values: Tensor) -> None:
+        row = torch.cat((values.double(), torch.ones(1, dtype=torch.float64, device=values.device)))
+        self.sums += torch.where(self.guard.skipped_in_a_row == 0, row, 0.0)

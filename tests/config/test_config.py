@@ -1,0 +1,109 @@
+"""The configuration: validated once, the same as YAML, dictionaries and flags."""
+
+from dataclasses import fields
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hscl_fast.config.parsing import from_dict, to_dict
+from hscl_fast.config.recipes import RECIPES
+from hscl_fast.config.sections import SECTIONS, Config, DataConfig
+from hscl_fast.errors import UsageError
+
+
+def test_the_defaults_are_the_papers():
+    config = Config()
+    assert (config.optim.epochs, config.optim.batch_size, config.optim.learning_rate) == (250, 256, 1e-3)
+    assert (config.optim.warmup_share * config.optim.epochs, config.objective.temperature) == (10, 0.5)
+    assert (config.objective.weight_threshold, config.model.prototypes, config.model.embedding_dim) == (
+        0.4,
+        1,
+        128,
+    )
+    assert config.objective.rotated_roles == "exclude"
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_recipes_are_valid_and_survive_yaml(recipe):
+    config = from_dict(RECIPES[recipe], recipe)
+    assert from_dict(yaml.safe_load(yaml.safe_dump(to_dict(config))), "config.yaml") == config
+    for section, values in RECIPES[recipe].items():
+        assert {name: to_dict(config)[section][name] for name in values} == values
+
+
+def test_the_released_recipe_peaks_at_1e_2():
+    config = from_dict(RECIPES["released"], "released")
+    assert (config.optim.learning_rate, config.runtime.scoring, config.data.protocol) == (
+        1e-2,
+        "released",
+        "released",
+    )
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    name=st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1),
+    labelled=st.floats(0, 0.49),
+    pollution=st.floats(0, 0.99),
+    size=st.none() | st.integers(8, 1024),
+    seed=st.integers(0, 2**63 - 1),
+    low=st.floats(0.01, 1),
+)
+def test_any_valid_configuration_survives_yaml(name, labelled, pollution, size, seed, low):
+    plain = {
+        "data": {
+            "name": name,
+            "labelled_ratio": labelled,
+            "pollution_ratio": pollution,
+            "image_size": size,
+            "seed": seed,
+        },
+        "augment": {"crop_area": [low, 1.0]},
+    }
+    config = from_dict(plain, "test")
+    assert config.data.name == name
+    assert config.data.seed == seed
+    assert config.augment.crop_area == (low, 1.0)
+    assert from_dict(yaml.safe_load(yaml.safe_dump(to_dict(config), allow_unicode=True)), "test") == config
+
+
+@pytest.mark.parametrize(
+    ("plain", "message"),
+    [
+        ({"data": {"nam": "digits"}}, "nam"),
+        ({"date": {}}, "date"),
+        ({"model": {"width": "wide"}}, "width"),
+        ({"model": {"width": 17}}, "even"),
+        ({"model": {"width": 8}}, "16 or more"),
+        ({"optim": {"batch_size": 1}}, "batch_size"),
+        ({"optim": {"learning_rate": float("nan")}}, "learning_rate"),
+        ({"data": {"labelled_ratio": 0.5}}, "labelled_ratio"),
+        ({"data": {"known_abnormal_class": 0}}, "known_abnormal_class"),
+        ({"augment": {"crop_area": [0.5, 0.2]}}, "crop_area"),
+        ({"augment": {"crop_area": [0.5]}}, "crop_area"),
+        ({"objective": {"name": "paperr"}}, "name"),
+        ({"objective": {"name": "released"}}, "inherit"),
+        ({"runtime": {"scoring": "released"}}, "shift_loss"),
+        ({"objective": {"lambda_prototype": 0}}, "knn"),
+        ({"runtime": {"device": "tpu"}}, "device"),
+        (["data"], "mapping"),
+        (None, "mapping"),
+        ("!!python/object/apply:os.system ['true']", "mapping"),
+    ],
+)
+def test_bad_values_are_named(plain, message):
+    with pytest.raises(UsageError, match=message):
+        from_dict(plain, "config.yaml")
+
+
+def test_every_field_is_described():
+    for section in SECTIONS.values():
+        described = section.__doc__ or ""
+        assert all(field.name in described for field in fields(section)), section
+
+
+def test_sections_are_frozen():
+    with pytest.raises(AttributeError):
+        DataConfig().name = "cifar10"

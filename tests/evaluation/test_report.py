@@ -1,0 +1,206 @@
+"""The report holds everything, needs nothing and survives whatever a run leaves out."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hscl_fast.config.parsing import to_dict
+from hscl_fast.config.sections import Config
+from hscl_fast.errors import UsageError
+from hscl_fast.evaluation.report.page import duration, write_report
+
+NASTY = '<script>alert("x")</script> $é_{ & 六'
+VOID = {"meta", "img", "br", "path", "line"}
+
+
+class Structure(HTMLParser):
+    """Collect tags and sources, and check that every element is closed."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.sources: list[str] = []
+        self.feed(html)
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.sources += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+
+def history(steps: int, **extra: float) -> list[dict[str, Any]]:
+    row = {"total": 3.0, "sample_to_sample": 2.0, "learning_rate": 1e-3, "skipped_updates": 0, **extra}
+    return [{"step": 5 * (i + 1), "epoch": i / 3, **row} for i in range(steps)]
+
+
+def arguments(normals: int = 12, anomalies: int = 30, **changes: Any) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    m = normals + anomalies
+    abnormal = np.arange(m) >= normals
+    given = {
+        "title": "A run",
+        "counts": {"labelled_normal": 3, "hidden_anomalies": None},
+        "config": to_dict(Config()),
+        "summary": {
+            "auroc": 0.912,
+            "auroc_mean": 0.905,
+            "aupr": {"abnormal": 0.8, "normal": 0.7},
+            "fpr95": 0.25,
+            "train_seconds": 75.0,
+            "views_per_second": 1234.0,
+            "baselines": {"isolation_forest": baseline(0.95), "logistic_regression": baseline(None)},
+        },
+        "history": history(8),
+        "scores": rng.normal(size=m) - abnormal,
+        "threshold": -0.25,
+        "test_images": rng.integers(0, 256, (m, 8, 8, 3), np.uint8),
+        "abnormal": abnormal,
+        "classes": np.where(abnormal, 1 + np.arange(m) % 2, 0),
+        "class_names": ["zero", "one", NASTY],
+        "names": [f"test/{i}.png" for i in range(m)],
+    }
+    return {**given, **changes}
+
+
+def baseline(auroc: float | None) -> dict[str, Any]:
+    return {"auroc": auroc, "auroc_mean": auroc, "seconds": 1.0, "trained_on": "9 images", "note": "grey"}
+
+
+def render(tmp_path: Path, **given: Any) -> str:
+    path = tmp_path / "report.html"
+    write_report(path, **given)
+    html = path.read_text(encoding="utf-8")
+    structure = Structure(html)
+    assert "script" not in structure.tags
+    assert all(source.startswith("data:image/png;base64,") for source in structure.sources)
+    assert "://" not in html
+    assert "url(" not in html
+    assert not re.search(r"@import|<link|\bnan\b", html)
+    return html
+
+
+def test_everything_is_there_and_embedded(tmp_path: Path) -> None:
+    html = render(tmp_path, **arguments())
+    for text in ("91.2 %", "90.5 %", "25.0 %", "80.0 %", "70.0 %", "1.2 min", "1,234", "higher is more normal"):
+        assert text in html
+    for text in ("labelled normal", "unknown", "Isolation forest", "Losses", "ROC curve", "lambda_prototype"):
+        assert text in html
+    assert html.count('<figure class="tile') == 2 * 24
+    assert html.count('<svg class="strip"') == 3
+
+
+@pytest.mark.parametrize(
+    ("ours", "verdict"),
+    [
+        (0.912, "3.8 points below the best baseline, Isolation forest"),
+        (0.99, "4.0 points above the best baseline, Isolation forest"),
+        (0.9501, "within 0.05 points of the best baseline"),
+    ],
+)
+def test_the_comparison_says_who_won(tmp_path: Path, ours: float, verdict: str) -> None:
+    given = arguments()
+    html = render(tmp_path, **{**given, "summary": {**given["summary"], "auroc": ours}})
+    assert verdict in html
+
+
+def test_names_titles_and_values_are_escaped(tmp_path: Path) -> None:
+    names = [f"{NASTY}/{NASTY}{i}.png" for i in range(42)]
+    given = arguments(title=NASTY, counts={NASTY: 1}, config={NASTY: {NASTY: NASTY}}, names=names)
+    given["summary"]["baselines"] = {NASTY: {**baseline(0.5), "note": NASTY, "trained_on": NASTY}}
+    html = render(tmp_path, **given)
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+    assert "$é_{ &amp; 六" in html
+
+
+def test_file_names_that_are_not_utf8_do_not_stop_it(tmp_path: Path) -> None:
+    assert "caf?.png" in render(tmp_path, **arguments(names=["caf\udce9.png"] * 42))
+
+
+@pytest.mark.parametrize(("normals", "anomalies"), [(0, 0), (5, 0), (0, 5), (1, 1)])
+def test_small_and_one_sided_test_sets(tmp_path: Path, normals: int, anomalies: int) -> None:
+    figures = {"auroc": None, "auroc_mean": None, "aupr": {"abnormal": None, "normal": None}, "fpr95": None}
+    html = render(tmp_path, **arguments(normals, anomalies, summary=figures))
+    assert ("No test images." in html) == (normals + anomalies == 0)
+    assert ('alt="ROC curve"' in html) == (normals > 0 and anomalies > 0)
+    assert "No comparison" in html
+
+
+@pytest.mark.parametrize("summary", [{}, {"auroc": 0.9}, {"auroc": 0.9, "baselines": {}, "aupr": None}])
+def test_figures_may_be_missing(tmp_path: Path, summary: dict[str, Any]) -> None:
+    assert "No comparison" in render(tmp_path, **arguments(summary=summary))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        history(1),
+        history(120),
+        history(3, nt_xent=1.0, convex=0.5, rotation=1.4),
+        [{"step": 1, "epoch": 0.0, "total": None}, {"step": 2, "epoch": 0.1, "total": float("inf")}, *history(1)],
+    ],
+)
+def test_histories_of_any_length_and_objective(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
+    assert "No training history." not in render(tmp_path, **arguments(history=rows))
+
+
+def test_an_empty_history(tmp_path: Path) -> None:
+    assert "No training history." in render(tmp_path, **arguments(history=[]))
+
+
+def test_skipped_updates_are_told(tmp_path: Path) -> None:
+    rows = [*history(2), *history(1, skipped_updates=7)]
+    assert "7 updates skipped" in render(tmp_path, **arguments(history=rows))
+
+
+def test_equal_scores_and_a_threshold_among_them(tmp_path: Path) -> None:
+    render(tmp_path, **arguments(scores=np.zeros(42, np.float32), threshold=0.0))
+
+
+def test_mistakes_are_marked_by_kind(tmp_path: Path) -> None:
+    given = arguments(2, 2, scores=np.array([-1.0, 1.0, -2.0, 2.0]), threshold=0.0)
+    html = render(tmp_path, **given)
+    # One of each, in both galleries.
+    assert html.count("✗ false alarm") == html.count("✗ missed anomaly") == 2
+
+
+def test_galleries_are_in_order(tmp_path: Path) -> None:
+    scores = np.array([5.0, -3.0, 0.5, 2.0])
+    html = render(tmp_path, **arguments(2, 2, scores=scores, threshold=0.0))
+    shown = re.findall(r"<figcaption><b>(\S+)</b>", html)
+    assert shown == ["-3", "0.5", "2", "5", "0.5", "2", "-3", "5"]
+
+
+def test_large_pictures_are_reduced(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (4, 300, 600, 3), np.uint8)
+    assert len(render(tmp_path, **arguments(2, 2, test_images=images))) < 1_000_000
+
+
+def test_equal_runs_give_equal_bytes(tmp_path: Path) -> None:
+    assert render(tmp_path, **arguments()) == render(tmp_path, **arguments())
+
+
+def test_bad_scores_leave_the_old_report(tmp_path: Path) -> None:
+    html = render(tmp_path, **arguments())
+    with pytest.raises(UsageError, match="not finite"):
+        write_report(tmp_path / "report.html", **arguments(scores=np.full(42, np.nan)))
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == html
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "—"), (0.04, "0.0 s"), (59.9, "59.9 s"), (90, "1.5 min"), (3600, "1 h 0 min"), (5430, "1 h 30 min")],
+)
+def test_durations(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text

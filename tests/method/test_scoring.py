@@ -1,0 +1,94 @@
+"""Every way of scoring against its definition, on a small real network."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import tiny_config
+from hscl_kernels import augment_views
+
+from hscl_fast.config.sections import AugmentConfig
+from hscl_fast.method.augment import draw_views
+from hscl_fast.method.network import build_detector
+from hscl_fast.method.scoring import RELEASED_AREA, RELEASED_CROPS, Scorer
+
+
+@pytest.fixture(scope="module")
+def model():
+    config = tiny_config(model={"prototypes": 3})
+    return build_detector(config.model, 8, rotation_head=True, seed=0).eval()
+
+
+def scorer(model, scoring, batch_size=7):
+    return Scorer(model, scoring, batch_size, torch.float32, AugmentConfig())
+
+
+@pytest.fixture
+def images(rng):
+    return rng.integers(0, 256, (17, 8, 8, 3), dtype=np.uint8)
+
+
+@torch.no_grad()
+def features(model, images, turns=0):
+    x = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+    return model((torch.rot90(x, turns, (2, 3)) - 0.5) / 0.5)
+
+
+def cosines(embeddings, others):
+    return torch.nn.functional.cosine_similarity(embeddings[:, None], others.detach()[None], dim=2)
+
+
+def close(scores, expected):
+    assert scores.dtype == np.float64
+    np.testing.assert_allclose(scores, expected.numpy(), atol=2e-5)
+
+
+def test_paper_is_the_nearest_prototype_of_one_view(model, images):
+    expected = cosines(features(model, images).embeddings, model.prototypes).amax(dim=1)
+    close(scorer(model, "paper").score(images), expected)
+
+
+def test_rotations_is_the_mean_over_four(model, images):
+    each = [cosines(features(model, images, k).embeddings, model.prototypes).amax(dim=1) for k in range(4)]
+    close(scorer(model, "rotations").score(images), torch.stack(each).mean(dim=0))
+
+
+def test_knn_is_the_nearest_training_image(model, images, rng):
+    training = rng.integers(0, 256, (11, 8, 8, 3), dtype=np.uint8)
+    bank = features(model, training).embeddings
+    expected = cosines(features(model, images).embeddings, bank).amax(dim=1)
+    close(scorer(model, "knn").calibrate(training).score(images), expected)
+    close(scorer(model, "knn").calibrate(training).score(training), torch.ones(11))
+
+
+def released_parts(model, images):
+    """Embeddings [4, n, D] and own rotation logits [4, n], crop by crop and rotation by rotation."""
+    policy = AugmentConfig(crop_area=(RELEASED_AREA, RELEASED_AREA))
+    embeddings, logits = [], []
+    for crop in range(RELEASED_CROPS):
+        seed, step, n = torch.tensor(0), torch.tensor(crop), len(images)
+        parameters = draw_views(policy, torch.arange(n), seed=seed, step=step, size=(8, 8), views=1)
+        with torch.no_grad():
+            found = model(augment_views(torch.from_numpy(images), parameters))
+        embeddings.append(torch.stack([found.embeddings[k * n : (k + 1) * n] for k in range(4)]))
+        logits.append(torch.stack([found.rotation_logits[k * n : (k + 1) * n, k] for k in range(4)]))
+    return torch.stack(embeddings).mean(dim=0), torch.stack(logits).mean(dim=0)
+
+
+def test_released_weighs_crops_rotations_and_logits(model, images, rng):
+    training = rng.integers(0, 256, (11, 8, 8, 3), dtype=np.uint8)
+    own = scorer(model, "released").calibrate(training)
+    train_embeddings, train_logits = released_parts(model, training)
+    embeddings, logits = released_parts(model, images)
+    directions = torch.nn.functional.normalize(model.prototypes.detach(), dim=1)
+    expected = torch.zeros(17)
+    for k in range(4):
+        expected += (embeddings[k] @ directions.T).amax(dim=1) / train_embeddings[k].norm(dim=1).mean()
+        expected += logits[k] / train_logits[k].mean()
+    close(own.score(images), expected / 4)
+
+
+@pytest.mark.parametrize("scoring", ["paper", "rotations", "knn", "released"])
+def test_scores_do_not_depend_on_the_batches(model, images, scoring):
+    whole = scorer(model, scoring, 100).calibrate(images).score(images)
+    np.testing.assert_allclose(scorer(model, scoring, 3).calibrate(images).score(images), whole, atol=1e-4)
+    assert scorer(model, "paper").score(images[:0]).shape == (0,)

@@ -1,0 +1,180 @@
+"""A run that is stopped, killed or fails, and goes on as if nothing had happened."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from conftest import TINY, flags, hscl, subprocess_environment, tiny_config
+from rich.console import Console
+
+from hscl_fast.errors import UsageError
+from hscl_fast.runs.checkpoint import load_checkpoint
+from hscl_fast.runs.directory import RunDirectory
+from hscl_fast.training.trainer import Trainer
+
+STEPS = 40
+LONG = {
+    **TINY,
+    "optim": {"epochs": 100, "max_steps": STEPS, "batch_size": 32, "warmup_share": 0.1},
+    "runtime": {**TINY["runtime"], "checkpoint_every": 4},
+}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    run = tmp_path_factory.mktemp("runs") / "whole"
+    done = hscl("train", "digits", "--out", run, *flags(LONG))
+    assert done.returncode == 0, done.stderr
+    return run
+
+
+def start(run, *arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "hscl_fast", "train", *map(str, arguments), "--out", str(run)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=subprocess_environment(),
+    )
+
+
+def wait_for_step(run, step, process):
+    """Wait until the run has logged a step; it may have ended by then."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        rows = RunDirectory(run).read_metrics()
+        if rows and rows[-1]["step"] >= step:
+            return
+        time.sleep(0.005)
+
+
+def weights(run):
+    return load_checkpoint(run / "checkpoints" / "last", with_state=True)
+
+
+def assert_same_run(run, whole):
+    ours, theirs = weights(run), weights(whole)
+    assert ours.info["step"] == theirs.info["step"] == STEPS
+    assert all(torch.equal(ours.weights[name], tensor) for name, tensor in theirs.weights.items())
+    for name in ("first", "second"):
+        moments = zip(ours.state["optimizer"][name], theirs.state["optimizer"][name], strict=True)
+        assert all(torch.equal(a, b) for a, b in moments)
+    timeless = [
+        [{k: v for k, v in row.items() if "second" not in k} for row in RunDirectory(r).read_metrics()]
+        for r in (run, whole)
+    ]
+    assert timeless[0] == timeless[1]
+    assert (run / "scores.csv").read_text() == (whole / "scores.csv").read_text()
+
+
+def test_killed_at_random_steps_and_resumed_bit_for_bit(uninterrupted, tmp_path):
+    run = tmp_path / "killed"
+    draw = random.Random(time.time_ns())
+    steps = sorted(draw.sample(range(2, STEPS - 2), 2))
+    process = start(run, "digits", *flags(LONG))
+    for step in steps:
+        wait_for_step(run, step, process)
+        process.kill()
+        process.communicate()
+        process = start(run, "--resume")
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, (steps, output)
+    assert_same_run(run, uninterrupted)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_asked_to_stop_it_saves_says_how_to_go_on_and_does(uninterrupted, tmp_path, number, code):
+    run = tmp_path / "stopped"
+    process = start(run, "digits", *flags(LONG))
+    wait_for_step(run, 6, process)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == code, output
+    assert f"hscl train --out {run} --resume" in output
+    step = weights(run).info["step"]
+    assert 6 <= step < STEPS
+    resumed = hscl("train", "--out", run, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"from step {step} to step {STEPS}" in resumed.stdout
+    assert_same_run(run, uninterrupted)
+
+
+def test_resume_with_another_configuration_is_refused(uninterrupted):
+    before = (uninterrupted / "config.yaml").read_text()
+    refused = hscl("train", "--out", uninterrupted, "--resume", "--optim.learning_rate=0.5")
+    assert refused.returncode == 2
+    assert "optim.learning_rate is 0.5 and was 0.001" in refused.stderr
+    assert (uninterrupted / "config.yaml").read_text() == before
+
+
+def test_the_saved_configuration_runs_again_identically(uninterrupted, tmp_path):
+    again = tmp_path / "again"
+    done = hscl("train", "--config", uninterrupted / "config.yaml", "--out", again)
+    assert done.returncode == 0, done.stderr
+    assert (again / "config.yaml").read_text() == (uninterrupted / "config.yaml").read_text()
+    assert_same_run(again, uninterrupted)
+
+
+def make(split, path, **sections):
+    config = tiny_config(**sections)
+    run = RunDirectory(path)
+    run.create(config, split.manifest, overwrite=False)
+    return Trainer(config, run, split.training, split.held_out, Console(quiet=True))
+
+
+def test_a_run_that_only_skips_stops_with_its_last_good_checkpoint(digits, tmp_path):
+    trainer = make(digits, tmp_path / "run", runtime={"checkpoint_every": 1, "max_skipped_updates": 5, "log_every": 1})
+    real = trainer.step.losses
+    trainer.step.losses = lambda batch: real(batch) * (float("nan") if trainer.state.step >= 4 else 1)
+    with pytest.raises(UsageError, match=r"last 5 updates.*non-finite.*learning_rate"):
+        trainer.train()
+    checkpoint = load_checkpoint(trainer.run.checkpoint("last"), with_state=True)
+    assert all(torch.isfinite(tensor).all() for tensor in checkpoint.weights.values())
+    assert checkpoint.state["guard"]["skipped"] == checkpoint.info["step"] - 4
+    rows = trainer.run.read_metrics()
+    assert rows[-1]["skipped_in_a_row"] == 5
+    assert "total" in rows[3]
+    assert "total" not in rows[4]
+
+
+def test_the_best_checkpoint_follows_the_held_out_images(digits, tmp_path, monkeypatch):
+    trainer = make(digits, tmp_path / "run", optim={"epochs": 4})
+    values = iter([0.5, 0.9, 0.9, 0.7])
+    monkeypatch.setattr("hscl_fast.training.trainer.auroc", lambda scores, abnormal: next(values))
+    state = trainer.train()
+    per_epoch = trainer.loader.steps_per_epoch
+    assert (state.best_auroc, state.best_step) == (0.9, 3 * per_epoch)
+    assert load_checkpoint(trainer.run.checkpoint("best")).info["step"] == 3 * per_epoch
+
+
+def test_tensorboard_gets_the_rows_of_the_log(digits, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    trainer = make(digits, tmp_path / "run", runtime={"tensorboard": True})
+    trainer.train()
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    logged = [(event.step, event.value) for event in events.Scalars("train/total")]
+    rows = trainer.run.read_metrics()
+    assert logged == [(row["step"], pytest.approx(row["total"], rel=1e-6)) for row in rows]
+
+
+def test_too_small_a_training_set_is_refused(digits, tmp_path):
+    from hscl_fast.data.types import TrainingImages
+
+    one = TrainingImages(digits.training.images[:1], digits.training.roles[:1])
+    with pytest.raises(UsageError, match=r"1 image.*at least 2"):
+        Trainer(tiny_config(), RunDirectory(tmp_path / "run"), one, digits.held_out, Console(quiet=True))
+
+
+def test_log_rows_are_json_with_the_promised_figures(uninterrupted):
+    rows = [json.loads(line) for line in (uninterrupted / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(2, STEPS + 1, 2))
+    names = {"epoch", "seconds", "views_per_second", "total", "sample_to_sample", "sample_to_prototype"}
+    names |= {"normal_to_abnormal", "gradient_norm", "learning_rate", "skipped_updates"}
+    assert all(names <= set(row) for row in rows)
