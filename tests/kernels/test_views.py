@@ -3,8 +3,9 @@
 import pytest
 import torch
 from hscl_kernels import ViewParameters, augment_views, launch
+from hscl_kernels.selfcheck.problems import make_images, make_parameters
 from hscl_kernels.views import triton_form
-from views_batch import assert_within_budget, golden_parameters, load_golden, make_images, make_parameters
+from views_batch import assert_within_budget, golden_parameters, load_golden
 
 FAST = ["cpu", "triton"]
 ALL = ["reference", *FAST]
