@@ -188,7 +188,8 @@ def _read_cubin(asm: dict[str, Any]) -> dict[str, int]:
         cubin = Path(folder) / "kernel.cubin"
         cubin.write_bytes(asm["cubin"])
         usage = _run(str(tools / "cuobjdump"), "-res-usage", str(cubin))
-        sass = _run(str(tools / "nvdisasm"), "-c", str(cubin))
+        # Without the analysis of its data flow, which would only annotate jumps.
+        sass = _run(str(tools / "nvdisasm"), "-c", "-ndf", str(cubin))
     numbers = {name: int(value) for name, value in re.findall(r"(REG|STACK|LOCAL):(\d+)", usage)}
     return {
         "registers": numbers["REG"],
@@ -268,7 +269,9 @@ def _specialise(case: Case) -> tuple[Any, dict[str, str], dict[str, Any]]:
 def run(targets: list[str], rows: int) -> list[dict[str, Any]]:
     """Audit every case of the targets, on all cores."""
     some = list(cases(targets))
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+    context = get_context("forkserver")  # torch is imported once
+    context.set_forkserver_preload(["torch._dynamo", "triton.compiler"])
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
         return list(pool.map(audit, some, itertools.repeat(rows), chunksize=4))
 
 

@@ -19,6 +19,7 @@ def run_audit(*arguments):
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=1500, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", GPUS)
 def test_no_kernel_spills_and_half_precision_runs_on_tensor_cores(target):
     result = run_audit("--target", target, "--json")
