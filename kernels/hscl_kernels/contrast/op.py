@@ -143,6 +143,19 @@ def hscl_loss(
         Wrong shapes, devices, dtypes, roles or options; the message shows them.
     RuntimeError
         A second derivative is asked for.
+
+    Examples
+    --------
+    >>> import torch
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> z = torch.randn(8, 16, generator=generator, requires_grad=True)  # two views of four images
+    >>> v = torch.randn(3, 16, generator=generator, requires_grad=True)
+    >>> loss = hscl_loss(z, v, torch.arange(4).repeat(2), torch.tensor([1, 0, 0, -1]).repeat(2))
+    >>> loss.weights[[0, 3]]  # a labelled normal and a labelled abnormal row
+    tensor([1., 0.])
+    >>> loss.total.backward()
+    >>> z.grad.shape, v.grad.shape
+    (torch.Size([8, 16]), torch.Size([3, 16]))
     """
     form = resolve(backend, embeddings.device)
     checks.check_matrix("embeddings", embeddings, form)

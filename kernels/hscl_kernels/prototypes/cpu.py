@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hscl_kernels.prototypes.reference import unit
+from hscl_kernels.prototypes.rows import unit
 
 EPS = 1e-12  # u = z / max(||z||, EPS)
 

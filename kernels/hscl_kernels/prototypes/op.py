@@ -43,8 +43,12 @@ def prototype_similarity(embeddings: Tensor, prototypes: Tensor, *, backend: Bac
     Examples
     --------
     >>> import torch
-    >>> prototype_similarity(torch.tensor([[3.0, 4.0]]), torch.tensor([[1.0, 0.0], [0.0, 2.0]]))
-    (tensor([0.8000]), tensor([1]))
+    >>> prototypes = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    >>> similarity, nearest = prototype_similarity(torch.tensor([[0.0, 3.0], [-5.0, 0.0]]), prototypes)
+    >>> similarity
+    tensor([1., 0.])
+    >>> nearest
+    tensor([1, 1])
     """
     form = resolve(backend, embeddings.device)
     checks.check_matrix("embeddings", embeddings, form)

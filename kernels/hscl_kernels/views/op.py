@@ -57,8 +57,8 @@ def augment_views(
     --------
     >>> import torch
     >>> image = torch.full((1, 2, 2, 1), 255, dtype=torch.uint8)
-    >>> augment_views(image, ViewParameters.identity(torch.tensor([0]))).shape
-    torch.Size([1, 1, 2, 2])
+    >>> augment_views(image, ViewParameters.identity(torch.tensor([0, 0]))).shape  # two views of one grey image
+    torch.Size([2, 1, 2, 2])
     """
     form = resolve(backend, images.device)
     check_views(images, dtype, std, form)
