@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import interpreter  # noqa: F401 (makes the interpreter faster)
 import torch
 from hscl_kernels import hscl_loss
 from hscl_kernels.selfcheck import problems
@@ -20,7 +21,7 @@ class Batch(NamedTuple):
 
 
 def make_batch(rows, features=32, prototypes=3, *, seed=0, ids=None, roles=None):
-    """Rows of about the same length, with any number of positives each and roles that may be missing."""
+    """Draw rows of about the same length, with any number of positives each and roles that may be missing."""
     batch = problems.make_batch(problems.Case(rows, features, prototypes, spread=0.0), seed)
     generator = torch.Generator().manual_seed(seed)
     if ids is None:
@@ -31,12 +32,12 @@ def make_batch(rows, features=32, prototypes=3, *, seed=0, ids=None, roles=None)
 
 
 def uniforms(rows):
-    """The draws of the multinomial estimator."""
+    """Return the draws of the multinomial estimator."""
     return torch.rand(2, rows, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
 
 
 def objective(batch, upstream=(1.0, None, None, None), **options):
-    """A problem for hscl_loss; ``upstream`` are the gradients of the total and of the three terms."""
+    """Return a problem for hscl_loss; ``upstream`` are the gradients of the total and of the three terms."""
     options = {"temperature": 0.5, **options}
     if options.get("na_estimator") == "multinomial":
         options["uniforms"] = uniforms(len(batch.ids))
@@ -51,7 +52,7 @@ def solve(problem, backend, dtype=None, device=CPU):
 
 
 def assert_within_budget(problem, backend, dtype, device=CPU):
-    """Hold every output and gradient of a form to the self-check's budget, and the nearest prototype to be nearest."""
+    """Hold every output and gradient of a form to the self-check's budget; a nearest prototype must be exact."""
     values = hold(problem, "", backend, dtype, device)
     failures = [str(value) for value in values if not value.share <= 1 or (value.name == "index" and value.error > 0)]
     assert not failures, "\n".join(failures)

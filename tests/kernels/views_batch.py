@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import interpreter  # noqa: F401 (makes the interpreter faster)
 import numpy as np
 import torch
 from hscl_kernels import ViewParameters, augment_views
