@@ -26,7 +26,7 @@ FORMS = [pytest.param(*form, id=f"{form[0]}-{str(form[1])[6:]}") for form in CPU
 
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch):
-    """Several tiles, shares, super-tiles and programs from a few dozen rows on."""
+    """Cut a few dozen rows into several tiles, shares, super-tiles and programs."""
     monkeypatch.setattr(cpu_sweep, "TILE", 16)
     monkeypatch.setattr(cpu_sweep, "_SMALLEST_TILE", 8)
     monkeypatch.setattr(cpu_sweep, "share_count", lambda: 2)
@@ -170,7 +170,7 @@ def test_any_cut_of_the_sweep_keeps_the_budget(monkeypatch, processors, forward,
 
 @needs_triton
 def test_more_programs_than_one_adds_at_once_keep_the_budget(monkeypatch):
-    """As beyond 16,384 rows: the last program adds the sums of all in several rounds."""
+    """The last program adds the sums of all in several rounds, as it does beyond 16,384 rows."""
     monkeypatch.setattr(launch, "ROW_BLOCK", 16)
     monkeypatch.setattr(launch, "forward_tile", lambda *args, online: launch.Tile(64, 64, 4, 1))
     monkeypatch.setattr(launch, "backward_tile", lambda *args, online: launch.Tile(64, 64, 4, 1))

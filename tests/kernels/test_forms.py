@@ -16,7 +16,7 @@ both = pytest.mark.parametrize(("backend", "dtype"), FORMS)
 
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch):
-    """Several tiles, super-tiles, splits and shares at a few dozen rows."""
+    """Cut a few dozen rows into several tiles, super-tiles, splits and shares."""
     monkeypatch.setattr(cpu_sweep, "TILE", 24)
     monkeypatch.setattr(cpu_sweep, "_SMALLEST_TILE", 16)
     monkeypatch.setattr(cpu_sweep, "share_count", lambda: 2)

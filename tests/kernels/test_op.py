@@ -178,7 +178,7 @@ print("as it was")
 
 
 class OnlyAllocates(TorchDispatchMode):
-    """Fails on any operator that is a launch or waits: Triton's launches do not pass through here."""
+    """Fail on any operator that is a launch or waits; Triton's launches do not pass through here."""
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         name = function.overloadpacket.__name__
@@ -188,7 +188,7 @@ class OnlyAllocates(TorchDispatchMode):
 
 @pytest.fixture
 def launches(monkeypatch):
-    """Names of the kernels that are launched."""
+    """Record the names of the kernels that are launched."""
     seen = []
     for module in (contrast_kernels, prototype_kernels):
         for name in [name for name in vars(module) if name.endswith("_kernel")]:

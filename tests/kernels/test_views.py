@@ -1,4 +1,4 @@
-"""Every form of ``augment_views`` against the reference, on hostile images and parameters; the operation's manners."""
+"""Every form of ``augment_views`` against the reference, on hostile images and parameters; its other promises."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ def whole_blocks(monkeypatch):
 
 @pytest.fixture
 def poisoned():
-    """Every tensor that nothing was written to holds NaN."""
+    """Fill new tensors with NaN, so that what is not written shows."""
     torch.use_deterministic_algorithms(True)
     filling = torch.utils.deterministic.fill_uninitialized_memory
     torch.utils.deterministic.fill_uninitialized_memory = True
@@ -91,7 +91,7 @@ def test_float64_on_the_cpu():
     torch.testing.assert_close(views, truth, atol=1e-12, rtol=0)
 
 
-# No whole number of vectors; one plane of more pixels than torch gives to a single thread.
+# Planes that are not a whole number of vectors, and one that is larger than the share of a single thread.
 UNEVEN = [(16, 16, 3), (9, 31, 3), (13, 11, 1), (181, 183, 1)]
 
 
@@ -165,7 +165,7 @@ def test_an_image_that_does_not_exist():
     missing = parameters._replace(image=torch.tensor([0, 3, -1, 2]))
     with pytest.raises(ValueError, match=r"\[-1, 3\].*0 to 2"):
         augment_views(images, missing)
-    # A GPU cannot look without waiting: it shows in the view.
+    # On a GPU a check of the values would wait for the device: NaN shows the error.
     views = triton_form.augment_views(images, missing, dtype=torch.float32, mean=0.5, std=0.5)
     assert views.isnan().all(dim=(1, 2, 3)).tolist() == [False, True, True, False]
 

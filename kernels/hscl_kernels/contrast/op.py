@@ -205,7 +205,7 @@ def _uniforms(given: Tensor | None, generator: torch.Generator | None, embedding
 def _form(backend: str) -> ModuleType:
     if backend == "cpu":
         return cpu
-    from hscl_kernels.contrast import triton_form  # importing Triton takes a second and needs no GPU only here
+    from hscl_kernels.contrast import triton_form  # only here: importing Triton takes a second
 
     return triton_form
 
@@ -265,7 +265,7 @@ def _(
 def _save_info_nce(ctx: Any, inputs: tuple, output: tuple) -> None:
     embeddings, instance_ids, ctx.temperature, ctx.backend = inputs
     ctx.mark_non_differentiable(*output[1:])
-    # The embeddings only tell autograd that the gradient depends on them, so that a second derivative is refused.
+    # Autograd must know that the gradient depends on the embeddings: otherwise it would not refuse second derivatives.
     ctx.save_for_backward(embeddings, instance_ids, *output[1:])
 
 

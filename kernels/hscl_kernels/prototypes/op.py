@@ -120,7 +120,7 @@ def _(
 def _save(ctx: Any, inputs: tuple, output: tuple) -> None:
     embeddings, prototypes, ctx.backend = inputs
     ctx.mark_non_differentiable(*output[1:])
-    # The embeddings only tell autograd that the gradient depends on them, so that a second derivative is refused.
+    # Autograd must know that the gradient depends on the embeddings: otherwise it would not refuse second derivatives.
     ctx.save_for_backward(embeddings, prototypes, *output[1:])
 
 

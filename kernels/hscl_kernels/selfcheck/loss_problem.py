@@ -1,4 +1,4 @@
-"""A loss or a similarity on fixed inputs: its outputs and gradients in any form, and how large its errors count."""
+"""A loss or a similarity on fixed inputs: its outputs and gradients in any form, and the size of its errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class LossProblem:
     facts: tuple[Tensor, ...]
     upstream: tuple[Tensor | None, ...]  # one for each of the first outputs, None where backward is not asked for it
     options: dict[str, Any] = field(default_factory=dict)
-    tiny = TINY  # the error that is allowed where eager code happens to be exact: some roundings
+    tiny = TINY  # the error that is allowed even if eager code happens to be exact: some roundings
 
     def rounded(self, dtype: torch.dtype) -> LossProblem:
         """Return the problem with its inputs in ``dtype``."""
@@ -95,7 +95,7 @@ class LossProblem:
         return (((value.double() - truth) * lengths).abs().max() / scale).item()
 
     def _regret(self, chosen: Tensor, best: Tensor) -> float:
-        """How much less similar the chosen prototypes are than the nearest; 1 where a tie went to a later one."""
+        """Return how much less similar the chosen prototypes are than the nearest; 1 if a tie went to a later one."""
         z, v = (torch.nn.functional.normalize(x.double(), dim=1) for x in self.inputs.values())
         similarities, prototypes = z @ v.T, self.inputs["prototypes"]
         regret = (similarities.gather(1, best[:, None]) - similarities.gather(1, chosen[:, None]))[:, 0]

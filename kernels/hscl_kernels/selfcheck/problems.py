@@ -1,4 +1,4 @@
-"""What the forms are tried on: hostile batches to find errors with, and one as large as in training to time."""
+"""The inputs of the self-check: hostile batches that find errors, and one as large as in training for the time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Problem = LossProblem | ViewsProblem
 TRAINING_ROWS, TRAINING_FEATURES, TRAINING_IMAGES, TRAINING_SIDE = 2048, 128, 256, 32
 
 _HSCL_OUTPUTS = ("total", "sample_to_sample", "sample_to_prototype", "normal_to_abnormal", "weights")
-# Of the total and of each term, none of them 1; scaled as in float16 training, where gradients would else underflow.
+# Of the total and of each term, none of them 1; scaled as in float16 training, so that gradients do not underflow.
 _UPSTREAM = tuple(256 * share for share in (1.7, -0.6, 0.8, 1.3))
 
 
@@ -39,7 +39,7 @@ class Batch(NamedTuple):
 
 
 class Case(NamedTuple):
-    """A batch's shape, and what is unusual about it.
+    """A batch's shape and its peculiarities.
 
     ``spread`` is the standard deviation of the logarithms of the rows' lengths. ``concerns`` holds the first letters of
     the operations that the case is for.
@@ -87,7 +87,7 @@ CASES = {
     "only excluded": Case(roles=(2,), concerns="h"),
 }
 VIEW_CASES = {"8 px": (8, 8, 3), "9 x 31 px": (9, 31, 3), "32 px": (32, 32, 3), "32 px, grey": (32, 32, 1)}
-# What Triton's interpreter does in seconds.
+# Cases that Triton's interpreter computes in seconds.
 SMALL_CASES = ("raw rows", "zero rows", "tied prototypes", "temperature 0.02", "no abnormal", "8 px")
 
 

@@ -15,12 +15,12 @@ from hscl_kernels.views.parameters import ViewParameters
 
 # Of views that span [-1, 1]: a few roundings of float32, or one of a half dtype.
 TINY = {torch.float64: 1e-11, torch.float32: 4e-6, torch.float16: 2.0**-10, torch.bfloat16: 2.0**-7}
-_SIDE = 32  # pixels, for which TINY is meant
+_SIDE = 32  # pixels; TINY is for images up to this side
 
 
 @dataclass(frozen=True)
 class ViewsProblem:
-    """Images and what their views look like. There are no gradients."""
+    """Images and the parameters of their views. There are no gradients."""
 
     images: Tensor
     parameters: ViewParameters
@@ -37,7 +37,7 @@ class ViewsProblem:
         return lambda: {"views": augment_views(images, parameters, dtype=dtype, backend=backend, **self.options)}
 
     def errors(self, found: dict[str, Tensor], exact: dict[str, Tensor]) -> dict[str, float]:
-        """Return the largest error of a pixel, of a range of 2."""
+        """Return the largest error of a pixel; views span a range of about 2."""
         return {"views": (found["views"].cpu().double() - exact["views"]).abs().max().item()}
 
     def roundings(self, name: str, dtype: torch.dtype, works_in: torch.dtype) -> float:

@@ -1,7 +1,7 @@
-"""Views on the CPU: a few rows at a time, so that all of their steps run in the cache; shares of rows side by side.
+"""Views on the CPU, a few rows at a time, so that all of their steps run in the cache.
 
-The same arithmetic as the reference, but for three things: flip, turn and crop are one map of coordinates; only the
-rows that ask for a step take it; and hue becomes colour by distances on the colour wheel instead of remainders.
+The arithmetic is that of the reference, with three exceptions: flip, turn and crop are one map of coordinates; only the
+rows that ask for a step run it; and hue becomes colour by distances on the colour wheel instead of remainders.
 
 A row's bits depend on its own image and parameters alone: not on the number of threads, nor on the other rows. Two of
 torch's operators need care for that, ``atan2`` and the mean of a single plane; all others that are used here round an
@@ -21,7 +21,7 @@ from hscl_kernels.views.parameters import ViewParameters
 from hscl_kernels.views.reference import HUE_UNIT, LUMA
 
 _CHUNK_PIXELS = 1 << 17  # of one chunk's rows, for each of torch's threads
-_GRAIN = 1 << 15  # torch gives no thread fewer elements of an operator (at::internal::GRAIN_SIZE)
+_GRAIN = 1 << 15  # torch gives each thread at least so many elements of an operator (at::internal::GRAIN_SIZE)
 _VECTOR = 64  # elements; torch takes two registers at a time, of at most 16 float32 each
 _TINY = 1e-30  # in place of the value of black, whose saturation is 0
 # For 0 to 3 quarter turns: how x and y in the image (the rows) follow from x and y in the view (the columns).
@@ -29,9 +29,9 @@ _TURNS = (((1, 0), (0, 1)), ((0, -1), (1, 0)), ((-1, 0), (0, -1)), ((0, 1), (-1,
 
 
 class _Rows(NamedTuple):
-    """What each row needs, in the order in which rows are rendered."""
+    """The fields of ``ViewParameters`` as the steps use them, in the order in which rows are rendered."""
 
-    row: Tensor  # int64, where it goes
+    row: Tensor  # int64, its place among the views
     image: Tensor
     contrast: Tensor  # the factors as [rows, 1, 1, 1]
     turn: Tensor  # of the hue, 1 to 2 turns so that no angle is negative, [rows, 1, 1] like the factors below
@@ -154,7 +154,7 @@ def _adjust_colours(x: Tensor, rows: _Rows, chunk: _Chunk) -> None:
 
 
 def _adjust_contrast(x: Tensor, factor: Tensor) -> None:
-    # torch shares the sum of one plane out over its threads, but gives each of several planes to a single one.
+    # torch splits the sum of a single plane over its threads, but gives each of several planes to one thread.
     planes = x.expand(2, -1, -1, -1) if x.shape[:2] == (1, 1) else x
     mean = planes.mean(dim=(2, 3), keepdim=True)[: len(x)]
     x.mul_(factor).add_(mean * (1 - factor)).clamp_(0, 1)
@@ -193,7 +193,7 @@ def _adjust_hsv(x: Tensor, turn: Tensor, saturation: Tensor, value: Tensor) -> N
 def _whole_vectors(count: int) -> int:
     """Return ``count`` rounded up so that each thread's share of an operator on so many elements is whole vectors.
 
-    torch computes what remains beyond whole vectors by other code, whose atan2 rounds differently.
+    torch computes the elements beyond whole vectors by scalar code, whose atan2 rounds differently.
     """
     threads = min(torch.get_num_threads(), -(-count // _GRAIN))
     return -(-count // (_VECTOR * threads)) * _VECTOR * threads
