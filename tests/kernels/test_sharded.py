@@ -108,6 +108,7 @@ def compiled_main(rank, ranks, rows, path):
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_ranks_compiled_whole(tmp_path):
     start(compiled_main, 2, 40, str(tmp_path / "rendezvous"))
 
