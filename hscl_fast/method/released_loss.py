@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from hscl_kernels.prototypes.reference import normal_weights, unit
+from hscl_kernels import normal_weights, unit
 from torch import Tensor
 
 _MIXED = 2  # rows mixed into one anchor, positive or negative

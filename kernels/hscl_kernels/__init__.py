@@ -2,6 +2,7 @@
 
 from hscl_kernels.contrast.op import HSCLLoss, hscl_loss, info_nce
 from hscl_kernels.prototypes.op import prototype_similarity
+from hscl_kernels.prototypes.rows import normal_weights, unit
 from hscl_kernels.views.op import augment_views
 from hscl_kernels.views.parameters import ViewParameters
 
@@ -11,5 +12,7 @@ __all__ = [
     "augment_views",
     "hscl_loss",
     "info_nce",
+    "normal_weights",
     "prototype_similarity",
+    "unit",
 ]

@@ -1,11 +1,11 @@
-"""Compiles every kernel at every table entry for every target, with no GPU, and reports what the machine code is like.
+"""Compile every kernel at every table entry for every target, without a GPU, and report on the machine code.
 
     python -m hscl_kernels.audit [--target sm_90] [--rows 65536] [--json]
 
-A row tells registers, spilled bytes, shared memory, resident blocks a multiprocessor, tensor-core and exponential
+A row reports registers, spilled bytes, shared memory, resident blocks per multiprocessor, tensor-core and exponential
 (MUFU.EX2) instructions in the code, and operations, bytes and *predicted* time at ``--rows`` rows:
 
-    predicted_us = max(flops / peak rate, exponentials / (16 a clock and multiprocessor), bytes / memory bandwidth)
+    predicted_us = max(flops / peak rate, exponentials / (16 per clock and multiprocessor), bytes / memory bandwidth)
 
 with the published rates of hscl_kernels.gpus. No figure here was measured on a GPU.
 """
@@ -33,9 +33,9 @@ from hscl_kernels.launch import Tile
 _TENSOR_CORE = re.compile(r"\b(?:[HQO]MMA|HGMMA|QGMMA|UTC[A-Z]*MMA)\b|v_mfma_")
 _EXPONENTIAL = re.compile(r"MUFU\.EX2|v_exp_f32")
 VIEW_SIDES = (32, 224)  # a side only changes constants
-# About what the source of views_kernel does for a pixel of a view: the means once, four neighbours, where they lie.
+# Counted in the source of views_kernel, per pixel of a view: the means once, the four neighbours and their places.
 VIEW_FLOPS = {"rgb": 82 + 4 * 132 + 60, "grey": 10 + 4 * 20 + 60}
-VIEWS_AN_IMAGE = 8  # whose pixels are read from memory once
+VIEWS_PER_IMAGE = 8  # its pixels are read from memory once
 _TYPES = {2: "bf16", 4: "fp32"}  # float16 compiles to the same instructions as bfloat16 but for their type
 
 
@@ -137,7 +137,7 @@ def _work(case: Case, rows: int) -> tuple[float, float, float]:
             return 0.0, 0.0, (quantities * plan.slots + 12) * rows * 4
         case "views_kernel":
             values = rows * case.width**2 * (3 if case.variant == "rgb" else 1)
-            return rows * case.width**2 * VIEW_FLOPS[case.variant], 0.0, values * (size + 1 / VIEWS_AN_IMAGE)
+            return rows * case.width**2 * VIEW_FLOPS[case.variant], 0.0, values * (size + 1 / VIEWS_PER_IMAGE)
         case "unit_rows_kernel":
             return 4.0 * matrix, 0.0, 2 * matrix * size
         case "input_gradients_kernel":
@@ -154,9 +154,9 @@ def _peak(case: Case, gpu: Gpu) -> float:
 
 
 def _resident(code: dict[str, int], warps: int, gpu: Gpu) -> int:
-    """Blocks that fit a multiprocessor at once, by registers, shared memory and warps."""
-    a_warp = -(-code["registers"] * gpu.warp // 256) * 256
-    by_registers = gpu.registers // (a_warp * warps)
+    """Return how many blocks fit a multiprocessor at once, by registers, shared memory and warps."""
+    per_warp = -(-code["registers"] * gpu.warp // 256) * 256
+    by_registers = gpu.registers // (per_warp * warps)
     by_shared = gpu.shared // (code["shared_bytes"] + 1024)
     return max(0, min(by_registers, by_shared, gpu.warps // warps))
 
@@ -180,7 +180,7 @@ def _compile(case: Case, gpu: Gpu) -> dict[str, int]:
 
 
 def _read_cubin(asm: dict[str, Any]) -> dict[str, int]:
-    """Registers and stack by cuobjdump, instructions by nvdisasm, both from Triton's own wheel."""
+    """Read registers and stack with cuobjdump and instructions with nvdisasm, both from Triton's own wheel."""
     from triton.backends import nvidia
 
     tools = Path(nvidia.__file__).with_name("bin")
@@ -188,7 +188,8 @@ def _read_cubin(asm: dict[str, Any]) -> dict[str, int]:
         cubin = Path(folder) / "kernel.cubin"
         cubin.write_bytes(asm["cubin"])
         usage = _run(str(tools / "cuobjdump"), "-res-usage", str(cubin))
-        sass = _run(str(tools / "nvdisasm"), "-c", str(cubin))
+        # -ndf skips the analysis of the data flow, which would only annotate jumps.
+        sass = _run(str(tools / "nvdisasm"), "-c", "-ndf", str(cubin))
     numbers = {name: int(value) for name, value in re.findall(r"(REG|STACK|LOCAL):(\d+)", usage)}
     return {
         "registers": numbers["REG"],
@@ -268,12 +269,14 @@ def _specialise(case: Case) -> tuple[Any, dict[str, str], dict[str, Any]]:
 def run(targets: list[str], rows: int) -> list[dict[str, Any]]:
     """Audit every case of the targets, on all cores."""
     some = list(cases(targets))
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+    context = get_context("forkserver")  # torch is imported once
+    context.set_forkserver_preload(["torch._dynamo", "triton.compiler"])
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
         return list(pool.map(audit, some, itertools.repeat(rows), chunksize=4))
 
 
 def faults(report: list[dict[str, Any]]) -> list[str]:
-    """Return what is wrong with a report: spills, too much shared memory, 16-bit products off the tensor cores."""
+    """Return the faults in a report: spills, too much shared memory, 16-bit products off the tensor cores."""
     wrong = []
     for row in report:
         name = f"{row['kernel']} for {row['target']} ({row['config']})"

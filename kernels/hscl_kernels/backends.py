@@ -1,4 +1,4 @@
-"""Which form of an operation runs where."""
+"""The forms of an operation, and the devices on which each runs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def resolve(backend: str, device: torch.device) -> str:
     Raises
     ------
     ValueError
-        Unknown, or cannot run on this device.
+        The backend is unknown or cannot run on this device.
     """
     if backend not in _BACKENDS:
         raise ValueError(f"backend is {backend!r}, expected one of {', '.join(_BACKENDS)}")

@@ -1,4 +1,4 @@
-"""What inputs of the operations must look like; every error shows the values that are wrong."""
+"""Checks of the inputs of the operations; every error shows the values that are wrong."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def check_temperature(temperature: float) -> None:
 
 
 def check_role_values(roles: Tensor) -> None:
-    """Require roles in {+1, 0, -1, 2}. Looks at the values: for the CPU only, where that waits for nothing."""
+    """Require roles in {+1, 0, -1, 2}. It reads the values, so it is for the CPU only: on a GPU it would wait."""
     wrong = roles[(roles < -1) | (roles > 2)]
     if len(wrong):
         raise ValueError(f"roles holds {wrong[:5].unique().tolist()}, expected only {ROLES}")

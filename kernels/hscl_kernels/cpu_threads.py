@@ -1,8 +1,8 @@
-"""Runs independent shares of work side by side, as many as torch has threads.
+"""Run independent shares of work side by side, as many as torch has threads.
 
 torch spreads every operator over its threads and waits for the slowest after each one. With another share's operators
-to run meanwhile no core waits. Each share's operators may use all of torch's threads: held to one each, they leave a
-core idle whenever shares end unevenly.
+to run meanwhile no core waits. Each share's operators may use all of torch's threads: with one each, a core would be
+idle whenever shares end unevenly.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def share_count() -> int:
 
 
 def run_shares(work: Callable[[int], None], count: int) -> None:
-    """Call ``work(0)`` ... ``work(count - 1)``, at the same time; the first error is raised again."""
+    """Call ``work(0)`` ... ``work(count - 1)`` at the same time; the first error is raised again."""
     if count == 1:
         _run(work, 0)
         return

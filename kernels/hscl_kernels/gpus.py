@@ -1,4 +1,4 @@
-"""What the compiler targets are: the limits their kernels must keep, and the rates that predictions are made from.
+"""The compiler targets: the limits that their kernels must keep, and the rates that predictions are made from.
 
 The rates are the makers' published figures for one card of each architecture (dense, boost clock), not measurements.
 """
@@ -41,4 +41,5 @@ GPUS = {
     "sm_120": Gpu("cuda", 120, 32, "RTX 5090", 170, 2.407, 65536, 102400, 101376, 48, 209.5, 104.8, 104.8, 1792),
     "gfx942": Gpu("hip", "gfx942", 64, "MI300X", 304, 2.1, 65536 * 2, 65536, 65536, 32, 1307, 653, 163, 5300),
 }
-EX2_PER_CLOCK = 16  # exponentials a multiprocessor starts a clock (CUDA C++ Programming Guide, arithmetic instructions)
+# Exponentials that a multiprocessor starts per clock (CUDA C++ Programming Guide, arithmetic instructions).
+EX2_PER_CLOCK = 16

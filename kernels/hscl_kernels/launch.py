@@ -1,7 +1,8 @@
-"""How the kernels are cut up on each architecture: tiles, warps, pipeline stages and grids.
+"""Tiles, warps, pipeline stages and grids of the kernels on each architecture.
 
-The tables come from the audit (``python -m hscl_kernels.audit``): of the tiles that compile without a spill on a
-target, the one that reads the units least often. ``python -m hscl_kernels.tune`` measures instead, on a GPU.
+The tables come from the audit (``python -m hscl_kernels.audit``): each entry is, of the tiles that compile without a
+spill for its target, the one that reads the units least often. ``python -m hscl_kernels.tune`` measures on a GPU
+instead.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from hscl_kernels.backends import INTERPRETED
 WIDTHS = (64, 128, 256)  # features, rounded up to a power of two, that the tables have entries for
 MOST_PARTS = 512  # programs whose parts of the prototypes' gradient the last launch adds
 PROTOTYPE_BLOCK = 16  # prototypes whose gradient parts are formed at once
-ROW_BLOCK = 128  # rows of a program of the row terms
-VIEW_BLOCK = 512  # pixels that a program of the views renders at once
+ROW_BLOCK = 128  # rows per program of the row terms
+VIEW_BLOCK = 512  # pixels that a program of the views renders at a time
 
 
 class Tile(NamedTuple):
@@ -33,7 +34,7 @@ class Tile(NamedTuple):
 
 
 class ForwardPlan(NamedTuple):
-    """The forward sweep's grid: square super-tiles of ``tiles`` row tiles a side, ``supers`` of them along a row."""
+    """The forward sweep's grid: square super-tiles, ``tiles`` row tiles per side, ``supers`` of them per row."""
 
     programs: int
     supers: int
@@ -41,7 +42,7 @@ class ForwardPlan(NamedTuple):
     tiles: int
 
 
-# Half precision, by the width of the features, and where an architecture differs.
+# Half precision, by the width of the features; then the architectures that differ.
 _FORWARD = {64: Tile(128, 64, 8, 2), 128: Tile(128, 64, 8, 2), 256: Tile(128, 32, 8, 1)}
 _BACKWARD = {64: Tile(128, 32, 8, 2), 128: Tile(128, 32, 8, 2), 256: Tile(64, 64, 8, 1)}
 _FORWARD_ON = {
@@ -74,7 +75,7 @@ def forward_entry(target: str, width: int, itemsize: int, *, online: bool) -> Ti
 
 
 def backward_entry(target: str, width: int, itemsize: int, *, online: bool) -> Tile:
-    """As :func:`forward_entry`, for the backward sweep."""
+    """Return what :func:`forward_entry` returns, for the backward sweep."""
     if itemsize == 4:
         return _SINGLE[width]
     if online:
@@ -83,10 +84,10 @@ def backward_entry(target: str, width: int, itemsize: int, *, online: bool) -> T
 
 
 def entry_options(target: str) -> dict[str, int]:
-    """Return what the compiler is told beside warps and stages.
+    """Return the compiler's options other than warps and stages.
 
-    NVIDIA's assembler spills a few registers of its own accord where that lets one more block fit; told that it may use
-    all 255, it does not.
+    NVIDIA's assembler spills a few registers of its own accord if one more block fits then. It does not when it is
+    allowed all 255.
     """
     return {} if target.startswith("gfx") else {"maxnreg": 255}
 
@@ -97,24 +98,24 @@ def compiler_options(device: torch.device) -> dict[str, int]:
 
 
 def forward_tile(width: int, dtype: torch.dtype, device: torch.device, *, online: bool) -> Tile:
-    """Return the tile of the forward sweep on a device: the tuned one where there is one, else the table's."""
+    """Return the tile of the forward sweep on a device: the tuned one if there is one, else the table's."""
     tuned = tuned_tiles(card_of(device)).get(tile_key("forward", width, dtype.itemsize, online=online))
     return tuned or forward_entry(target_of(device), max(width, WIDTHS[0]), dtype.itemsize, online=online)
 
 
 def backward_tile(width: int, dtype: torch.dtype, device: torch.device, *, online: bool) -> Tile:
-    """As :func:`forward_tile`, for the backward sweep."""
+    """Return what :func:`forward_tile` returns, for the backward sweep."""
     tuned = tuned_tiles(card_of(device)).get(tile_key("backward", width, dtype.itemsize, online=online))
     return tuned or backward_entry(target_of(device), max(width, WIDTHS[0]), dtype.itemsize, online=online)
 
 
 def row_tile(width: int) -> Tile:
-    """Return the tile of the kernels that look at rows alone."""
+    """Return the tile of the kernels that work on single rows."""
     return Tile(max(16, 4096 // max(width, WIDTHS[0])), 1, 4, 1)
 
 
 def view_tile(pixels: int) -> Tile:
-    """Return the tile of the kernel that renders views of so many pixels: pixels at once."""
+    """Return the tile of the kernel that renders views of so many pixels; its rows are pixels."""
     return Tile(min(VIEW_BLOCK, max(32, 1 << (pixels - 1).bit_length())), 1, 4, 1)
 
 
@@ -129,7 +130,7 @@ def tuned_path() -> Path:
 
 
 def read_tuned() -> dict[str, Any]:
-    """Return the tuned tiles by card and key; empty where nothing was ever tuned.
+    """Return the tuned tiles by card and key; empty if nothing was ever tuned.
 
     Raises
     ------
@@ -142,7 +143,7 @@ def read_tuned() -> dict[str, Any]:
         for tiles in everything.values():
             for tile in tiles.values():
                 if any(type(number) is not int or not 0 < number <= 256 for number in Tile(*tile)):
-                    raise ValueError(f"{tile} is no tile")
+                    raise ValueError(f"{tile} is not a tile")
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, AttributeError) as error:
@@ -180,7 +181,8 @@ def processors(device: torch.device) -> int:
 def forward_plan(rows: int, columns: int, tile: int, multiprocessors: int, *, triangular: bool) -> ForwardPlan:
     """Return how the forward sweep is cut.
 
-    Super-tiles are as large as leaves every multiprocessor four programs: each slot costs 16 bytes a row.
+    Super-tiles are as large as they can be with four programs for every multiprocessor: each slot costs 16 bytes per
+    row.
     """
     row_tiles, column_tiles = -(-rows // tile), -(-columns // tile)
 
@@ -197,15 +199,15 @@ def forward_plan(rows: int, columns: int, tile: int, multiprocessors: int, *, tr
 
 
 def backward_plan(rows: int, columns: int, tile: Tile, multiprocessors: int) -> tuple[int, int]:
-    """Return into how many splits the columns are cut, and how many tiles each has: two programs a multiprocessor."""
+    """Return the number of splits of the columns and of tiles per split: about two programs per multiprocessor."""
     blocks, tiles = -(-rows // tile.rows), -(-columns // tile.columns)
     splits = max(1, min(tiles, 2 * multiprocessors // blocks))
-    tiles_a_split = -(-tiles // splits)
-    return -(-tiles // tiles_a_split), tiles_a_split
+    tiles_per_split = -(-tiles // splits)
+    return -(-tiles // tiles_per_split), tiles_per_split
 
 
 def dot_precision(dtype: torch.dtype) -> str:
-    """Return how float32 products are formed: as torch's own matrix products are, TF32 only where that is allowed."""
+    """Return the precision of float32 products: that of torch's own matrix products, TF32 only if it is allowed."""
     policy = torch.backends.cuda.matmul.fp32_precision
     policy = getattr(torch.backends, "fp32_precision", "ieee") if policy == "none" else policy
     allowed = policy == "tf32" and torch.version.hip is None and not INTERPRETED

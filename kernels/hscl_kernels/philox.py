@@ -54,13 +54,13 @@ def random_words(seed: Tensor, step: Tensor, index: Tensor, row: Tensor, count: 
     seed, step
         int64 scalars on the device of ``index``; the seed's two halves are the key.
     index
-        int64 ``S``: which item the words belong to (an image, a row of the batch), below 2**32.
+        int64 ``S``: the item that the words belong to (an image, a row of the batch), below 2**32.
     row
-        int64, broadcastable to ``S``: which copy of the item (view and rotation), below 2**16.
+        int64, broadcastable to ``S``: the copy of the item (view and rotation), below 2**16.
     count
         Words wanted for each item, at most 1024.
     stream
-        Which use of randomness this is (0 to 63), so that no two uses share numbers.
+        The use of randomness (0 to 63), so that no two uses share numbers.
 
     Returns
     -------
@@ -75,6 +75,6 @@ def random_words(seed: Tensor, step: Tensor, index: Tensor, row: Tensor, count: 
 
 
 def random_uniforms(seed: Tensor, step: Tensor, index: Tensor, row: Tensor, count: int, *, stream: int) -> Tensor:
-    """Like :func:`random_words`, as float64 ``[count, *S]`` uniform in (0, 1), exact on every device."""
+    """Return :func:`random_words` as float64 ``[count, *S]`` uniform in (0, 1), exact on every device."""
     words = random_words(seed, step, index, row, count, stream=stream)
     return (words.to(torch.float64) + 0.5) * 2.0**-32

@@ -1,10 +1,10 @@
-"""Times tiles of the two sweeps on this card and keeps the fastest: an option, since the tables need no measurement.
+"""Time tiles of the two sweeps on this card and keep the fastest; without it, the tables are used.
 
     python -m hscl_kernels.tune [--rows 2048] [--features 128] [--dtype bfloat16]
 
-The result is kept in ``$XDG_CACHE_HOME/hscl_kernels/tiles.json`` (by default under ``~/.cache``) by card, and every
-later process uses it; delete the file to go back to the tables. Another tile adds in another order, so runs that must
-give the same bits must not be tuned in between.
+The result is kept per card in ``$XDG_CACHE_HOME/hscl_kernels/tiles.json`` (by default under ``~/.cache``), and every
+later process uses it; delete the file to go back to the tables. Another tile adds in another order, so do not tune
+between runs that must give the same bits.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ def tune(
     device
         A GPU (or, for a trial in Triton's interpreter, the CPU).
     candidates
-        Tiles to try; :data:`CANDIDATES` by default. Those that do not fit the card are left out.
+        Tiles to try; :data:`CANDIDATES` by default. Those that do not fit the card are skipped.
     report
-        Called with one line for each.
+        Called with one line for each candidate.
 
     Returns
     -------
@@ -102,7 +102,7 @@ def tune(
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:
-    """Median time of a call, after one that compiles."""
+    """Return the median time of a call, after a first one that compiles."""
     work()
     times = []
     for _ in range(20 if device.type == "cuda" else 3):
@@ -117,7 +117,7 @@ def _seconds(work: Callable[[], object], device: torch.device) -> float:
 
 
 def _keep(card: str, tiles: dict[str, Tile]) -> None:
-    """Write a card's tiles into the cache file, whole or not at all; those of other cards stay."""
+    """Write a card's tiles into the cache file atomically; those of other cards stay."""
     path = launch.tuned_path()
     path.parent.mkdir(parents=True, exist_ok=True)
     everything = launch.read_tuned() | {card: {key: list(tile) for key, tile in tiles.items()}}

@@ -1,4 +1,4 @@
-"""The machine code of every kernel for every target: compiled here, with no GPU."""
+"""The machine code of every kernel for every target, compiled here without a GPU."""
 
 import json
 import os
@@ -19,6 +19,7 @@ def run_audit(*arguments):
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=1500, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", GPUS)
 def test_no_kernel_spills_and_half_precision_runs_on_tensor_cores(target):
     result = run_audit("--target", target, "--json")
@@ -62,7 +63,7 @@ def test_faults_are_found():
 
 
 def test_a_spill_is_seen_for_real():
-    """Far too large a tile has to show up as spilled bytes."""
+    """A tile that is far too large spills, and the audit reports it."""
     program = (
         "from hscl_kernels import audit; from hscl_kernels.launch import Tile;"
         "case = audit.Case('sweep_forward_kernel', 'sm_80', 'hscl', 2, 256, Tile(128, 128, 4, 1));"
@@ -99,7 +100,7 @@ def test_the_forward_plan_covers_the_matrix_in_bounded_memory(rows):
     assert plan.supers * plan.tiles * 128 >= rows > (plan.supers - 1) * plan.tiles * 128
     assert plan.programs == plan.supers * (plan.supers + 1) // 2
     assert plan.slots == plan.supers + 1
-    assert plan.slots * 16 <= 1100  # bytes of partial sums a row
+    assert plan.slots * 16 <= 1100  # bytes of partial sums per row
     if rows >= 8192:
         assert plan.programs >= 4 * 132
 

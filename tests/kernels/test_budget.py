@@ -1,17 +1,16 @@
-"""Every form of every operation on hostile inputs, in the budget of oracle.py.
+"""Every form of every operation on hostile inputs: rows of very different lengths, several tiles and programs."""
 
-Stricter than test_forms.py: eager half precision that goes wrong excuses nothing, short rows do not hide behind long
-ones, and the CPU, which works in float32 for half-precision inputs, is held to float32.
-"""
-
+import forms
 import pytest
 import torch
-from hscl_kernels import cpu_threads, hscl_loss, info_nce, launch, prototype_similarity
+from forms import TERMS, assert_within_budget, solve
+from hscl_kernels import cpu_threads, info_nce, launch, prototype_similarity
 from hscl_kernels.backends import HAS_TRITON
 from hscl_kernels.contrast import cpu_sweep
+from hscl_kernels.selfcheck.loss_problem import LossProblem
+from hscl_kernels.selfcheck.problems import Batch, Case, make_batch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from oracle import Problem, assert_within_budget, batch, solve
 
 # Triton runs compiled where there is a GPU, else in its interpreter, which multiplies the raw bits of bfloat16.
 GPU = torch.cuda.is_available()
@@ -27,7 +26,7 @@ FORMS = [pytest.param(*form, id=f"{form[0]}-{str(form[1])[6:]}") for form in CPU
 
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch):
-    """Several tiles, shares, super-tiles and programs from a few dozen rows on."""
+    """Cut a few dozen rows into several tiles, shares, super-tiles and programs."""
     monkeypatch.setattr(cpu_sweep, "TILE", 16)
     monkeypatch.setattr(cpu_sweep, "_SMALLEST_TILE", 8)
     monkeypatch.setattr(cpu_sweep, "share_count", lambda: 2)
@@ -42,22 +41,20 @@ def small_tiles(monkeypatch):
 UPSTREAM = (1.7, -0.6, 0.8, 1.3)
 
 
+def batch(dtype, change=None, *, seed=0, **shape):
+    """A batch in ``dtype``; ``change`` turns its four tensors into others."""
+    z, v, *facts = make_batch(Case(**shape), seed)
+    tensors = (z.to(dtype), v.to(dtype), *facts)
+    return Batch(*(tensors if change is None else change(*tensors)))
+
+
 def objective(dtype, *, change=None, upstream=UPSTREAM, temperature=0.5, options=None, **shape):
-    """A problem for hscl_loss; ``change`` turns the batch's four tensors into others."""
-    tensors = batch(dtype, **shape)
-    if change is not None:
-        tensors = change(*tensors)
-    gradients = tuple(None if g is None else torch.tensor(g) for g in upstream)
+    """A problem for hscl_loss with weights of its terms that are not 1."""
     options = {"temperature": temperature, "lambda_prototype": 0.7, "lambda_abnormal": 1.4, **(options or {})}
-    return Problem(hscl_loss, tensors[:2], tensors[2:], gradients, options)
+    return forms.objective(batch(dtype, change, **shape), upstream, **options)
 
 
-def drawn(rows=37):
-    generator = torch.Generator().manual_seed(5)
-    return {
-        "na_estimator": "multinomial",
-        "uniforms": torch.rand(2, rows, dtype=torch.float64, generator=generator),
-    }
+DRAWN = {"na_estimator": "multinomial"}
 
 
 def with_zero_rows(z, v, ids, roles):
@@ -116,7 +113,7 @@ CASES = {
     **{f"{k} prototypes": {"prototypes": k} for k in (1, 17, 64)},
     "tau 0.1": {"temperature": 0.1},
     "tau 0.02": {"temperature": 0.02},
-    "tau 0.02, drawn": {"temperature": 0.02, "options": drawn()},
+    "tau 0.02, drawn": {"temperature": 0.02, "options": DRAWN},
     "zero rows": {"change": with_zero_rows},
     "zero rows, tau 0.02": {"change": with_zero_rows, "temperature": 0.02},
     "rows too short": {"change": with_rows_too_short_to_normalise},
@@ -144,7 +141,7 @@ CASES = {
     "no positives": {"change": of_ids(lambda ids: torch.arange(len(ids)))},
     "all the same id": {"change": of_ids(torch.zeros_like)},
     "all the same id, tau 0.02": {"change": of_ids(torch.zeros_like), "temperature": 0.02},
-    "drawn": {"options": drawn()},
+    "drawn": {"options": DRAWN},
     "untrained prototypes": {"options": {"lambda_prototype": 0.0}},
     "no abnormal term": {"options": {"lambda_abnormal": 0.0}},
     **{
@@ -157,7 +154,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize(("backend", "dtype"), FORMS)
 def test_the_objective_keeps_the_budget(backend, dtype, case):
-    assert_within_budget(objective(dtype, **CASES[case]).map(lambda x: x.to(DEVICES[backend])), backend)
+    assert_within_budget(objective(dtype, **CASES[case]), backend, dtype, DEVICES[backend])
 
 
 @needs_triton
@@ -167,17 +164,17 @@ def test_any_cut_of_the_sweep_keeps_the_budget(monkeypatch, processors, forward,
     monkeypatch.setattr(launch, "processors", lambda device: processors)
     monkeypatch.setattr(launch, "forward_tile", lambda *args, online: launch.Tile(*forward, 4, 1))
     monkeypatch.setattr(launch, "backward_tile", lambda *args, online: launch.Tile(*backward, 4, 1))
-    problem = objective(torch.float32, rows=90, options=drawn(90))
-    assert_within_budget(problem.map(lambda x: x.to(DEVICES["triton"])), "triton")
+    problem = objective(torch.float32, rows=90, options=DRAWN)
+    assert_within_budget(problem, "triton", torch.float32, DEVICES["triton"])
 
 
 @needs_triton
 def test_more_programs_than_one_adds_at_once_keep_the_budget(monkeypatch):
-    """As beyond 16,384 rows: the last program adds the sums of all in several rounds."""
+    """The last program adds the sums of all in several rounds, as it does beyond 16,384 rows."""
     monkeypatch.setattr(launch, "ROW_BLOCK", 16)
     monkeypatch.setattr(launch, "forward_tile", lambda *args, online: launch.Tile(64, 64, 4, 1))
     monkeypatch.setattr(launch, "backward_tile", lambda *args, online: launch.Tile(64, 64, 4, 1))
-    assert_within_budget(objective(torch.float32, rows=300).map(lambda x: x.to(DEVICES["triton"])), "triton")
+    assert_within_budget(objective(torch.float32, rows=300), "triton", torch.float32, DEVICES["triton"])
 
 
 def test_the_cuts_above_have_super_tiles_and_splits():
@@ -188,7 +185,7 @@ def test_the_cuts_above_have_super_tiles_and_splits():
 
 
 def test_ids_beyond_32_bits_keep_the_budget_on_the_cpu():
-    assert_within_budget(objective(torch.float32, change=of_ids(lambda ids: ids * 2**33 + 7)), "cpu")
+    assert_within_budget(objective(torch.float32, change=of_ids(lambda ids: ids * 2**33 + 7)), "cpu", torch.float32)
 
 
 @pytest.mark.parametrize("shares", [1, 3, 50])
@@ -197,7 +194,7 @@ def test_any_number_of_shares_keeps_the_budget(monkeypatch, shares, tile):
     monkeypatch.setattr(cpu_sweep, "share_count", lambda: shares)
     monkeypatch.setattr(cpu_sweep, "TILE", tile)
     monkeypatch.setattr(cpu_threads, "share_count", lambda: shares)
-    assert_within_budget(objective(torch.float32, rows=61), "cpu")
+    assert_within_budget(objective(torch.float32, rows=61), "cpu", torch.float32)
 
 
 CONTRASTS = {
@@ -222,35 +219,32 @@ CONTRASTS = {
 
 def contrast(dtype, *, change=None, temperature=0.5, reduction="mean", **shape):
     """A problem for info_nce with an upstream gradient of its own for every row."""
-    z, v, ids, roles = batch(dtype, **shape)
-    if change is not None:
-        z, _, ids, _ = change(z, v, ids, roles)
+    z, _, ids, _ = batch(dtype, change, **shape)
     upstream = torch.randn(len(z), generator=torch.Generator().manual_seed(8)) if reduction == "none" else -1.3
     options = {"temperature": temperature, "reduction": reduction}
-    return Problem(info_nce, (z,), (ids,), (torch.as_tensor(upstream),), options)
+    return LossProblem(info_nce, ("loss",), {"embeddings": z}, (ids,), (torch.as_tensor(upstream),), options)
 
 
 @pytest.mark.parametrize("case", CONTRASTS)
 @pytest.mark.parametrize(("backend", "dtype"), FORMS)
 def test_info_nce_keeps_the_budget(backend, dtype, case):
     problem = contrast(dtype, reduction="none", **CONTRASTS[case])
-    assert_within_budget(problem.map(lambda x: x.to(DEVICES[backend])), backend)
+    assert_within_budget(problem, backend, dtype, DEVICES[backend])
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize(("backend", "dtype"), FORMS)
 def test_reductions_keep_the_budget(backend, dtype, reduction):
     problem = contrast(dtype, reduction=reduction)
-    assert_within_budget(problem.map(lambda x: x.to(DEVICES[backend])), backend)
+    assert_within_budget(problem, backend, dtype, DEVICES[backend])
 
 
 def similarity(dtype, *, change=None, loss_scale=1.0, **shape):
     """A problem for prototype_similarity with an upstream gradient of its own for every row."""
-    z, v, ids, roles = batch(dtype, **shape)
-    if change is not None:
-        z, v, _, _ = change(z, v, ids, roles)
+    z, v, *_ = batch(dtype, change, **shape)
     upstream = loss_scale * torch.randn(len(z), generator=torch.Generator().manual_seed(8))
-    return Problem(prototype_similarity, (z, v), (), (upstream,))
+    inputs = {"embeddings": z, "prototypes": v}
+    return LossProblem(prototype_similarity, ("similarity", "index"), inputs, (), (upstream,))
 
 
 SIMILARITIES = {
@@ -273,19 +267,18 @@ SIMILARITIES = {
 @pytest.mark.parametrize(("backend", "dtype"), FORMS)
 def test_the_similarity_keeps_the_budget(backend, dtype, case):
     problem = similarity(dtype, **SIMILARITIES[case])
-    assert_within_budget(problem.map(lambda x: x.to(DEVICES[backend])), backend)
+    assert_within_budget(problem, backend, dtype, DEVICES[backend])
 
 
 @pytest.mark.parametrize(("backend", "dtype"), [form for form in FORMS if form.values[1].itemsize == 2])
 def test_half_precision_embeddings_take_float32_prototypes(backend, dtype):
     whole = objective(dtype)
     mixed = objective(dtype, change=lambda z, v, *facts: (z, v.float(), *facts))
-    results = [solve(problem.map(lambda x: x.to(DEVICES[backend])), backend) for problem in (whole, mixed)]
-    for name, value in results[0][0].items():
-        assert torch.equal(results[1][0][name], value)
-    assert torch.equal(results[1][1]["embeddings"], results[0][1]["embeddings"])
-    assert results[1][1]["prototypes"].dtype == torch.float32
-    assert torch.equal(results[1][1]["prototypes"].to(dtype), results[0][1]["prototypes"])
+    ours, theirs = (solve(problem, backend, device=DEVICES[backend]) for problem in (mixed, whole))
+    by_prototypes = ours.pop("d/dprototypes")
+    assert by_prototypes.dtype == torch.float32
+    assert torch.equal(by_prototypes.to(dtype), theirs.pop("d/dprototypes"))
+    assert all(torch.equal(ours[name], value) for name, value in theirs.items())
 
 
 # Which of the terms L_SS, L_SP and L_NA are gone when only these roles are there.
@@ -295,7 +288,6 @@ ABSENT = {
     (-1,): {"normal_to_abnormal"},
     (2,): {"sample_to_prototype", "normal_to_abnormal"},
 }
-TERMS = ("total", "sample_to_sample", "sample_to_prototype", "normal_to_abnormal")
 
 
 @pytest.mark.parametrize("temperature", [0.5, 0.02])
@@ -305,26 +297,26 @@ def test_a_missing_term_is_exactly_nothing(backend, dtype, roles, temperature):
     for term in ABSENT[roles]:
         upstream = tuple(1.0 if name == term else None for name in TERMS)
         problem = objective(dtype, roles=roles, upstream=upstream, temperature=temperature)
-        values, gradients = solve(problem.map(lambda x: x.to(DEVICES[backend])), backend)
-        assert values[term] == 0
-        assert not gradients["embeddings"].any()
-        assert not gradients["prototypes"].any()
+        found = solve(problem, backend, device=DEVICES[backend])
+        assert found[term] == 0
+        assert not found["d/dembeddings"].any()
+        assert not found["d/dprototypes"].any()
 
 
 @pytest.mark.parametrize("temperature", [0.5, 0.02])
 @pytest.mark.parametrize(("backend", "dtype"), FORMS)
 def test_without_positives_the_sample_term_is_exactly_nothing(backend, dtype, temperature):
     problem = contrast(dtype, change=CONTRASTS["no positives"]["change"], temperature=temperature)
-    values, gradients = solve(problem.map(lambda x: x.to(DEVICES[backend])), backend)
-    assert values["loss"] == 0
-    assert not gradients["embeddings"].any()
+    found = solve(problem, backend, device=DEVICES[backend])
+    assert found["loss"] == 0
+    assert not found["d/dembeddings"].any()
 
 
 @pytest.mark.parametrize(("backend", "dtype"), [form for form in FORMS if form.values[1] == torch.float16])
 def test_float16_gradients_of_zero_rows_are_as_large_as_they_can_be(backend, dtype):
-    problem = objective(dtype, change=with_zero_rows).map(lambda x: x.to(DEVICES[backend]))
-    exact = solve(problem, "reference", torch.float64)[1]["embeddings"]
-    gradient = solve(problem, backend)[1]["embeddings"]
+    problem = objective(dtype, change=with_zero_rows)
+    exact = solve(problem, "reference", torch.float64)["d/dembeddings"]
+    gradient = solve(problem, backend, device=DEVICES[backend])["d/dembeddings"].cpu()
     largest = torch.finfo(torch.float16).max
     certain = exact[[0, 3, 20]].abs() > 100 * largest
     assert certain.any()
@@ -333,10 +325,9 @@ def test_float16_gradients_of_zero_rows_are_as_large_as_they_can_be(backend, dty
 
 @pytest.mark.parametrize(("backend", "dtype"), FORMS)
 def test_two_calls_give_the_same_bits(backend, dtype):
-    problem = objective(dtype, rows=90).map(lambda x: x.to(DEVICES[backend]))
-    (first, first_gradients), (again, again_gradients) = (solve(problem, backend) for _ in range(2))
+    problem = objective(dtype, rows=90)
+    first, again = (solve(problem, backend, device=DEVICES[backend]) for _ in range(2))
     assert all(torch.equal(first[name], again[name]) for name in first)
-    assert all(torch.equal(first_gradients[name], again_gradients[name]) for name in first_gradients)
 
 
 shapes = st.fixed_dictionaries(
@@ -352,14 +343,14 @@ shapes = st.fixed_dictionaries(
 
 
 def drawn_problem(shape, different_ids, multinomial):
-    options = drawn(shape["rows"]) if multinomial else {}
-    return objective(torch.float32, change=of_ids(lambda ids: shuffled(ids) % different_ids), options=options, **shape)
+    change = of_ids(lambda ids: shuffled(ids) % different_ids)
+    return objective(torch.float32, change=change, options=DRAWN if multinomial else {}, **shape)
 
 
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(shape=shapes, different_ids=st.integers(1, 40), multinomial=st.booleans())
 def test_any_batch_keeps_the_budget_on_the_cpu(shape, different_ids, multinomial):
-    assert_within_budget(drawn_problem(shape, different_ids, multinomial), "cpu")
+    assert_within_budget(drawn_problem(shape, different_ids, multinomial), "cpu", torch.float32)
 
 
 @needs_triton
@@ -367,4 +358,4 @@ def test_any_batch_keeps_the_budget_on_the_cpu(shape, different_ids, multinomial
 @given(shape=shapes, different_ids=st.integers(1, 40), multinomial=st.booleans())
 def test_any_batch_keeps_the_budget_on_triton(shape, different_ids, multinomial):
     problem = drawn_problem(shape, different_ids, multinomial)
-    assert_within_budget(problem.map(lambda x: x.to(DEVICES["triton"])), "triton")
+    assert_within_budget(problem, "triton", torch.float32, DEVICES["triton"])

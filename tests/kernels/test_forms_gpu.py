@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from forms import Batch, assert_within_budget, make_batch
+from forms import Batch, assert_within_budget, make_batch, objective
 from hscl_kernels import hscl_loss, info_nce, prototype_similarity
-from oracle import Problem, batch
-from oracle import assert_within_budget as assert_within_tight_budget
+from hscl_kernels.selfcheck import OPERATIONS, problems
 
 pytestmark = pytest.mark.gpu
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
+GPU = torch.device("cuda")
 
 
 def on_gpu(*arguments, **options):
@@ -19,28 +19,26 @@ def on_gpu(*arguments, **options):
 @pytest.mark.parametrize("rows", [2, 100, 513, 4096])
 @pytest.mark.parametrize("tau", [0.5, 0.02])
 def test_values_and_gradients(dtype, rows, tau):
-    assert_within_budget(on_gpu(rows, 128), "triton", dtype, temperature=tau)
+    assert_within_budget(scaled(make_batch(rows, 128), dtype, temperature=tau), "triton", dtype, GPU)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("features", "prototypes"), [(16, 1), (96, 3), (192, 64), (256, 256)])
 def test_any_width_and_number_of_prototypes(dtype, features, prototypes):
-    assert_within_budget(on_gpu(700, features, prototypes), "triton", dtype)
+    assert_within_budget(scaled(make_batch(700, features, prototypes), dtype), "triton", dtype, GPU)
+
+
+def scaled(batch, dtype, **options):
+    """The objective, in float16 times a loss scale as in training: a mean's gradients would underflow."""
+    return objective(batch, (2.0**10 if dtype == torch.float16 else 1.0, None, None, None), **options)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("rows", [100, 4096])
-@pytest.mark.parametrize("operation", [hscl_loss, info_nce, prototype_similarity])
+@pytest.mark.parametrize("operation", [name for name in OPERATIONS if name != "augment_views"])
 def test_every_operation_in_tiles_of_full_size(dtype, rows, operation):
-    z, v, ids, roles = batch(dtype, rows=rows, features=128)
-    each = torch.randn(rows, generator=torch.Generator().manual_seed(1))
-    scale = 256.0 if dtype == torch.float16 else 1.0  # as in training: a mean's gradients would underflow
-    problem = {
-        hscl_loss: Problem(hscl_loss, (z, v), (ids, roles), tuple(scale * torch.tensor([1.7, -0.6, 0.8, 1.3]))),
-        info_nce: Problem(info_nce, (z,), (ids,), (each,), {"reduction": "none"}),
-        prototype_similarity: Problem(prototype_similarity, (z, v), (), (each,)),
-    }[operation]
-    assert_within_tight_budget(problem.map(torch.Tensor.cuda), "triton")
+    batch = problems.make_batch(problems.Case(rows=rows, features=128))
+    assert_within_budget(problems.make_loss(operation, batch, 0.5), "triton", dtype, GPU)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

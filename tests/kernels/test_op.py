@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+import torch._inductor.config
 from conftest import ROOT
 from forms import make_batch
 from hscl_kernels import backends, hscl_loss, info_nce, launch, prototype_similarity
@@ -50,7 +51,11 @@ def test_opcheck(backend):
     torch.library.opcheck(OPS.unit_gradients, (one, one, *facts, coefficients, 5, 15, 0.5, backend))
 
 
-@pytest.mark.parametrize(("backend", "compiler"), [("cpu", "aot_eager"), ("cpu", "inductor"), ("triton", "aot_eager")])
+INDUCTOR = pytest.param("cpu", "inductor", marks=pytest.mark.slow)  # it compiles C++
+
+
+@torch._inductor.config.patch(fx_graph_cache=False)  # the cache would give code for another ATEN_CPU_CAPABILITY
+@pytest.mark.parametrize(("backend", "compiler"), [("cpu", "aot_eager"), INDUCTOR, ("triton", "aot_eager")])
 def test_compiled_whole_without_recompilation(backend, compiler):
     def step(z, v, ids, roles):
         loss = hscl_loss(z * 2, v, ids, roles, backend=backend)
@@ -173,7 +178,7 @@ print("as it was")
 
 
 class OnlyAllocates(TorchDispatchMode):
-    """Fails on any operator that is a launch or waits: Triton's launches do not pass through here."""
+    """Fail on any operator that is a launch or waits; Triton's launches do not pass through here."""
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         name = function.overloadpacket.__name__
@@ -183,7 +188,7 @@ class OnlyAllocates(TorchDispatchMode):
 
 @pytest.fixture
 def launches(monkeypatch):
-    """Names of the kernels that are launched."""
+    """Record the names of the kernels that are launched."""
     seen = []
     for module in (contrast_kernels, prototype_kernels):
         for name in [name for name in vars(module) if name.endswith("_kernel")]:

@@ -1,7 +1,8 @@
-"""The self-check of the kernels: fit forms pass, broken ones are found and named, and the rest goes on."""
+"""The self-check of the kernels: sound forms pass, broken ones are found and named, and the check goes on."""
 
 import json
 
+import interpreter  # noqa: F401 (makes the interpreter faster)
 import pytest
 import torch
 from hscl_kernels import launch
@@ -15,7 +16,7 @@ needs_interpreter = pytest.mark.skipif(not (HAS_TRITON and INTERPRETED), reason=
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """A training step's batch of a size that takes no time."""
+    """Shrink the training step's batch, so that it takes no time."""
     for name, value in {"ROWS": 64, "FEATURES": 16, "IMAGES": 8, "SIDE": 8}.items():
         monkeypatch.setattr(problems, f"TRAINING_{name}", value)
     monkeypatch.setattr(check, "milliseconds", lambda work, device: work() and 1.0)
@@ -23,7 +24,7 @@ def quick(monkeypatch):
 
 @pytest.fixture
 def without_triton(monkeypatch):
-    """As where neither a GPU nor the interpreter is."""
+    """Leave out the Triton forms, as on a machine with neither a GPU nor the interpreter."""
     forms = [form for form in check.forms_of(CPU) if form[0] != "triton"]
     monkeypatch.setattr(check, "forms_of", lambda device: forms)
 

@@ -1,6 +1,7 @@
 """A batch spread over gloo ranks: the loss and gradients of one process, with nothing communicated in backward."""
 
 import itertools
+import multiprocessing
 
 import pytest
 import torch
@@ -66,17 +67,19 @@ def rank_main(rank, ranks, backend, rows, path):
     dist.destroy_process_group()
 
 
-def spawn(ranks, backend, rows, path):
-    torch.multiprocessing.spawn(rank_main, (ranks, backend, rows, str(path)), nprocs=ranks)
+def start(function, ranks, *arguments):
+    """Run ``function(rank, ranks, *arguments)`` on each rank: forks of one clean process that has imported torch."""
+    multiprocessing.set_forkserver_preload(["numpy", "pytest", "torch._dynamo", "torch.distributed", "triton"])
+    torch.multiprocessing.start_processes(function, (ranks, *arguments), nprocs=ranks, start_method="forkserver")
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 4])
 def test_ranks_agree_with_one_process(ranks, tmp_path):
-    spawn(ranks, "cpu", 120, tmp_path / "rendezvous")
+    start(rank_main, ranks, "cpu", 120, str(tmp_path / "rendezvous"))
 
 
 def test_two_ranks_in_triton(tmp_path):
-    spawn(2, "triton", 40, tmp_path / "rendezvous")
+    start(rank_main, 2, "triton", 40, str(tmp_path / "rendezvous"))
 
 
 def compiled_main(rank, ranks, rows, path):
@@ -105,8 +108,9 @@ def compiled_main(rank, ranks, rows, path):
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_ranks_compiled_whole(tmp_path):
-    torch.multiprocessing.spawn(compiled_main, (2, 40, str(tmp_path / "rendezvous")), nprocs=2)
+    start(compiled_main, 2, 40, str(tmp_path / "rendezvous"))
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@
 import pytest
 import torch
 from hscl_kernels import ViewParameters, augment_views
-from views_batch import assert_within_budget, golden_parameters, load_golden, make_images, make_parameters
+from hscl_kernels.selfcheck.problems import make_images, make_parameters
+from views_batch import assert_within_budget, golden_parameters, load_golden
 
 pytestmark = pytest.mark.gpu
 

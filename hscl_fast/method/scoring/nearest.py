@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from hscl_kernels.prototypes.reference import unit
+from hscl_kernels import unit
 from torch import Tensor
 
 from hscl_fast.method.scoring.scoring import Scoring

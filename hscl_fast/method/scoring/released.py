@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
-from hscl_kernels import ViewParameters
-from hscl_kernels.prototypes.reference import unit
+from hscl_kernels import ViewParameters, unit
 from torch import Tensor
 
 from hscl_fast.method.augment import ROTATIONS, draw_views

@@ -23,7 +23,7 @@ from hscl_kernels.prototypes.reference import normal_weights, sample_to_prototyp
 def info_nce_forward(
     embeddings: Tensor, instance_ids: Tensor, temperature: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the rows' losses ``[N]`` and what the backward needs: units, lengths, ``row_state [6, N]``."""
+    """Return the rows' losses ``[N]``, and for the backward: units, lengths and ``row_state [6, N]``."""
     units, lengths = unit_rows(embeddings, unit_scale(temperature))
     nothing = lengths.new_zeros(len(lengths))
     rows = _rows(units, instance_ids, torch.full_like(instance_ids, 2), row_state=nothing.expand(6, -1))
@@ -61,9 +61,9 @@ def hscl_forward(
     lambda_abnormal: float,
     weight_threshold: float,
 ) -> tuple[Tensor, ...]:
-    """Return total, its three terms, weights, and what the backward needs: units, lengths, index, ``row_state``.
+    """Return total, its three terms and weights, and for the backward: units, lengths, index and ``row_state``.
 
-    The last output, the largest anchor, is for float16's range on a GPU and 0 here.
+    The last output, the largest anchor, keeps float16 in range on a GPU; it is 0 here.
     """
     scale, online = unit_scale(temperature), is_online(temperature)
     units, lengths = unit_rows(embeddings, scale)
@@ -112,7 +112,7 @@ def term_gradients(
     lambda_abnormal: float,
     like: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients of the three terms, those that come through the total included."""
+    """Return the gradients of the three terms, including those that arrive through the total."""
     total, ss, sp, na = (like.new_zeros(()) if g is None else g for g in gradients)
     return total + ss, lambda_prototype * total + sp, lambda_abnormal * total + na
 

@@ -124,7 +124,7 @@ def unit_gradients(rows: Rows, columns: Rows, abnormal_gradient: Tensor, *, onli
 
 
 class _Block(NamedTuple):
-    """Consecutive rows of a side, with the facts that decide which work a tile needs."""
+    """Consecutive rows of a side, with the facts that decide how much work a tile needs."""
 
     units: Tensor
     ids: Tensor
@@ -172,7 +172,7 @@ def _both_sides(rows: Rows, columns: Rows) -> tuple[_Side, _Side]:
 
 
 def _bounds(ids: Tensor) -> list[int]:
-    """Cut sorted ids into blocks of about TILE or less, each bound moved down to where its id begins, if it can be."""
+    """Cut sorted ids into blocks of about TILE rows or fewer; each bound moves to where its id begins, if it can."""
     # Enough tiles that every thread gets several.
     tile = max(_SMALLEST_TILE, min(TILE, int(len(ids) / math.sqrt(8 * share_count()))))
     count = -(-len(ids) // tile)
@@ -185,9 +185,9 @@ def _bounds(ids: Tensor) -> list[int]:
 
 
 class _Buffer:
-    """Memory for one tile, used again by every tile and every later sweep of its thread.
+    """Memory for one tile, reused by every tile and every later sweep of its thread.
 
-    Fresh memory costs a page fault for every 4 KB, which small N would notice.
+    Fresh memory costs a page fault for every 4 KB, which shows when N is small.
     """
 
     _kept = threading.local()
@@ -207,7 +207,7 @@ class _Buffer:
 
 
 def _shares(left: _Side, right: _Side) -> list[list[tuple[int, int, bool]]]:
-    """Deal tiles (row block, column block, whether it stands for its mirror image too) into shares of equal work."""
+    """Deal tiles (row block, column block, whether it also stands for its mirror image) into shares of equal work."""
     symmetric = left is right
     blocks = range(len(right.blocks))
     tiles = [
@@ -224,7 +224,7 @@ def _shares(left: _Side, right: _Side) -> list[list[tuple[int, int, bool]]]:
 
 
 def _same_ids(row: _Block, column: _Block, buffer: _Buffer) -> Tensor | None:
-    """Return 1 where a tile's ids are the same, else 0; None where no id can be, since the blocks' do not overlap."""
+    """Return 1 where a tile's ids are the same, else 0; None if the blocks' ids do not overlap."""
     if row.first_id > column.last_id or column.first_id > row.last_id:
         return None
     # Floats, not booleans, which torch's CPU kernels write and read more slowly.
@@ -232,7 +232,7 @@ def _same_ids(row: _Block, column: _Block, buffer: _Buffer) -> Tensor | None:
 
 
 def _clear_itself(tile: Tensor, row: _Block, column: _Block, value: float) -> None:
-    """Put ``value`` where a row meets itself."""
+    """Set the entries of a tile at which a row meets itself to ``value``."""
     if row is column:
         tile.fill_diagonal_(value)
     else:
@@ -274,7 +274,7 @@ def _add_log_sums(
     totals: tuple[Tensor, ...],
     mirrored: tuple[Tensor, ...] | None,
 ) -> None:
-    """As :func:`_add_sums` for log sums."""
+    """Do what :func:`_add_sums` does for log sums."""
     x = x.mul_(_LN2)
     _log_add(totals, x, same, column)
     if mirrored is not None:
@@ -303,14 +303,14 @@ def _coefficients(block: _Block, abnormal_gradient: Tensor) -> _Coefficients:
     alpha, beta, p, r = block.coefficients.T
     alpha, beta = alpha * block.gradients, beta * block.gradients
     p, r, one = p * abnormal_gradient, r * abnormal_gradient, torch.ones_like(alpha)
-    # All but the positives' part of G_ij / e_ij is a sum of six products: one matrix product a tile.
+    # All but the positives' part of G_ij / e_ij is a sum of six products: one matrix product per tile.
     left = torch.stack((alpha, one, p, block.negatives, -r, -block.positives), dim=1)
     right = torch.stack((one, alpha, block.negatives, p, block.positives, r), dim=0)
     return _Coefficients(alpha[:, None], beta[:, None], left, right, block.contrasts)
 
 
 def _tile_gradient(x: Tensor, same: Tensor | None, row: _Coefficients, column: _Coefficients, factor: Tensor) -> Tensor:
-    """Return G_ij of a tile, in place of its logits; ``factor`` is working memory."""
+    """Return G_ij of a tile, written over its logits; ``factor`` is working memory."""
     if row.contrasts and column.contrasts:
         torch.mm(row.left, column.right, out=factor)
     else:

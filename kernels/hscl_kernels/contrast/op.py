@@ -143,6 +143,19 @@ def hscl_loss(
         Wrong shapes, devices, dtypes, roles or options; the message shows them.
     RuntimeError
         A second derivative is asked for.
+
+    Examples
+    --------
+    >>> import torch
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> z = torch.randn(8, 16, generator=generator, requires_grad=True)  # two views of four images
+    >>> v = torch.randn(3, 16, generator=generator, requires_grad=True)
+    >>> loss = hscl_loss(z, v, torch.arange(4).repeat(2), torch.tensor([1, 0, 0, -1]).repeat(2))
+    >>> loss.weights[[0, 3]]  # a labelled normal and a labelled abnormal row
+    tensor([1., 0.])
+    >>> loss.total.backward()
+    >>> z.grad.shape, v.grad.shape
+    (torch.Size([8, 16]), torch.Size([3, 16]))
     """
     form = resolve(backend, embeddings.device)
     checks.check_matrix("embeddings", embeddings, form)
@@ -192,7 +205,7 @@ def _uniforms(given: Tensor | None, generator: torch.Generator | None, embedding
 def _form(backend: str) -> ModuleType:
     if backend == "cpu":
         return cpu
-    from hscl_kernels.contrast import triton_form  # importing Triton takes a second and needs no GPU only here
+    from hscl_kernels.contrast import triton_form  # only here: importing Triton takes a second
 
     return triton_form
 
@@ -252,7 +265,7 @@ def _(
 def _save_info_nce(ctx: Any, inputs: tuple, output: tuple) -> None:
     embeddings, instance_ids, ctx.temperature, ctx.backend = inputs
     ctx.mark_non_differentiable(*output[1:])
-    # The embeddings only tell autograd that the gradient depends on them, so that a second derivative is refused.
+    # Autograd must know that the gradient depends on the embeddings: otherwise it would not refuse second derivatives.
     ctx.save_for_backward(embeddings, instance_ids, *output[1:])
 
 

@@ -1,4 +1,4 @@
-"""From each row's log sums to its losses and to the coefficients its gradient needs. O(N), plain PyTorch."""
+"""Compute each row's losses, and the coefficients that its gradient needs, from its log sums. O(N), plain PyTorch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def row_terms(log_sums: Tensor, anchors: Tensor, *, logarithmic: bool) -> RowTer
     ----------
     log_sums
         ``[4, N]``: log of sum_{j != i} e_ij, of the positives' sum, of A_i = sum c_j e_ij and of B_i = sum over
-        abnormal j of e_ij; -inf where there is nothing to sum.
+        abnormal j of e_ij; -inf for an empty sum.
     anchors
         a, ``[N]``, each row's weight as an anchor of the normal-to-abnormal term.
     logarithmic
@@ -39,7 +39,7 @@ def row_terms(log_sums: Tensor, anchors: Tensor, *, logarithmic: bool) -> RowTer
     log_all, log_positive, log_normal, log_abnormal = log_sums
     has_positive = log_positive > float("-inf")
     has_both = (anchors > 0) & (log_normal > float("-inf")) & (log_abnormal > float("-inf"))
-    # The log sums that are not there are replaced, so that no inf - inf appears.
+    # The logarithms of empty sums are replaced, so that no inf - inf appears.
     log_positive = torch.where(has_positive, log_positive, 0.0)
     log_normal = torch.where(has_both, log_normal, 0.0)
     log_abnormal = torch.where(has_both, log_abnormal, 0.0)

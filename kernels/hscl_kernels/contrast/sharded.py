@@ -1,7 +1,7 @@
 """The HSCL objective of a batch spread over a process group: this rank's rows against the rows of all.
 
 Forward gathers the unit rows (with their similarity, id and role), then the log sums of every row; each rank then
-knows all it needs for the complete gradient of its own rows, so that nothing travels in backward.
+has all it needs for the complete gradient of its own rows, so backward does not communicate.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class _Sharded(torch.autograd.Function):
 
 
 def _gather(own: Tensor, group: ProcessGroup) -> Tensor:
-    """Return the tensors of all ranks, one below the other."""
+    """Return the tensors of all ranks, concatenated in the order of the ranks."""
     everyone = own.new_empty((group.size() * len(own), *own.shape[1:]))
     dist.all_gather_into_tensor(everyone, own.contiguous(), group=group)
     return everyone

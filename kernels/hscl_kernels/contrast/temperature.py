@@ -1,4 +1,4 @@
-"""How the temperature enters the sweep: exp(s / tau) = 2**(<scaled unit, scaled unit>)."""
+"""The scales by which the temperature enters the sweep: exp(s / tau) = 2**(<scaled unit, scaled unit>)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def unit_scale(temperature: float) -> float:
 
 
 def gradient_scale(temperature: float) -> float:
-    """Return what turns sum_j G_ij (scaled unit)_j into dL/du_i: 1 / (tau unit_scale)."""
+    """Return the factor that turns sum_j G_ij (scaled unit)_j into dL/du_i: 1 / (tau unit_scale)."""
     return unit_scale(temperature) * math.log(2)
 
 
 def is_online(temperature: float) -> bool:
-    """Whether sums of exp(s / tau) must be kept as log sums with a running maximum."""
+    """Return whether sums of exp(s / tau) must be kept as log sums with a running maximum."""
     return temperature < ONLINE_BELOW

@@ -11,7 +11,7 @@ from hscl_kernels.contrast import triton_kernels as kernels
 from hscl_kernels.contrast.cpu_sweep import Rows
 from hscl_kernels.contrast.reference import anchors_and_positives
 from hscl_kernels.contrast.temperature import gradient_scale, is_online, unit_scale
-from hscl_kernels.prototypes.triton_form import RowsBefore, Sweep, after, before
+from hscl_kernels.prototypes.triton_form import RowQuantities, Sweep, input_gradients, row_quantities
 
 _LOG2_E = 1.4426950408889634
 
@@ -19,10 +19,10 @@ _LOG2_E = 1.4426950408889634
 def info_nce_forward(
     embeddings: Tensor, instance_ids: Tensor, temperature: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the rows' losses ``[N]`` and what the backward needs: units, lengths, ``row_state``."""
+    """Return the rows' losses ``[N]``, and for the backward: units, lengths and ``row_state``."""
     instance_ids = instance_ids.contiguous()
     online = is_online(temperature)
-    rows = before(embeddings, None, None, instance_ids=instance_ids, scale=unit_scale(temperature))
+    rows = row_quantities(embeddings, None, None, instance_ids=instance_ids, scale=unit_scale(temperature))
     partials = _sweep_forward(rows.units, instance_ids, None, None, online=online)
     row_losses = torch.empty_like(rows.lengths)
     row_state = torch.zeros(6, len(row_losses), dtype=torch.float32, device=row_losses.device)
@@ -49,7 +49,7 @@ def info_nce_backward(
         temperature=temperature,
         row_gradients=(gradients, gradients.abs().amax()),
     )
-    return after(sweep, units, lengths, dtype, scale=unit_scale(temperature))[0]
+    return input_gradients(sweep, units, lengths, dtype, scale=unit_scale(temperature))[0]
 
 
 def hscl_forward(
@@ -63,13 +63,13 @@ def hscl_forward(
     lambda_abnormal: float,
     weight_threshold: float,
 ) -> tuple[Tensor, ...]:
-    """Return total, its three terms, weights, and what the backward needs: units, lengths, index, ``row_state``.
+    """Return total, its three terms and weights, and for the backward: units, lengths, index and ``row_state``.
 
     Three launches for the estimator ``expectation``; ``multinomial`` (``uniforms`` given) draws with torch in between.
     """
     online = is_online(temperature)
     instance_ids, roles = instance_ids.contiguous(), roles.contiguous()
-    rows = before(
+    rows = row_quantities(
         embeddings,
         prototypes,
         roles,
@@ -117,7 +117,7 @@ def hscl_backward(
         lambda_abnormal=lambda_abnormal,
         largest_anchor=largest_anchor,
     )
-    by_embeddings, by_prototypes = after(
+    by_embeddings, by_prototypes = input_gradients(
         sweep,
         units,
         lengths,
@@ -158,7 +158,7 @@ def own_unit_gradients(
     coefficients = everyone.coefficients.T  # [4, N]
     if is_online(temperature):
         coefficients = coefficients * _LOG2_E
-    anchors = coefficients.new_ones(())  # no anchor weighs more
+    anchors = coefficients.new_ones(())  # the largest weight that an anchor can have
     sweep = _sweep_backward(
         everyone.units,
         everyone.ids.contiguous(),
@@ -219,7 +219,7 @@ def _sweep_forward(
 
 def _row_terms(
     partials: Tensor,
-    rows: RowsBefore,
+    rows: RowQuantities,
     roles: Tensor | None,
     positives: Tensor | None,
     anchors: Tensor | None,

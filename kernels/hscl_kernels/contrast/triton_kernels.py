@@ -6,7 +6,7 @@ Work that a tile does not need is skipped by branches all its threads agree on: 
 be equal, the normal-to-abnormal sums where no row takes part in them, masks away from the diagonal and the edge.
 
 No floating-point atomics: row and column sums go to buffers that the next launch adds in a fixed order. The one atomic
-is an integer ticket that tells the last program to finish; which one that is changes no sum.
+is an integer ticket by which the last program to finish knows that it is; which one that is changes no sum.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LN2 = tl.constexpr(0.6931471805599453)
 
 @triton.jit
 def _reduce(values, axis: tl.constexpr, ONLINE: tl.constexpr):
-    """Sum of a tile along an axis; ONLINE: log2 of the sum of 2**values, -inf where all are."""
+    """Return the sum of a tile along an axis; ONLINE: log2 of the sum of 2**values, -inf where all are."""
     if ONLINE:
         highest = tl.max(values, axis)
         highest = tl.where(highest == float("-inf"), 0.0, highest)
@@ -33,7 +33,7 @@ def _reduce(values, axis: tl.constexpr, ONLINE: tl.constexpr):
 
 @triton.jit
 def _merge(first, second, ONLINE: tl.constexpr):
-    """first + second; ONLINE: log2(2**first + 2**second), -inf where both are."""
+    """Return first + second; ONLINE: log2(2**first + 2**second), -inf where both are."""
     if ONLINE:
         highest = tl.maximum(first, second)
         highest = tl.where(highest == float("-inf"), 0.0, highest)
@@ -44,13 +44,13 @@ def _merge(first, second, ONLINE: tl.constexpr):
 
 @triton.jit
 def _weigh(values, weights, ONLINE: tl.constexpr):
-    """values times weights; ONLINE: plus their log2."""
+    """Return values times weights; ONLINE: values plus the log2 of the weights."""
     return values + tl.log2(weights) if ONLINE else values * weights
 
 
 @triton.jit
 def _load_tile(units, row, rows, FEATURES: tl.constexpr, WIDTH: tl.constexpr):
-    """Rows of the units, [tile, WIDTH], zero outside."""
+    """Return rows of the units, [tile, WIDTH], zero outside."""
     feature = tl.arange(0, WIDTH)
     pointer = units + row.to(tl.int64)[:, None] * FEATURES + feature[None, :]
     return tl.load(pointer, mask=(row < rows)[:, None] & (feature < FEATURES)[None, :], other=0.0)
@@ -58,7 +58,7 @@ def _load_tile(units, row, rows, FEATURES: tl.constexpr, WIDTH: tl.constexpr):
 
 @triton.jit
 def _add_to(pointer, mask, values, ONLINE: tl.constexpr):
-    """Add values to what this program has written before."""
+    """Add values to those that this program has already written."""
     EMPTY: tl.constexpr = float("-inf") if ONLINE else 0.0
     known = tl.load(pointer, mask=mask, other=EMPTY)
     tl.store(pointer, _merge(known, values, ONLINE), mask=mask)
@@ -76,7 +76,7 @@ def sweep_forward_kernel(
     columns,  # N
     supers,  # column super-tiles
     slots,  # supers, TRIANGULAR: supers + 1
-    tiles,  # row tiles a super-tile's side
+    tiles,  # row tiles per side of a super-tile
     TRIANGULAR: tl.constexpr,  # n = N: only tiles on and above the diagonal, each for both of its sides
     CONTRASTS: tl.constexpr,
     ONLINE: tl.constexpr,
@@ -86,7 +86,7 @@ def sweep_forward_kernel(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,  # divides ROWS
 ):
-    """Partial row sums (and, TRIANGULAR, column sums) of one super-tile of e_ij = exp(s_ij / tau)."""
+    """Compute partial row sums (TRIANGULAR: also column sums) of one super-tile of e_ij = exp(s_ij / tau)."""
     program = tl.program_id(0)
     if TRIANGULAR:
         # Rows r and supers - 1 - r of the triangle together have supers + 1 super-tiles.
@@ -105,7 +105,7 @@ def sweep_forward_kernel(
     across = super_column * tiles * ROWS + tl.arange(0, COLUMNS)
 
     if TRIANGULAR:
-        # This program alone writes the column sums of its super-tile: a slot of their own on the diagonal.
+        # This program alone writes the column sums of its super-tile; those of the diagonal have a slot of their own.
         column_slot = partials + tl.where(diagonal, supers, super_row).to(tl.int64) * rows
         for step in range(column_tiles):
             column = across + step * COLUMNS
@@ -134,7 +134,7 @@ def sweep_forward_kernel(
             row_normal = tl.full([ROWS], EMPTY, tl.float32)
             row_abnormal = tl.full([ROWS], EMPTY, tl.float32)
 
-        # On the diagonal the tiles of a row's own block come first: they hold both sides, the ones after them one.
+        # On the diagonal, the tiles of the rows' own block come first: they hold both sides, those after them one.
         for column_step in range(tl.where(diagonal, row_step * ACROSS, 0), column_tiles):
             column_start = super_column * tiles * ROWS + column_step * COLUMNS
             column = across + column_step * COLUMNS
@@ -188,7 +188,7 @@ def sweep_forward_kernel(
 
 @triton.jit
 def _total(partials, row, inside, rows, slots, ONLINE: tl.constexpr, BLOCK: tl.constexpr):
-    """log2 of the sum over all slots of one quantity, [BLOCK]."""
+    """Return log2 of the sum of one quantity over all slots, [BLOCK]."""
     EMPTY: tl.constexpr = float("-inf") if ONLINE else 0.0
     total = tl.full([BLOCK], EMPTY, tl.float32)
     for slot in range(slots):
@@ -209,7 +209,7 @@ def log_sums_kernel(
     ONLINE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """The four log sums of every row, for the sharded form, whose losses need the rows of other ranks too."""
+    """Compute the four log sums of every row for the sharded form, whose losses also need the rows of other ranks."""
     row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = row < rows
     quantity = tl.cast(tl.program_id(1), tl.int64)
@@ -219,7 +219,7 @@ def log_sums_kernel(
 
 @triton.jit
 def _block_sum(block_sums, quantity, blocks, BLOCK: tl.constexpr):
-    """Sum of one quantity over the blocks of unit_rows_kernel, in a fixed order."""
+    """Return the sum of one quantity over the blocks of unit_rows_kernel, added in a fixed order."""
     total = 0.0
     for first in range(0, blocks, BLOCK):
         block = first + tl.arange(0, BLOCK)
@@ -255,7 +255,7 @@ def row_terms_kernel(
     ONLINE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Rows' losses and gradient coefficients; the program that finishes last adds up the losses (Eq. 1, 4, 6, 8)."""
+    """Compute rows' losses and gradient coefficients; the program that ends last adds the losses (Eq. 1, 4, 6, 8)."""
     program = tl.program_id(0)
     row = program * BLOCK + tl.arange(0, BLOCK)
     inside = row < rows
@@ -358,7 +358,7 @@ def sweep_backward_kernel(
     first_row,
     rows,
     columns,
-    tiles,  # column tiles a split
+    tiles,  # column tiles per split
     lambda_abnormal,
     gradient_scale,
     HAS_TOTAL: tl.constexpr,
@@ -373,9 +373,9 @@ def sweep_backward_kernel(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    """sum_j G_ij u_j over one split of the columns, G_ij = e_ij (f(i, j) + f(j, i)), for ROWS rows.
+    """Compute sum_j G_ij u_j of ROWS rows over one split of the columns, G_ij = e_ij (f(i, j) + f(j, i)).
 
-    G is divided by its largest possible entry and multiplied by 4096, so that float16 neither overflows nor loses it.
+    G is divided by its largest possible entry and multiplied by 4096, so that float16 neither overflows nor underflows.
     """
     block, split = tl.program_id(0), tl.program_id(1)
     row = block * ROWS + tl.arange(0, ROWS)
@@ -423,7 +423,7 @@ def sweep_backward_kernel(
         else:
             gradient_column = tl.full([COLUMNS], 1.0, tl.float32) * ss
         x = tl.dot(u_row, tl.trans(u_column), input_precision=PRECISION)  # [ROWS, COLUMNS] float32
-        # Columns outside have zero units, which add nothing; a row with itself has to be masked.
+        # Columns outside have zero units, which add nothing; the product of a row with itself has to be masked.
         distance = first_row + block * ROWS - column_start
         if (distance < COLUMNS) & (distance > -ROWS):
             x = tl.where(number[:, None] == column[None, :], float("-inf"), x)

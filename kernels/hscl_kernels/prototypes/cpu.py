@@ -1,4 +1,4 @@
-"""Rows and prototypes on the CPU: normalisation, nearest prototype, and the way back to the inputs. O(N D)."""
+"""Rows and prototypes on the CPU: normalisation, nearest prototype, and the gradients of the inputs. O(N D)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hscl_kernels.prototypes.reference import unit
+from hscl_kernels.prototypes.rows import unit
 
 EPS = 1e-12  # u = z / max(||z||, EPS)
 
@@ -27,7 +27,7 @@ def unit_rows(embeddings: Tensor, scale: float) -> UnitRows:
 
 
 def compute_dtype(dtype: torch.dtype) -> torch.dtype:
-    """Return what the CPU computes in for inputs of ``dtype``."""
+    """Return the dtype in which the CPU computes for inputs of ``dtype``."""
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
@@ -47,7 +47,7 @@ def prototype_slopes(similarity: Tensor, weights: Tensor, roles: Tensor) -> Tens
 
 
 def embedding_gradients(unit_gradients: Tensor, units: Tensor, scale: float, lengths: Tensor) -> Tensor:
-    """Return dL/dz ``[N, D]``, in place of dL/du: (I - u u^T) / ||z||, or 1 / 1e-12 for a row shorter than that."""
+    """Return dL/dz ``[N, D]``, written over dL/du: times (I - u u^T) / ||z||, or 1 / 1e-12 for shorter rows."""
     along = torch.linalg.vecdot(unit_gradients, units) / scale**2
     along = torch.where(lengths > EPS, along, 0.0)
     return unit_gradients.addcmul_(units, along[:, None], value=-1).div_(lengths[:, None])
@@ -72,7 +72,7 @@ def input_gradients(
 ) -> tuple[Tensor, Tensor]:
     """Return dL/dz ``[N, D]`` in ``dtype`` and dL/dV ``[K, D]``.
 
-    ``unit_gradients [N, D]`` is what reaches the unit rows from elsewhere (overwritten; None for nothing), ``slopes
+    ``unit_gradients [N, D]`` is the gradient of the unit rows from elsewhere (overwritten; None for zero), ``slopes
     [N]`` is dL/dm_i.
     """
     directions, _ = unit_rows(prototypes.to(units.dtype), 1.0)

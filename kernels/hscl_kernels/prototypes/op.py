@@ -43,8 +43,12 @@ def prototype_similarity(embeddings: Tensor, prototypes: Tensor, *, backend: Bac
     Examples
     --------
     >>> import torch
-    >>> prototype_similarity(torch.tensor([[3.0, 4.0]]), torch.tensor([[1.0, 0.0], [0.0, 2.0]]))
-    (tensor([0.8000]), tensor([1]))
+    >>> prototypes = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    >>> similarity, nearest = prototype_similarity(torch.tensor([[0.0, 3.0], [-5.0, 0.0]]), prototypes)
+    >>> similarity
+    tensor([1., 0.])
+    >>> nearest
+    tensor([1, 1])
     """
     form = resolve(backend, embeddings.device)
     checks.check_matrix("embeddings", embeddings, form)
@@ -116,7 +120,7 @@ def _(
 def _save(ctx: Any, inputs: tuple, output: tuple) -> None:
     embeddings, prototypes, ctx.backend = inputs
     ctx.mark_non_differentiable(*output[1:])
-    # The embeddings only tell autograd that the gradient depends on them, so that a second derivative is refused.
+    # Autograd must know that the gradient depends on the embeddings: otherwise it would not refuse second derivatives.
     ctx.save_for_backward(embeddings, prototypes, *output[1:])
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from hscl_kernels.prototypes.rows import normal_weights, unit
 
-def unit(vectors: Tensor) -> Tensor:
-    """Return ``vectors [..., D]`` over their lengths, u = z / max(||z||, 1e-12)."""
-    return F.normalize(vectors, dim=-1, eps=1e-12)
+__all__ = ["normal_weights", "prototype_similarity", "sample_to_prototype", "unit"]
 
 
 def prototype_similarity(embeddings: Tensor, prototypes: Tensor) -> tuple[Tensor, Tensor]:
@@ -33,25 +31,6 @@ def prototype_similarity(embeddings: Tensor, prototypes: Tensor) -> tuple[Tensor
     highest = similarities.amax(dim=1, keepdim=True)
     index = (similarities == highest).to(torch.int8).argmax(dim=1)  # argmax of a mask: the first, on every device
     return similarities.gather(1, index[:, None]).squeeze(1), index
-
-
-def normal_weights(similarity: Tensor, roles: Tensor) -> Tensor:
-    """Return w_i of Eq. 3 and 5: 1 for labelled normals, (m_i + 1) / 2 for unlabelled rows, 0 for all others.
-
-    Parameters
-    ----------
-    similarity
-        m, ``[N]``.
-    roles
-        Integer ``[N]`` in {+1, 0, -1, 2}.
-
-    Returns
-    -------
-    Tensor
-        ``[N]`` in [0, 1], detached: a weight, not a path for gradients.
-    """
-    soft = ((similarity.detach() + 1) / 2).clamp(0, 1)
-    return torch.where(roles == 1, 1.0, torch.where(roles == 0, soft, 0.0)).to(similarity.dtype)
 
 
 def sample_to_prototype(similarity: Tensor, weights: Tensor, roles: Tensor) -> Tensor:

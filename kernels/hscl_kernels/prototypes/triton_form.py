@@ -1,4 +1,4 @@
-"""Launches of the row kernels: before the sweep (units, similarity, weights) and after it (gradients of the inputs)."""
+"""Launches of the row kernels: units, similarity and weights before the sweep, gradients of the inputs after it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from hscl_kernels import launch
 from hscl_kernels.prototypes import triton_kernels as kernels
 
 
-class RowsBefore(NamedTuple):
-    """What :func:`before` leaves: see ``unit_rows_kernel``. Those that were not asked for are empty."""
+class RowQuantities(NamedTuple):
+    """The outputs of ``unit_rows_kernel``. Those that were not asked for are empty."""
 
     units: Tensor
     lengths: Tensor
@@ -25,7 +25,7 @@ class RowsBefore(NamedTuple):
     ticket: Tensor
 
 
-def before(
+def row_quantities(
     embeddings: Tensor,
     prototypes: Tensor | None,
     roles: Tensor | None,
@@ -34,14 +34,14 @@ def before(
     scale: float,
     trusted: bool = True,
     weight_threshold: float = 0.0,
-) -> RowsBefore:
-    """Launch ``unit_rows_kernel``: one launch for everything that is needed of single rows."""
+) -> RowQuantities:
+    """Compute everything that depends on single rows, in one launch."""
     rows, features = embeddings.shape
     tiles = launch.row_tile(launch.width_of(features))
     programs = triton.cdiv(rows, tiles.rows)
     similar, weighted = (rows if prototypes is not None else 0), (rows if roles is not None else 0)
     device = embeddings.device
-    out = RowsBefore(
+    out = RowQuantities(
         units=torch.empty(rows, features, dtype=embeddings.dtype, device=device),
         lengths=torch.empty(rows, dtype=torch.float32, device=device),
         similarity=torch.empty(similar, dtype=torch.float32, device=device),
@@ -76,13 +76,13 @@ def before(
 
 
 class Sweep(NamedTuple):
-    """What the backward sweep leaves: ``unit_gradients [splits, N, D]`` and the factor that makes dL/du of its sum."""
+    """The backward sweep's ``unit_gradients [splits, N, D]``, and the factor that turns their sum into dL/du."""
 
     unit_gradients: Tensor
     factor: Tensor
 
 
-def after(
+def input_gradients(
     sweep: Sweep | None,
     units: Tensor,
     lengths: Tensor,
@@ -95,9 +95,9 @@ def after(
     upstream: tuple[Tensor | None, Tensor | None] = (None, None),
     lambda_prototype: float = 1.0,
 ) -> tuple[Tensor, Tensor | None]:
-    """Launch ``input_gradients_kernel`` and, with prototypes, ``prototype_gradients_kernel``.
+    """Compute dL/dz and, with prototypes, dL/dV, in a launch each.
 
-    ``upstream`` are the gradients of the total and of the sample-to-prototype term, None where nothing asks for them.
+    ``upstream`` are the gradients of the total and of the sample-to-prototype term, None where there is none.
     """
     rows, features = units.shape
     width = launch.width_of(features)
@@ -160,7 +160,7 @@ def after(
 
 def similarity_forward(embeddings: Tensor, prototypes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return similarity, index, units and lengths. One launch."""
-    rows = before(embeddings, prototypes, None, scale=1.0)
+    rows = row_quantities(embeddings, prototypes, None, scale=1.0)
     return rows.similarity, rows.nearest, rows.units, rows.lengths
 
 
@@ -168,7 +168,7 @@ def similarity_backward(
     gradients: Tensor, prototypes: Tensor, index: Tensor, units: Tensor, lengths: Tensor, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
     """Return dL/dz ``[N, D]`` and dL/dV ``[K, D]`` for the gradients ``[N]`` of the similarities. Two launches."""
-    by_embeddings, by_prototypes = after(
+    by_embeddings, by_prototypes = input_gradients(
         None, units, lengths, dtype, scale=1.0, prototypes=prototypes, index=index, slopes=gradients.contiguous()
     )
     assert by_prototypes is not None

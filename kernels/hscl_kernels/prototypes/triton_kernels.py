@@ -1,4 +1,4 @@
-"""What happens to rows before and after the sweep, in Triton: normalisation, nearest prototype, weights; gradients.
+"""The row kernels in Triton: normalisation, nearest prototype and weights before the sweep, gradients after it.
 
 The sweep itself is in hscl_kernels.contrast.triton_kernels. No floating-point atomics:
 sums across programs go through buffers that the next launch adds in a fixed order, so every run gives the same bits.
@@ -40,7 +40,7 @@ def unit_rows_kernel(
     WIDTH: tl.constexpr,  # FEATURES rounded up to a power of two
     BLOCK: tl.constexpr,
 ):
-    """u = z / max(||z||, 1e-12), m = max_k <u, v_k> (Eq. 9), w (Eq. 3 and 5) and this block's part of L_SP (Eq. 4)."""
+    """Compute u = z / max(||z||, 1e-12), m = max_k <u, v_k> (Eq. 9), w (Eq. 3, 5) and the block's part of L_SP."""
     block = tl.program_id(0)
     row = block * BLOCK + tl.arange(0, BLOCK)
     feature = tl.arange(0, WIDTH)
@@ -82,7 +82,7 @@ def unit_rows_kernel(
     if not TRUSTED:
         soft = tl.full([BLOCK], 1.0, tl.float32)
     weight = tl.where(role == 1, 1.0, tl.where(role == 0, soft, 0.0))
-    weight = tl.where((role < -1) | (role > 2), float("nan"), weight)  # a role that does not exist must show
+    weight = tl.where((role < -1) | (role > 2), float("nan"), weight)  # an invalid role must show
     eligible = weight > weight_threshold
     chosen = tl.where(eligible, weight, 0.0)
     abnormal = role == -1
@@ -103,7 +103,7 @@ def unit_rows_kernel(
 
 @triton.jit
 def upstream_gradient(total, term, share, HAS_TOTAL: tl.constexpr, HAS_TERM: tl.constexpr):
-    """dL/d(term): its own gradient plus its ``share`` of the total's; absent ones are 0."""
+    """Return dL/d(term): its own gradient plus its ``share`` of the total's; absent ones are 0."""
     gradient = 0.0
     if HAS_TOTAL:
         gradient += tl.load(total).to(tl.float32) * share
@@ -141,7 +141,7 @@ def input_gradients_kernel(
     BLOCK: tl.constexpr,
     PROTOTYPE_BLOCK: tl.constexpr,
 ):
-    """dL/dz = (I - u u^T) (dL/du) / ||z||, dL/du from the sweep and from the nearest prototype."""
+    """Compute dL/dz = (I - u u^T) (dL/du) / ||z||, with dL/du from the sweep and from the nearest prototype."""
     program = tl.program_id(0)
     feature = tl.arange(0, WIDTH)
     wide = feature < FEATURES
@@ -200,7 +200,7 @@ def prototype_gradients_kernel(
     WIDTH: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """dL/dV_k = (I - v v^T) (sum of the parts) / ||V_k||, one program a prototype."""
+    """Compute dL/dV_k = (I - v v^T) (sum of the parts) / ||V_k||, one program per prototype."""
     k = tl.program_id(0)
     feature = tl.arange(0, WIDTH)
     wide = feature < FEATURES

@@ -1,4 +1,4 @@
-"""Do the kernels work on this machine? Every form of every operation against its float64 oracle, and its time.
+"""Check the kernels on this machine: every form of every operation against its float64 oracle, and its time.
 
 python -m hscl_kernels.selfcheck [--device cuda:0]
 """

@@ -1,4 +1,4 @@
-"""The command ``python -m hscl_kernels.selfcheck``: a line a form; exit code 1 if one of them is wrong."""
+"""The command ``python -m hscl_kernels.selfcheck``: a line per form; exit code 1 if one of them is wrong."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hscl_kernels.selfcheck.check import Finding, check_device, missing_backends
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Check one device and print what was found."""
+    """Check one device and print the findings."""
     parser = argparse.ArgumentParser(prog="python -m hscl_kernels.selfcheck", description=__doc__)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead")
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(json.dumps({"device": str(device), "not_here": missing, "forms": [asdict(f) for f in findings]}))
     else:
         for backend, reason in missing.items():
-            print(f"not here: {backend} ({reason})")
+            print(f"not available: {backend} ({reason})")
     return int(not all(finding.passed for finding in findings))
 
 

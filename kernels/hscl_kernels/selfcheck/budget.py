@@ -1,4 +1,4 @@
-"""How wrong a form may be, and how wrong it is.
+"""The error that a form may have, and the one that it has.
 
 A form's error may be twice that of eager PyTorch (the reference) in the dtype the form works in, plus some roundings.
 The truth is the reference in float64 on the CPU, which gets the inputs already rounded.
@@ -15,13 +15,13 @@ from hscl_kernels.backends import Backend
 from hscl_kernels.selfcheck.problems import Problem
 
 CPU = torch.device("cpu")
-# Eager half precision can be wrong altogether (another prototype is nearest, another row eligible): no excuse.
+# Eager half precision can be altogether wrong (another prototype is nearest, another row eligible): that is no excuse.
 _MOST_EAGER = 4.0  # times the roundings
 
 
 @dataclass(frozen=True)
 class Value:
-    """One output or gradient (``d/dNAME``) of a form on one case: its relative error, eager's, and what is allowed."""
+    """One output or gradient (``d/dNAME``) of a form on one case: its relative error, eager's, and the limit."""
 
     name: str
     case: str
@@ -31,7 +31,7 @@ class Value:
 
     @property
     def share(self) -> float:
-        """The error as a share of what is allowed; infinite for one that is no number."""
+        """The error as a share of the allowed one; infinite if it is not a finite number."""
         return self.error / self.allowed if math.isfinite(self.error) else math.inf
 
     @property
@@ -46,9 +46,9 @@ def works_in(backend: Backend, dtype: torch.dtype) -> torch.dtype:
 
 
 def hold(problem: Problem, case: str, backend: Backend, dtype: torch.dtype, device: torch.device) -> list[Value]:
-    """Return what every output and gradient of a form on ``device`` is worth.
+    """Return the error of every output and gradient of a form on ``device``.
 
-    The reference itself is held against eager PyTorch on the CPU, so that a device that computes wrongly shows.
+    The reference itself is compared with eager PyTorch on the CPU, so that a device that computes wrongly is found.
     """
     problem = problem.rounded(dtype)
     exact = problem.prepare("reference", torch.float64, CPU)()

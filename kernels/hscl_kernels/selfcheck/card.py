@@ -1,4 +1,4 @@
-"""What the kernels know of a card: the tile tables' target, and tiles tuned on it."""
+"""What is known about a card: its target in the tile tables, and the tiles tuned on it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hscl_kernels.launch import read_tuned, target_of
 
 @dataclass(frozen=True)
 class Card:
-    """A GPU; ``known`` says whether the tile tables have its very ``target``, or only one that is near."""
+    """A GPU; ``known`` says whether the tables have its own architecture; if not, ``target`` is the nearest."""
 
     name: str
     capability: str
@@ -23,7 +23,7 @@ class Card:
 
 
 def describe_card(device: torch.device) -> Card:
-    """Return what there is to know of a GPU. ``tuned`` counts its tuned tiles, 0 where their file is broken."""
+    """Describe a GPU. ``tuned`` counts its tuned tiles, 0 if their file is broken."""
     properties = torch.cuda.get_device_properties(device)
     target = target_of(device)
     capability = f"sm_{properties.major}{properties.minor}"
@@ -35,7 +35,7 @@ def describe_card(device: torch.device) -> Card:
 
 
 def tuned_error() -> str | None:
-    """Return what is wrong with the file of tuned tiles, which every kernel would stumble over; None if nothing is."""
+    """Return what is wrong with the file of tuned tiles, without which no kernel runs; None if nothing is."""
     try:
         read_tuned()
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Every form of every operation on a device: is it right, is it repeatable, does it wait, how long does it take?"""
+"""Check every form of every operation on a device: its errors, its repeatability, whether it waits, and its time."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ BACKENDS: tuple[Backend, ...] = ("reference", "cpu", "triton")
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found about one form of one operation in one dtype.
+    """The result of checking one form of one operation in one dtype.
 
     Parameters
     ----------
     operation, backend, dtype
-        Which form.
+        The form.
     values
-        For each output and gradient the case on which it came nearest to its limit.
+        For each output and gradient, the case on which it came nearest to its limit.
     milliseconds, reference_milliseconds
-        Forward and backward of a training step's batch, in this form and eagerly; None where it was not timed.
+        Forward and backward of a training step's batch, in this form and eagerly; None if it was not timed.
     problems
-        What is wrong, a sentence each; nothing if the form is fit.
+        One sentence for each fault; empty if the form passed.
     """
 
     operation: str
@@ -42,12 +42,12 @@ class Finding:
 
     @property
     def passed(self) -> bool:
-        """Whether the form is fit for use here."""
+        """Whether the form has no problems on this device."""
         return not self.problems
 
     @property
     def name(self) -> str:
-        """The form in words."""
+        """The form's operation, backend and dtype."""
         return f"{self.operation}, {self.backend}, {self.dtype}"
 
     def worst(self, *, gradients: bool) -> Value | None:
@@ -57,7 +57,7 @@ class Finding:
 
 
 def missing_backends(device: torch.device) -> dict[str, str]:
-    """Return the backends that cannot run on a device, and why."""
+    """Return the backends that cannot run on a device, with the reasons."""
     reasons: dict[str, str] = {}
     for backend in BACKENDS:
         try:
@@ -81,7 +81,7 @@ def forms_of(device: torch.device) -> list[tuple[Backend, torch.dtype]]:
 
 
 def check_device(device: torch.device, announce: Callable[[str], object] = lambda name: None) -> Iterator[Finding]:
-    """Check every operation in every form that runs on a device; ``announce`` is told the name of each beforehand."""
+    """Check every operation in every form that runs on a device; ``announce`` is called first with the name of each."""
     for operation in OPERATIONS:
         eager_times: dict[torch.dtype, float] = {}
         for backend, dtype in forms_of(device):
@@ -92,27 +92,27 @@ def check_device(device: torch.device, announce: Callable[[str], object] = lambd
 def check_form(
     operation: str, backend: Backend, dtype: torch.dtype, device: torch.device, eager_times: dict[torch.dtype, float]
 ) -> Finding:
-    """Check one form of one operation; whatever it raises becomes one of its problems.
+    """Check one form of one operation; an error that it raises becomes one of its problems.
 
     Parameters
     ----------
     operation
         One of :data:`hscl_kernels.selfcheck.OPERATIONS`.
     backend, dtype, device
-        The form and where it runs.
+        The form and the device on which it runs.
     eager_times
-        The reference's milliseconds by dtype, as far as they are known; what is measured is added.
+        The reference's milliseconds by dtype, as far as they are known; new measurements are added.
     """
     interpreted = backend == "triton" and device.type == "cpu"
     values: dict[str, Value] = {}
     problems: list[str] = []
     ours: float | None = None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the interpreter's, about log2(0) and masked-out overflows
+        warnings.simplefilter("ignore")  # those of the interpreter about log2(0) and masked-out overflows
         for case, problem in hostile_problems(operation, small=interpreted).items():
             try:
                 found = hold(problem, case, backend, dtype, device)
-            except Exception as error:  # a compiler's, a driver's or our own: the other cases go on
+            except Exception as error:  # from a compiler, a driver or this package: the other cases go on
                 problems.append(f"{case}: {_reason(error)}")
                 continue
             for value in found:
@@ -130,7 +130,7 @@ def check_form(
 
 
 def _unsteady(operation: str, backend: Backend, dtype: torch.dtype, device: torch.device, *, small: bool) -> list[str]:
-    """What is wrong with a fast form's promises: the same bits every call, and no waiting for the device."""
+    """Return where a fast form breaks its promises: the same bits on every call, and no waiting for the device."""
     if backend == "reference":
         return []
     case, problem = next(iter(hostile_problems(operation, small=small).items()))

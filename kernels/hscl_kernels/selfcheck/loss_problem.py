@@ -1,4 +1,4 @@
-"""A loss or a similarity on fixed inputs: its outputs and gradients in any form, and how large its errors count."""
+"""A loss or a similarity on fixed inputs: its outputs and gradients in any form, and the size of its errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TINY = {torch.float64: 1e-12, torch.float32: 1e-6, torch.float16: 2.0**-10, torc
 
 @dataclass(frozen=True)
 class LossProblem:
-    """An operation on differentiable inputs and integer facts, and the gradients that reach its outputs.
+    """An operation on differentiable inputs and integer facts, and the gradients that arrive at its outputs.
 
     Gradients are multiplied by the length of their row of the input, which makes them those of unit rows: a short row's
     gradient would otherwise drown all others.
@@ -25,28 +25,34 @@ class LossProblem:
 
     operation: Callable[..., Any]
     outputs: tuple[str, ...]
-    inputs: dict[str, Tensor]  # float64 on the CPU
+    inputs: dict[str, Tensor]  # on the CPU
     facts: tuple[Tensor, ...]
-    upstream: tuple[Tensor, ...]  # of the first outputs
+    upstream: tuple[Tensor | None, ...]  # one for each of the first outputs, None where backward is not asked for it
     options: dict[str, Any] = field(default_factory=dict)
-    tiny = TINY  # the error that is allowed where eager code happens to be exact: some roundings
+    tiny = TINY  # the error that is allowed even if eager code happens to be exact: some roundings
 
     def rounded(self, dtype: torch.dtype) -> LossProblem:
         """Return the problem with its inputs in ``dtype``."""
         return replace(self, inputs={name: x.to(dtype) for name, x in self.inputs.items()})
 
-    def prepare(self, backend: Backend, dtype: torch.dtype, device: torch.device) -> Callable[[], dict[str, Tensor]]:
-        """Return a function that computes all outputs and gradients (``d/dNAME``) on inputs that lie on ``device``."""
-        leaves = {name: x.to(device, dtype).requires_grad_() for name, x in self.inputs.items()}
+    def prepare(
+        self, backend: Backend, dtype: torch.dtype | None, device: torch.device
+    ) -> Callable[[], dict[str, Tensor]]:
+        """Return a function that computes all outputs and gradients (``d/dNAME``) on ``device``.
+
+        ``dtype`` is that of the inputs, None for their own.
+        """
+        leaves = {name: x.detach().to(device, dtype or x.dtype).requires_grad_() for name, x in self.inputs.items()}
         facts = [x.to(device) for x in self.facts]
-        upstream = [x.to(device) for x in self.upstream]
+        upstream = [x if x is None else x.to(device) for x in self.upstream]
         options = {name: x.to(device) if isinstance(x, Tensor) else x for name, x in self.options.items()}
 
         def work() -> dict[str, Tensor]:
             results = self.operation(*leaves.values(), *facts, **options, backend=backend)
             results = (results,) if isinstance(results, Tensor) else tuple(results)
-            asked = results[: len(upstream)]
-            weights = [g.to(x.dtype) for g, x in zip(upstream, asked, strict=True)]
+            asked, weights = zip(
+                *((x, g.to(x.dtype)) for x, g in zip(results, upstream, strict=False) if g is not None), strict=True
+            )
             gradients = torch.autograd.grad(
                 asked, list(leaves.values()), weights, allow_unused=True, materialize_grads=True
             )
@@ -81,14 +87,15 @@ class LossProblem:
         largest = torch.finfo(x.dtype).max
         truth = truth.clamp(-largest, largest)
         # Entries that are small by cancellation have the error of their summands, which are about this large.
-        summand = max(g.double().abs().max().item() for g in self.upstream)
-        if name == "d/dembeddings":
-            summand /= self.options.get("temperature", 0.5) * (len(x) if self.upstream[0].dim() == 0 else 1)
+        summand = max(g.double().abs().max().item() for g in self.upstream if g is not None)
+        if name == "d/dembeddings" and "temperature" in self.options:
+            averaged = self.options.get("reduction", "mean") == "mean"
+            summand /= self.options["temperature"] * (len(x) if averaged else 1)
         scale = (truth * lengths).abs().max().clamp(min=0.1 * summand)
         return (((value.double() - truth) * lengths).abs().max() / scale).item()
 
     def _regret(self, chosen: Tensor, best: Tensor) -> float:
-        """How much less similar the chosen prototypes are than the nearest; 1 where a tie went to a later one."""
+        """Return how much less similar the chosen prototypes are than the nearest; 1 if a tie went to a later one."""
         z, v = (torch.nn.functional.normalize(x.double(), dim=1) for x in self.inputs.values())
         similarities, prototypes = z @ v.T, self.inputs["prototypes"]
         regret = (similarities.gather(1, best[:, None]) - similarities.gather(1, chosen[:, None]))[:, 0]

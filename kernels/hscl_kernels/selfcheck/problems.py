@@ -1,4 +1,4 @@
-"""What the forms are tried on: hostile batches to find errors with, and one as large as in training to time."""
+"""The inputs of the self-check: hostile batches that find errors, and one as large as in training for the time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Problem = LossProblem | ViewsProblem
 TRAINING_ROWS, TRAINING_FEATURES, TRAINING_IMAGES, TRAINING_SIDE = 2048, 128, 256, 32
 
 _HSCL_OUTPUTS = ("total", "sample_to_sample", "sample_to_prototype", "normal_to_abnormal", "weights")
-# Of the total and of each term, none of them 1; scaled as in float16 training, where gradients would else underflow.
+# Of the total and of each term, none of them 1; scaled as in float16 training, so that gradients do not underflow.
 _UPSTREAM = tuple(256 * share for share in (1.7, -0.6, 0.8, 1.3))
 
 
@@ -39,13 +39,18 @@ class Batch(NamedTuple):
 
 
 class Case(NamedTuple):
-    """A batch's shape, and what is unusual about it; ``concerns`` are the first letters of the operations it is for."""
+    """A batch's shape and its peculiarities.
+
+    ``spread`` is the standard deviation of the logarithms of the rows' lengths. ``concerns`` holds the first letters of
+    the operations that the case is for.
+    """
 
     rows: int = 37
     features: int = 32
     prototypes: int = 3
     roles: tuple[int, ...] = (1, 0, -1, 2, 0)
     temperature: float = 0.5
+    spread: float = 1.0
     change: Callable[[Batch], Batch] = lambda batch: batch
     concerns: str = "hip"
 
@@ -82,7 +87,7 @@ CASES = {
     "only excluded": Case(roles=(2,), concerns="h"),
 }
 VIEW_CASES = {"8 px": (8, 8, 3), "9 x 31 px": (9, 31, 3), "32 px": (32, 32, 3), "32 px, grey": (32, 32, 1)}
-# What Triton's interpreter does in seconds.
+# Cases that Triton's interpreter computes in seconds.
 SMALL_CASES = ("raw rows", "zero rows", "tied prototypes", "temperature 0.02", "no abnormal", "8 px")
 
 
@@ -113,7 +118,7 @@ def make_batch(case: Case, seed: int = 0) -> Batch:
         return torch.randn(*shape, dtype=torch.float64, generator=generator)
 
     common = draw(case.features)
-    embeddings = (common + draw(case.rows, case.features)) * draw(case.rows, 1).exp()
+    embeddings = (common + draw(case.rows, case.features)) * draw(case.rows, 1).mul(case.spread).exp()
     prototypes = common + draw(case.prototypes, case.features)
     order = torch.randint(len(case.roles), (case.rows,), generator=generator)
     order[: len(case.roles)] = torch.arange(len(case.roles))[: case.rows]  # every role appears
@@ -140,8 +145,26 @@ def make_loss(operation: str, batch: Batch, temperature: float) -> LossProblem:
 
 
 def make_views(count: int, rows: int, height: int, width: int, channels: int) -> ViewsProblem:
-    """Draw noise, black, white, one colour, a ramp and a single bright pixel, and rows of every kind in mixed order."""
-    generator = torch.Generator().manual_seed(0)
+    """Return rows of every kind on images that colour arithmetic trips over."""
+    return ViewsProblem(make_images(count, height, width, channels), make_parameters(rows, count))
+
+
+def make_images(count: int, height: int, width: int, channels: int, *, seed: int = 0) -> Tensor:
+    """Draw noise; from 6 images on, the last five are black, white, one colour, a ramp and a single bright pixel."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (count, height, width, channels), dtype=torch.uint8, generator=generator)
+    if count > 5:
+        images[-5:] = 0
+        images[-4] = 255
+        images[-3] = torch.tensor([200, 0, 40], dtype=torch.uint8)[:channels]
+        images[-2] = torch.arange(width, dtype=torch.uint8)[None, :, None]
+        images[-1, height // 2, width // 2] = 255
+    return images
+
+
+def make_parameters(rows: int, images: int, *, crop_first: bool | None = None, seed: int = 0) -> ViewParameters:
+    """Draw rows of every kind in mixed order; some crops reach far beyond the image, so that mirroring shows."""
+    generator = torch.Generator().manual_seed(seed)
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
         return low + (high - low) * torch.rand(rows, *shape, generator=generator)
@@ -149,24 +172,17 @@ def make_views(count: int, rows: int, height: int, width: int, channels: int) ->
     def chance(share: float = 0.5) -> Tensor:
         return torch.rand(rows, generator=generator) < share
 
-    images = torch.randint(0, 256, (count, height, width, channels), dtype=torch.uint8, generator=generator)
-    images[:5] = 0
-    images[1] = 255
-    images[2] = torch.tensor([200, 0, 40], dtype=torch.uint8)[:channels]
-    images[3] = torch.arange(width, dtype=torch.uint8)[None, :, None]
-    images[4, height // 2, width // 2] = 255
-    parameters = ViewParameters(
-        image=torch.arange(rows) % count,
+    return ViewParameters(
+        image=torch.randint(0, images, (rows,), generator=generator),
         flip=chance(),
         rotation=torch.randint(-4, 8, (rows,), generator=generator),
-        jitter=chance(0.8),
+        jitter=chance(0.75),
         contrast_first=chance(),
         hue=uniform(-1.5, 1.5),
         saturation=uniform(0, 2),
         value=uniform(0, 2),
         contrast=uniform(0, 2),
-        gray=chance(0.2),
-        crop=torch.cat((uniform(0.05, 1.5, 2), uniform(-1.5, 1.5, 2)), dim=1),  # also far beyond the border
-        crop_first=chance(),
+        gray=chance(0.25),
+        crop=torch.cat((uniform(0.05, 1.5, 2), uniform(-1.5, 1.5, 2)), dim=1),
+        crop_first=chance() if crop_first is None else torch.full((rows,), crop_first),
     )
-    return ViewsProblem(images, parameters)

@@ -1,4 +1,4 @@
-"""What the inputs of ``augment_views`` must look like; every error shows the values that are wrong."""
+"""Checks of the inputs of ``augment_views``; every error shows the values that are wrong."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def check_views(images: Tensor, dtype: torch.dtype, std: float, backend: str) ->
 
 
 def check_view_parameters(parameters: ViewParameters, images: Tensor) -> None:
-    """Require one entry a row in every field, on the images' device."""
+    """Require one entry per row in every field, on the images' device."""
     rows = len(parameters.image)
     for name, field in parameters._asdict().items():
         expected = [rows, 4] if name == "crop" else [rows]
         if list(field.shape) != expected:
-            raise ValueError(f"parameters.{name} has shape {list(field.shape)}, expected {expected}: one entry a row")
+            raise ValueError(f"parameters.{name} has shape {list(field.shape)}, expected {expected}: one entry per row")
         kinds, words = _kinds(name)
         if field.dtype not in kinds:
             raise TypeError(f"parameters.{name} has dtype {field.dtype}, expected {words}")
@@ -51,9 +51,9 @@ def _kinds(name: str) -> tuple[tuple[torch.dtype, ...], str]:
 
 
 def check_image_values(image: Tensor, count: int) -> None:
-    """Require places of existing images; waits for the device."""
+    """Require indices of existing images. Waits for the device."""
     wrong = image[(image < 0) | (image >= count)]
     if len(wrong):
         raise ValueError(
-            f"parameters.image names {wrong[:5].unique().tolist()}, expected places 0 to {count - 1} among the images"
+            f"parameters.image names {wrong[:5].unique().tolist()}, expected indices 0 to {count - 1} of the images"
         )

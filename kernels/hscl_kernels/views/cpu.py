@@ -1,7 +1,11 @@
-"""Views on the CPU: a few rows at a time, so that all of their steps run in the cache; shares of rows side by side.
+"""Views on the CPU, a few rows at a time, so that all of their steps run in the cache.
 
-The same arithmetic as the reference, but for three things: flip, turn and crop are one map of coordinates; only the
-rows that ask for a step take it; and hue becomes colour by distances on the colour wheel instead of remainders.
+The arithmetic is that of the reference, with three exceptions: flip, turn and crop are one map of coordinates; only the
+rows that ask for a step run it; and hue becomes colour by distances on the colour wheel instead of remainders.
+
+A row's bits depend on its own image and parameters alone: not on the number of threads, nor on the other rows. Two of
+torch's operators need care for that, ``atan2`` and the mean of a single plane; all others that are used here round an
+element alike wherever it lies.
 """
 
 from __future__ import annotations
@@ -17,15 +21,17 @@ from hscl_kernels.views.parameters import ViewParameters
 from hscl_kernels.views.reference import HUE_UNIT, LUMA
 
 _CHUNK_PIXELS = 1 << 17  # of one chunk's rows, for each of torch's threads
+_GRAIN = 1 << 15  # torch gives each thread at least so many elements of an operator (at::internal::GRAIN_SIZE)
+_VECTOR = 64  # elements; torch takes two registers at a time, of at most 16 float32 each
 _TINY = 1e-30  # in place of the value of black, whose saturation is 0
 # For 0 to 3 quarter turns: how x and y in the image (the rows) follow from x and y in the view (the columns).
 _TURNS = (((1, 0), (0, 1)), ((0, -1), (1, 0)), ((-1, 0), (0, -1)), ((0, 1), (-1, 0)))
 
 
 class _Rows(NamedTuple):
-    """What each row needs, in the order in which rows are rendered."""
+    """The fields of ``ViewParameters`` as the steps use them, in the order in which rows are rendered."""
 
-    row: Tensor  # int64, where it goes
+    row: Tensor  # int64, its place among the views
     image: Tensor
     contrast: Tensor  # the factors as [rows, 1, 1, 1]
     turn: Tensor  # of the hue, 1 to 2 turns so that no angle is negative, [rows, 1, 1] like the factors below
@@ -34,7 +40,6 @@ class _Rows(NamedTuple):
     gray: Tensor
     by_x: Tensor  # [rows, 1, W]: where a view's columns lie in the image, as x + iy
     by_y: Tensor  # [rows, H, 1]: the same for its rows
-    padding: str
 
 
 class _Chunk(NamedTuple):
@@ -44,7 +49,8 @@ class _Chunk(NamedTuple):
     jitter: int
     late: int
     last: int
-    crop_first: bool
+    crop_first: int  # 0 or 1
+    beyond: int  # 1 where crops reach beyond the border
 
 
 def augment_views(images: Tensor, parameters: ViewParameters, *, dtype: torch.dtype, mean: float, std: float) -> Tensor:
@@ -52,7 +58,7 @@ def augment_views(images: Tensor, parameters: ViewParameters, *, dtype: torch.dt
     _, height, width, channels = images.shape
     views = torch.empty(len(parameters.image), channels, height, width, dtype=dtype, memory_format=torch.channels_last)
     at_once = _CHUNK_PIXELS * torch.get_num_threads() // (height * width)
-    order, chunks = _plan(parameters, max(1, at_once))
+    order, chunks = _plan(parameters, max(1, at_once), max(height, width))
     rows = _rows(parameters, order, height, width, torch.float64 if dtype == torch.float64 else torch.float32)
     offset = torch.tensor(-mean / std, dtype=rows.turn.dtype)
     for chunk in chunks:
@@ -60,25 +66,29 @@ def augment_views(images: Tensor, parameters: ViewParameters, *, dtype: torch.dt
     return views
 
 
-def _plan(parameters: ViewParameters, size: int) -> tuple[Tensor, list[_Chunk]]:
-    """Return the order of the rows and chunks of at most ``size``, all of whose rows crop first, or none.
+def _plan(parameters: ViewParameters, size: int, side: int) -> tuple[Tensor, list[_Chunk]]:
+    """Return the order of the rows and chunks of at most ``size``, whose rows all crop and sample in the same way.
 
     Rows of one image are neighbours, so that it is converted once for them. Within a chunk come rows without jitter,
     then those with contrast before the other factors, then those with contrast after them.
     """
+    # Crops that stay inside read at most half a pixel beyond the border, where its mirror image is the border itself.
+    beyond = (parameters.crop[:, :2].abs() + parameters.crop[:, 2:].abs()).amax(dim=1) > 1 + 1 / (2 * side)
+    way = 2 * parameters.crop_first.long() + beyond.long()
     order = parameters.image.argsort(stable=True)
-    crop_first = parameters.crop_first[order].long()
-    by_crop = crop_first.argsort(stable=True)
-    order, crop_first = order[by_crop], crop_first[by_crop]
-    late_crops = len(order) - int(crop_first.sum())
-    place = torch.arange(len(order))
-    chunk = torch.where(place < late_crops, place // size, -(-late_crops // size) + (place - late_crops) // size)
+    order = order[way[order].argsort(stable=True)]
+    way = way[order]
+    lengths = torch.bincount(way, minlength=4)
+    chunks = -(-lengths // size)
+    place = torch.arange(len(order)) - (lengths.cumsum(0) - lengths)[way]  # among the rows of its way
+    chunk = (chunks.cumsum(0) - chunks)[way] + place // size
     kind = (parameters.jitter.long() * (2 - parameters.contrast_first.long()))[order]
     within = (chunk * 3 + kind).argsort(stable=True)
     counts = torch.bincount(chunk * 3 + kind, minlength=3 * (int(chunk[-1]) + 1))
     ends = counts.cumsum(0).tolist()
-    bounds = zip([0, *ends[2::3]], ends[::3], ends[1::3], ends[2::3], strict=False)
-    return order[within], [_Chunk(*some, crop_first=some[0] >= late_crops) for some in bounds]
+    bounds = list(zip([0, *ends[2::3]], ends[::3], ends[1::3], ends[2::3], strict=False))
+    ways = way[[first for first, *_ in bounds]].tolist()
+    return order[within], [_Chunk(*some, *divmod(way, 2)) for some, way in zip(bounds, ways, strict=True)]
 
 
 def _rows(parameters: ViewParameters, order: Tensor, height: int, width: int, dtype: torch.dtype) -> _Rows:
@@ -88,8 +98,6 @@ def _rows(parameters: ViewParameters, order: Tensor, height: int, width: int, dt
     along_y = h * _centres(height, dtype) + h_bias  # [rows, H]
     turns = torch.tensor(_TURNS, dtype=dtype).index_select(0, own.rotation % 4)  # [rows, 2, 2]
     turns[:, 0] *= 1 - 2 * own.flip[:, None].to(dtype)
-    # Crops that stay inside read at most half a pixel beyond the border, where its mirror image is the border itself.
-    inside = bool((own.crop[:, :2].abs() + own.crop[:, 2:].abs()).max() <= 1 + 1 / (2 * max(height, width)))
     return _Rows(
         order,
         own.image,
@@ -100,7 +108,6 @@ def _rows(parameters: ViewParameters, order: Tensor, height: int, width: int, dt
         own.gray,
         torch.view_as_complex(along_x[:, None, :, None] * turns[:, None, None, :, 0]),
         torch.view_as_complex(along_y[:, :, None, None] * turns[:, None, None, :, 1]),
-        "border" if inside else "reflection",
     )
 
 
@@ -111,25 +118,27 @@ def _render(images: Tensor, rows: _Rows, chunk: _Chunk, views: Tensor, offset: T
     planes = images.index_select(0, distinct).permute(0, 3, 1, 2)
     x = planes.to(rows.turn.dtype, memory_format=torch.contiguous_format).div_(255).index_select(0, place)
     if chunk.crop_first:
-        x = _sample(x, rows, own)
+        x = _sample(x, rows, chunk)
     _adjust_colours(x, rows, chunk)
     if not chunk.crop_first:
-        x = _sample(x, rows, own)
+        x = _sample(x, rows, chunk)
     block = torch.empty(len(x), *images.shape[1:], dtype=views.dtype)
     for channel, plane in enumerate(x.unbind(1)):
         torch.add(offset, plane, alpha=1 / std, out=block[..., channel])
     views.permute(0, 2, 3, 1).index_copy_(0, rows.row[own], block)
 
 
-def _sample(x: Tensor, rows: _Rows, own: slice) -> Tensor:
+def _sample(x: Tensor, rows: _Rows, chunk: _Chunk) -> Tensor:
     """Flip, turn and crop."""
+    own = slice(chunk.first, chunk.last)
     grid = torch.view_as_real(rows.by_x[own] + rows.by_y[own])
-    return F.grid_sample(x, grid, mode="bilinear", padding_mode=rows.padding, align_corners=False)
+    padding = "reflection" if chunk.beyond else "border"
+    return F.grid_sample(x, grid, mode="bilinear", padding_mode=padding, align_corners=False)
 
 
 def _adjust_colours(x: Tensor, rows: _Rows, chunk: _Chunk) -> None:
     """Jitter and grey in place."""
-    first, jitter, late, last, _ = chunk
+    first, jitter, late, last = chunk[:4]
     if jitter < late:
         _adjust_contrast(x[jitter - first : late - first], rows.contrast[jitter:late])
     if jitter < last:
@@ -145,7 +154,9 @@ def _adjust_colours(x: Tensor, rows: _Rows, chunk: _Chunk) -> None:
 
 
 def _adjust_contrast(x: Tensor, factor: Tensor) -> None:
-    mean = x.mean(dim=(2, 3), keepdim=True)
+    # torch splits the sum of a single plane over its threads, but gives each of several planes to one thread.
+    planes = x.expand(2, -1, -1, -1) if x.shape[:2] == (1, 1) else x
+    mean = planes.mean(dim=(2, 3), keepdim=True)[: len(x)]
     x.mul_(factor).add_(mean * (1 - factor)).clamp_(0, 1)
 
 
@@ -158,9 +169,11 @@ def _adjust_hsv(x: Tensor, turn: Tensor, saturation: Tensor, value: Tensor) -> N
     torch.maximum(highest, blue, out=highest)
     spread = torch.minimum(red, green)
     torch.sub(highest, torch.minimum(spread, blue, out=spread), out=spread)
-    angle = torch.sub(green, blue).mul_(math.sqrt(3) / 2)
-    spare = torch.add(green, blue)
-    torch.atan2(angle, torch.add(red, spare, alpha=-0.5, out=spare), out=angle)
+    angles, spares = (x.new_empty(_whole_vectors(red.numel())) for _ in range(2))
+    angle, spare = (flat[: red.numel()].view(red.shape) for flat in (angles, spares))
+    torch.sub(green, blue, out=angle).mul_(math.sqrt(3) / 2)
+    torch.add(red, torch.add(green, blue, out=spare), alpha=-0.5, out=spare)
+    torch.atan2(angles, spares, out=angles)
     sixths = torch.add(turn, angle, alpha=1 / (2 * math.pi), out=angle).frac_().mul_(6)  # the hue, 0 to 6
     spread.div_(torch.clamp(highest, min=_TINY, out=spare)).mul_(saturation).clamp_(0, 1)
     highest.mul_(value).clamp_(0, 1)
@@ -175,6 +188,15 @@ def _adjust_hsv(x: Tensor, turn: Tensor, saturation: Tensor, value: Tensor) -> N
     torch.addcmul(top, chroma, distance(2), value=-1, out=green)
     torch.addcmul(top, chroma, distance(4), value=-1, out=blue)
     torch.addcmul(top.sub_(chroma, alpha=3), chroma, distance(3), out=red)
+
+
+def _whole_vectors(count: int) -> int:
+    """Return ``count`` rounded up so that each thread's share of an operator on so many elements is whole vectors.
+
+    torch computes the elements beyond whole vectors by scalar code, whose atan2 rounds differently.
+    """
+    threads = min(torch.get_num_threads(), -(-count // _GRAIN))
+    return -(-count // (_VECTOR * threads)) * _VECTOR * threads
 
 
 def _centres(size: int, dtype: torch.dtype) -> Tensor:

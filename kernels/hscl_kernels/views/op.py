@@ -33,7 +33,7 @@ def augment_views(
     images
         uint8 ``[B, H, W, C]``, C = 3 (red, green, blue) or 1 (grey: jittered as red, green and blue alike would be).
     parameters
-        What each of the ``rows`` views looks like, and which image it shows.
+        Which image each of the ``rows`` views shows, and what is done to it.
     dtype
         Of the result: float32, float16, bfloat16 or (not on Triton) float64. The arithmetic is float32, for float64
         float64.
@@ -57,8 +57,8 @@ def augment_views(
     --------
     >>> import torch
     >>> image = torch.full((1, 2, 2, 1), 255, dtype=torch.uint8)
-    >>> augment_views(image, ViewParameters.identity(torch.tensor([0]))).shape
-    torch.Size([1, 1, 2, 2])
+    >>> augment_views(image, ViewParameters.identity(torch.tensor([0, 0]))).shape  # two views of one grey image
+    torch.Size([2, 1, 2, 2])
     """
     form = resolve(backend, images.device)
     check_views(images, dtype, std, form)

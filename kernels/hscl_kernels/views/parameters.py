@@ -1,4 +1,4 @@
-"""What each view looks like: the table that every form of ``augment_views`` reads."""
+"""The table from which every form of ``augment_views`` reads what to do with each row."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ViewParameters(NamedTuple):
     hue
         float32, shift of the hue in the released code's unit: a factor f turns it by f * 255 / 360.
     saturation, value, contrast
-        float32 factors, 1 leaves as is.
+        float32 factors; 1 changes nothing.
     gray
         bool, turn grey (after the jitter).
     crop

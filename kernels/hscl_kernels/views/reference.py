@@ -24,7 +24,7 @@ def augment_views(images: Tensor, parameters: ViewParameters, *, dtype: torch.dt
     channels = x.shape[1]
     x = x.expand(-1, 3, -1, -1)  # grey is red, green and blue alike
     x = torch.where(_per_row(parameters.flip), x.flip(3), x)
-    # Colours do not depend on where a pixel lies, so they may come before the turn.
+    # Colours do not depend on the place of a pixel, so they may be adjusted before the turn.
     late = colours(x, parameters)
     turned = _turn_and_crop(torch.where(_per_row(parameters.crop_first), x, late), parameters)
     views = torch.where(_per_row(parameters.crop_first), colours(turned, parameters), turned)
@@ -32,7 +32,7 @@ def augment_views(images: Tensor, parameters: ViewParameters, *, dtype: torch.dt
 
 
 def colours(x: Tensor, parameters: ViewParameters) -> Tensor:
-    """Return ``x [rows, 3, H, W]`` in [0, 1] after jitter and grey, where a row asks for them."""
+    """Return ``x [rows, 3, H, W]`` in [0, 1] after jitter and grey, for the rows that ask for them."""
     jittered = colour_jitter(x, parameters)
     return torch.where(_per_row(parameters.gray), to_gray(jittered), jittered)
 

@@ -1,6 +1,6 @@
 """Views in Triton: one program renders one row, from the uint8 pixels to the normalised view, in one launch.
 
-A first pass over the pixels finds the channel means that contrast needs, a second one renders. Colours belong to the
+A first pass over the pixels finds the channel means that contrast needs; a second one renders. Colours belong to the
 image's pixels, so the second pass colours the four neighbours that a pixel of the view lies between, and then blends
 them; rows with ``crop_first`` blend first.
 """
@@ -190,15 +190,15 @@ def _adjust_colours(
 ):
     """Jitter, then grey, where the row asks for them."""
     if jittered:
-        before = tl.where(early_contrast, by_contrast, 1.0)
-        after = tl.where(early_contrast, 1.0, by_contrast)
-        c0 = _adjust_contrast(c0, mean0, before)
-        c1 = _adjust_contrast(c1, mean1, before)
-        c2 = _adjust_contrast(c2, mean2, before)
+        early_factor = tl.where(early_contrast, by_contrast, 1.0)
+        late_factor = tl.where(early_contrast, 1.0, by_contrast)
+        c0 = _adjust_contrast(c0, mean0, early_factor)
+        c1 = _adjust_contrast(c1, mean1, early_factor)
+        c2 = _adjust_contrast(c2, mean2, early_factor)
         c0, c1, c2 = _adjust_hsv(c0, c1, c2, shift, by_saturation, by_value, CHANNELS)
-        c0 = _adjust_contrast(c0, mean0, after)
-        c1 = _adjust_contrast(c1, mean1, after)
-        c2 = _adjust_contrast(c2, mean2, after)
+        c0 = _adjust_contrast(c0, mean0, late_factor)
+        c1 = _adjust_contrast(c1, mean1, late_factor)
+        c2 = _adjust_contrast(c2, mean2, late_factor)
     if CHANNELS == 3:
         luma = 0.299 * c0 + 0.587 * c1 + 0.114 * c2
         c0 = tl.where(grey, luma, c0)
