@@ -18,7 +18,7 @@ from hscl_fast.config.sections import Config, DataConfig
 from hscl_fast.console import say, warn
 from hscl_fast.data.loaders.choose import choose_loader, is_held_in_memory
 from hscl_fast.data.open import in_memory, open_split
-from hscl_fast.data.types import Split
+from hscl_fast.data.split.split import Split
 from hscl_fast.device import resolve_device
 from hscl_fast.doctor import doctor_command
 from hscl_fast.errors import UsageError
@@ -78,7 +78,7 @@ def _prepare_training(
         if options.resume:
             trainer.resume()
         elif ranks.is_first:
-            run.create(config, split.manifest, overwrite=options.overwrite)
+            run.create(config, split.record, overwrite=options.overwrite)
     ranks.require_same_step(trainer.state.step)
     return trainer, split
 
@@ -131,7 +131,7 @@ def _fresh_name(config: Config) -> str:
 
 def _recorded_data(config: Config, run: RunDirectory) -> DataConfig:
     """The data section with the run's own manifest, so that the split is the recorded one, image by image."""
-    return replace(config.data, manifest=str(run.split))
+    return replace(config.data, split_record=str(run.split))
 
 
 def _require_same(config: Config, run: RunDirectory) -> None:

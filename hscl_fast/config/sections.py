@@ -60,7 +60,7 @@ class DataConfig:
         best checkpoint.
     seed
         Seed of the split.
-    manifest
+    split_record
         A ``split.json`` to reload exactly, in place of drawing a split.
     """
 
@@ -75,7 +75,7 @@ class DataConfig:
     superclasses: Literal["standard", "csi"] = "standard"
     held_out_ratio: float = 0.2
     seed: int = 0
-    manifest: str | None = None
+    split_record: str | None = None
 
     def __post_init__(self) -> None:
         if self.image_size is not None:
@@ -97,9 +97,9 @@ class DataConfig:
 
 
 # What `hscl data prepare` does not ask for: its name is the DATA, the others count when training.
-NOT_PREPARED = {"name", "held_out_ratio", "manifest"}
+NOT_PREPARED = {"name", "held_out_ratio", "split_record"}
 # Nor does `hscl data views`.
-NO_PICTURE = {"name", "manifest"}
+NO_PICTURE = {"name", "split_record"}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from hscl_fast.config.sections import DataConfig
 from hscl_fast.data.beton.reader import open_user_beton
 from hscl_fast.data.named.registry import SOURCES
-from hscl_fast.data.types import UserImages
+from hscl_fast.data.types import Kind, UserImages
 from hscl_fast.data.user.csv_list import list_csv
 from hscl_fast.data.user.folder import list_folder
 from hscl_fast.data.user.npz import load_npz
@@ -18,7 +18,7 @@ DEFAULT_SIZE = 32
 _SMALLEST = 8
 
 
-def kind_of(config: DataConfig) -> str:
+def kind_of(config: DataConfig) -> Kind:
     """Return ``named``, ``folder``, ``csv``, ``npz`` or ``beton``.
 
     Raises
@@ -31,8 +31,9 @@ def kind_of(config: DataConfig) -> str:
     path = Path(config.name).expanduser()
     if os.path.isdir(path):  # pathlib raises for a name that is too long
         return "folder"
-    kind = path.suffix.lower().lstrip(".")
-    if kind in ("csv", "npz", "beton") and os.path.isfile(path):
+    kinds: dict[str, Kind] = {".csv": "csv", ".npz": "npz", ".beton": "beton"}
+    kind = kinds.get(path.suffix.lower())
+    if kind is not None and os.path.isfile(path):
         return kind
     raise UsageError(
         f"--data.name is {config.name!r}, which is neither a data set nor a folder, a .csv, an .npz or a .beton "

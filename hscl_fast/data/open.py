@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,15 +14,16 @@ from hscl_fast.data.kinds import DEFAULT_SIZE, files_root, kind_of, open_user_im
 from hscl_fast.data.named.registry import SOURCES, load_source
 from hscl_fast.data.paths import resolve_inside
 from hscl_fast.data.split.protocols import Assignment, assign_roles, choose_classes, hold_out
-from hscl_fast.data.split.record import FILE_KINDS, build_manifest, digest_arrays, digest_files
-from hscl_fast.data.split.record_check import read_manifest
+from hscl_fast.data.split.record import SplitRecord, build_record, digest_arrays, digest_files, read_record
+from hscl_fast.data.split.split import Split
 from hscl_fast.data.types import (
+    FILE_KINDS,
     AnyImages,
+    Kind,
     LabelledImages,
     Labels,
     LazyImages,
     Source,
-    Split,
     TestImages,
     TrainingImages,
     take,
@@ -50,7 +51,7 @@ class Dealt:
         The sha256 that stands for the images where the file brings one.
     """
 
-    kind: str
+    kind: Kind
     source: Source
     assignment: Assignment
     classes: tuple[int, int | None]
@@ -58,15 +59,15 @@ class Dealt:
 
 
 def load_split(config: DataConfig) -> Split:
-    """Load a data set into memory and deal it out, or reload a split from its manifest: see :func:`open_split`."""
+    """Load a data set into memory and deal it out, or reload a split from its record: see :func:`open_split`."""
     return in_memory(open_split(config))
 
 
 def open_split(config: DataConfig) -> Split:
-    """Deal a data set out, or reload a split from its manifest; images that lie in files are left there.
+    """Deal a data set out, or reload a split from its record; images that lie in files are left there.
 
     A named data set is dealt out by ``config.protocol`` and tested on all its test images; a user's own data has its
-    roles already. With ``config.manifest`` all of protocol, classes, ratios and seed come from the manifest.
+    roles already. With ``config.split_record`` all of protocol, classes, ratios and seed come from the record.
 
     Parameters
     ----------
@@ -82,17 +83,17 @@ def open_split(config: DataConfig) -> Split:
     Raises
     ------
     UsageError
-        The data is missing or corrupt, the classes or ratios do not fit it, or the manifest is not valid or was
+        The data is missing or corrupt, the classes or ratios do not fit it, or the record is not valid or was
         written for other data.
     """
     kind = kind_of(config)
-    if config.manifest is not None:
-        return _reload(config, kind, config.manifest)
+    if config.split_record is not None:
+        return _reload(config, kind, config.split_record)
     dealt = deal(config)
     source, assignment = dealt.source, hold_out(dealt.assignment, config.held_out_ratio, config.seed)
     digest = dealt.digest or _digest(config, kind, source, assignment.index)
-    manifest = build_manifest(config, kind, source, assignment, dealt.classes, digest)
-    return assemble(source, assignment, manifest, config.image_size)
+    record = build_record(config, kind, source, assignment, dealt.classes, digest)
+    return assemble(source, assignment, record, config.image_size)
 
 
 def deal(config: DataConfig, *, allow_missing: bool = False) -> Dealt:
@@ -101,7 +102,7 @@ def deal(config: DataConfig, *, allow_missing: bool = False) -> Dealt:
     Parameters
     ----------
     config
-        The ``data`` section of the configuration, without ``manifest``.
+        The ``data`` section of the configuration, without ``record``.
     allow_missing
         Accept a CSV that lists files which do not exist; reading them fails.
 
@@ -146,8 +147,8 @@ def side_of(source: Source, image_size: int | None) -> int:
     return image_size or (height if height == width else DEFAULT_SIZE)
 
 
-def assemble(source: Source, assignment: Assignment, manifest: dict[str, Any], image_size: int | None) -> Split:
-    """Cut a source up as assigned. No true label of a training image passes through here but by the manifest.
+def assemble(source: Source, assignment: Assignment, record: SplitRecord, image_size: int | None) -> Split:
+    """Cut a source up as assigned. No true label of a training image passes through here but by the record.
 
     Parameters
     ----------
@@ -155,7 +156,7 @@ def assemble(source: Source, assignment: Assignment, manifest: dict[str, Any], i
         All images.
     assignment
         Which training images are used, and as what.
-    manifest
+    record
         The same, written down, with the class that counts as normal.
     image_size
         Side to resize to, or None.
@@ -169,14 +170,14 @@ def assemble(source: Source, assignment: Assignment, manifest: dict[str, Any], i
         TrainingImages(_sized(take(source.train.images, assignment.index[mask]), size), assignment.roles[mask])
         for mask in (~assignment.held_out, assignment.held_out)
     )
-    normal, test = manifest["normal_class"], source.test
+    normal, test = record.normal_class, source.test
     return Split(
         training,
         held_out,
         TestImages(_sized(test.images, size), test.labels != normal, test.labels, test.names),
         source.class_names,
         normal,
-        manifest,
+        record,
     )
 
 
@@ -193,59 +194,59 @@ def _require_classes(config: DataConfig) -> None:
         )
 
 
-def _digest(config: DataConfig, kind: str, source: Source, index: Labels) -> str:
+def _digest(config: DataConfig, kind: Kind, source: Source, index: Labels) -> str:
     if kind in FILE_KINDS:
         names = (*(source.train.names[i] for i in index), *source.test.names)
         return digest_files([files_root(config) / name for name in names])
     return digest_arrays([take(source.train.images, index), source.test.images])
 
 
-def _reload(config: DataConfig, kind: str, path: str) -> Split:
+def _reload(config: DataConfig, kind: Kind, path: str) -> Split:
     if kind == "named":
         _require_classes(config)
-    manifest = read_manifest(path)
-    if manifest["kind"] != kind or (kind == "named" and manifest["name"] != config.name):
+    record = read_record(path)
+    if record.kind != kind or (kind == "named" and record.name != config.name):
         raise UsageError(
-            f"{path} was written for {manifest['name']!r} ({manifest['kind']}), but --data.name is {config.name!r} "
-            f"({kind}). Give the data set it was written for, or leave --data.manifest out."
+            f"{path} was written for {record.name!r} ({record.kind}), but --data.name is {config.name!r} "
+            f"({kind}). Give the data set it was written for, or leave --data.split_record out."
         )
-    train = manifest["train"]
-    roles = np.array(train["role"], np.int8)
-    held_out = np.array([part == "held_out" for part in train["part"]], np.bool_)
+    train = record.train
+    roles = np.array(train.role, np.int8)
+    held_out = np.array([part == "held_out" for part in train.part], np.bool_)
     if kind in FILE_KINDS:
-        source, index, digest = _source_of_files(config, manifest, path), np.arange(len(roles)), None
+        source, index, digest = _source_of_files(config, record, path), np.arange(len(roles)), None
     else:
-        source, index, digest = _source_of_arrays(config, kind, manifest, path)
-    if (digest or _digest(config, kind, source, index)) != manifest["sha256"]:
+        source, index, digest = _source_of_arrays(config, kind, record, path)
+    if (digest or _digest(config, kind, source, index)) != record.sha256:
         raise UsageError(
             f"{path} does not fit the images of {config.name}: they have changed since it was written (sha256). "
-            "Restore the images, or leave --data.manifest out to draw a new split."
+            "Restore the images, or leave --data.split_record out to draw a new split."
         )
-    return assemble(source, Assignment(index, roles, held_out), manifest, config.image_size)
+    return assemble(source, Assignment(index, roles, held_out), record, config.image_size)
 
 
-def _source_of_files(config: DataConfig, manifest: dict[str, Any], path: str) -> Source:
+def _source_of_files(config: DataConfig, record: SplitRecord, path: str) -> Source:
     root, size = files_root(config), config.image_size or DEFAULT_SIZE
     parts, seen = [], set()
-    for part in ("train", "test"):
-        names = manifest[part]["image"]
+    for part in (record.train, record.test):
+        names = part.image
         files = [resolve_inside(root, name) for name in names]
         for name, file in zip(names, files, strict=True):
             if file is None or file in seen:
                 reason = "leads outside of it" if file is None else "is a link to another image of the split"
                 raise UsageError(
                     f"{path} names the image {name!r} in {root}, which {reason}. Put the image itself there, or "
-                    "leave --data.manifest out to draw a new split."
+                    "leave --data.split_record out to draw a new split."
                 )
             seen.add(file)
         reader = ImageFiles(tuple(root / name for name in names), size)
         images = LazyImages(reader, np.arange(len(names)), size)
-        parts.append(LabelledImages(images, np.array(manifest[part]["label"], np.int64), tuple(names)))
-    return Source(root.name, parts[0], parts[1], tuple(manifest["class_names"]))
+        parts.append(LabelledImages(images, np.array(part.label, np.int64), tuple(names)))
+    return Source(root.name, parts[0], parts[1], tuple(record.class_names))
 
 
 def _source_of_arrays(
-    config: DataConfig, kind: str, manifest: dict[str, Any], path: str
+    config: DataConfig, kind: Kind, record: SplitRecord, path: str
 ) -> tuple[Source, Labels, str | None]:
     digest = None
     if kind == "named":
@@ -253,24 +254,24 @@ def _source_of_arrays(
     else:
         user = open_user_images(config)
         source, digest = user.source, user.digest
-    if tuple(manifest["class_names"]) != source.class_names:
+    if tuple(record.class_names) != source.class_names:
         raise UsageError(
-            f"{path} has the classes {', '.join(manifest['class_names'])}, but {config.name} has "
+            f"{path} has the classes {', '.join(record.class_names)}, but {config.name} has "
             f"{', '.join(source.class_names)}. Give the --data.superclasses it was written with."
         )
     chosen = {}
-    for part, images in (("train", source.train), ("test", source.test)):
-        index = manifest[part]["image"]
+    for part, images, recorded in (("train", source.train, record.train), ("test", source.test, record.test)):
+        index = recorded.image
         if index and max(index) >= len(images.labels):
             raise UsageError(
                 f"{path} has {part} image {max(index)}, but {config.name} has {len(images.labels)}. Give the data it "
-                "was written for, or leave --data.manifest out."
+                "was written for, or leave --data.split_record out."
             )
         chosen[part] = np.array(index, np.int64)
-        if images.labels[chosen[part]].tolist() != manifest[part]["label"]:
+        if images.labels[chosen[part]].tolist() != recorded.label:
             raise UsageError(
                 f"{path} gives {part} images of {config.name} other classes than they have. Give the unchanged "
-                "split.json of a run, or leave --data.manifest out."
+                "split.json of a run, or leave --data.split_record out."
             )
     test, kept = source.test, chosen["test"]
     test = LabelledImages(take(test.images, kept), test.labels[kept], tuple(test.names[i] for i in kept))

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, overload
+from typing import Any, Literal, Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
 
 # Roles, the labels that training sees.
 NORMAL, UNLABELLED, ABNORMAL = 1, 0, -1
+
+# Where a data set comes from: a public one, or a user's own folder, list, arrays or prepared file.
+Kind = Literal["named", "folder", "csv", "npz", "beton"]
+# Kinds whose images are files, named by path; the others lie in arrays and are named by index.
+FILE_KINDS: tuple[Kind, ...] = ("folder", "csv")
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -124,7 +129,7 @@ class UserImages:
         The sha256 that stands for the images where the file brings one.
     """
 
-    kind: str
+    kind: Kind
     source: Source
     roles: Roles
     normal_class: int = 0
@@ -169,53 +174,3 @@ class TestImages:
     abnormal: Mask
     classes: Labels
     names: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """A data set dealt out for one run.
-
-    Parameters
-    ----------
-    training
-        What training sees.
-    held_out
-        Labelled images kept out of training (roles only +1 and -1); may be empty, images [0, H, W, 3].
-    test
-        The test images.
-    class_names
-        Name of each class id.
-    normal_class
-        The class id that counts as normal.
-    manifest
-        The split as plain JSON values: see :mod:`hscl_fast.data.split.record`.
-    """
-
-    training: TrainingImages
-    held_out: TrainingImages
-    test: TestImages
-    class_names: tuple[str, ...]
-    normal_class: int
-    manifest: dict[str, Any]
-
-    @property
-    def counts(self) -> dict[str, int | None]:
-        """Images of each kind; ``pollution`` (anomalies hidden among the unlabelled) is None when unknown."""
-        training, held_out, abnormal = self.training.roles, self.held_out.roles, self.test.abnormal
-        return {
-            "labelled_normal": int((training == NORMAL).sum()),
-            "unlabelled": int((training == UNLABELLED).sum()),
-            "labelled_abnormal": int((training == ABNORMAL).sum()),
-            "held_out_normal": int((held_out == NORMAL).sum()),
-            "held_out_abnormal": int((held_out == ABNORMAL).sum()),
-            "test_normal": int((~abnormal).sum()),
-            "test_abnormal": int(abnormal.sum()),
-            "pollution": self._pollution(),
-        }
-
-    def _pollution(self) -> int | None:
-        train = self.manifest["train"]
-        hidden = [label for role, label in zip(train["role"], train["label"], strict=True) if role == UNLABELLED]
-        if -1 in hidden:
-            return None
-        return sum(label != self.normal_class for label in hidden)

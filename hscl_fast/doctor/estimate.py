@@ -17,7 +17,7 @@ from rich.console import Console
 from hscl_fast.config.sections import Config
 from hscl_fast.data.loaders.choose import choose_loader
 from hscl_fast.data.open import open_split
-from hscl_fast.data.types import Split
+from hscl_fast.data.split.split import Split
 from hscl_fast.doctor.machine import random_training_images
 from hscl_fast.errors import UsageError
 from hscl_fast.method.augment import ROTATIONS, VIEWS

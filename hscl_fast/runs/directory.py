@@ -16,7 +16,7 @@ import yaml
 from hscl_fast.atomic import write_json, write_text
 from hscl_fast.config.sections import Config
 from hscl_fast.config.parsing import from_dict, to_dict
-from hscl_fast.data.split.record import write_manifest
+from hscl_fast.data.split.record import SplitRecord, write_record
 from hscl_fast.errors import UsageError
 
 
@@ -87,7 +87,7 @@ class RunDirectory:
             "another --out."
         )
 
-    def create(self, config: Config, manifest: dict[str, Any], *, overwrite: bool) -> None:
+    def create(self, config: Config, record: SplitRecord, *, overwrite: bool) -> None:
         """Make the directory and write what is known before training: configuration, environment, split."""
         self.require_free(overwrite=overwrite)
         try:
@@ -96,7 +96,7 @@ class RunDirectory:
             self.path.mkdir(parents=True)
             write_text(self.config, yaml.safe_dump(to_dict(config), sort_keys=False))
             write_json(self.path / "env.json", environment())
-            write_manifest(manifest, self.split)
+            write_record(record, self.split)
         except OSError as error:
             raise UsageError(
                 f"--out {self.path} cannot be written: {error.strerror or error}. Give a directory that you may write "

@@ -20,7 +20,8 @@ from hscl_fast.runs.checkpoint import load_checkpoint, save_checkpoint
 from hscl_fast.compiling import resolve_mode
 from hscl_fast.config.sections import CheckpointName, Config, Scoring
 from hscl_fast.config.parsing import to_dict
-from hscl_fast.data.types import Split, TestImages, take
+from hscl_fast.data.split.split import Split
+from hscl_fast.data.types import TestImages, take
 from hscl_fast.device import resolve_device, resolve_precision
 from hscl_fast.errors import UsageError
 from hscl_fast.evaluation.metrics import decision_metrics, detection_metrics, fit_threshold

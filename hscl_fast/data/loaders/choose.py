@@ -19,7 +19,8 @@ from hscl_fast.data.loaders.memory import GIB, free_memory
 from hscl_fast.data.loaders.order import WHOLE, Share
 from hscl_fast.data.loaders.resident import ResidentLoader
 from hscl_fast.data.loaders.workers import TorchLoader
-from hscl_fast.data.types import AnyImages, LazyImages, Split, TrainingImages
+from hscl_fast.data.split.split import Split
+from hscl_fast.data.types import AnyImages, LazyImages, TrainingImages
 from hscl_fast.errors import UsageError
 
 LoaderKind = Literal["resident", "ffcv", "torch"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hscl_fast.data.decode import ImageFiles
-from hscl_fast.data.types import UNLABELLED, LabelledImages, LazyImages, Source, UserImages
+from hscl_fast.data.types import UNLABELLED, Kind, LabelledImages, LazyImages, Source, UserImages
 
 NORMAL_NAME, ABNORMAL_NAME = "normal", "abnormal"
 
@@ -36,7 +36,7 @@ class ListedImage:
 class Listing:
     """The files of a user's data set, before any is read."""
 
-    kind: str
+    kind: Kind
     root: Path
     train: tuple[ListedImage, ...]
     test: tuple[ListedImage, ...]

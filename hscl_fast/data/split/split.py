@@ -1,0 +1,61 @@
+"""A split: what one run trains and is tested on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hscl_fast.data.types import ABNORMAL, NORMAL, UNLABELLED, TestImages, TrainingImages
+
+if TYPE_CHECKING:  # pydantic takes time to import, and not all who pass a split on need it
+    from hscl_fast.data.split.record import SplitRecord
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """A data set dealt out for one run.
+
+    Parameters
+    ----------
+    training
+        What training sees.
+    held_out
+        Labelled images kept out of training (roles only +1 and -1); may be empty, images [0, H, W, 3].
+    test
+        The test images.
+    class_names
+        Name of each class id.
+    normal_class
+        The id of the normal class.
+    record
+        The split written down.
+    """
+
+    training: TrainingImages
+    held_out: TrainingImages
+    test: TestImages
+    class_names: tuple[str, ...]
+    normal_class: int
+    record: SplitRecord
+
+    @property
+    def counts(self) -> dict[str, int | None]:
+        """Images of each kind; ``pollution`` (anomalies hidden among the unlabelled) is None when unknown."""
+        training, held_out, abnormal = self.training.roles, self.held_out.roles, self.test.abnormal
+        return {
+            "labelled_normal": int((training == NORMAL).sum()),
+            "unlabelled": int((training == UNLABELLED).sum()),
+            "labelled_abnormal": int((training == ABNORMAL).sum()),
+            "held_out_normal": int((held_out == NORMAL).sum()),
+            "held_out_abnormal": int((held_out == ABNORMAL).sum()),
+            "test_normal": int((~abnormal).sum()),
+            "test_abnormal": int(abnormal.sum()),
+            "pollution": self._pollution(),
+        }
+
+    def _pollution(self) -> int | None:
+        train = self.record.train
+        hidden = [label for role, label in zip(train.role, train.label, strict=True) if role == UNLABELLED]
+        if -1 in hidden:
+            return None
+        return sum(label != self.normal_class for label in hidden)
