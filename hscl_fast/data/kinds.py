@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hscl_fast.config.sections import DataConfig
 from hscl_fast.data.beton.reader import open_user_beton
-from hscl_fast.data.named.registry import SOURCES
+from hscl_fast.data.named.registry import DATA_SETS
 from hscl_fast.data.types import Kind, UserImages
 from hscl_fast.data.user.csv_list import list_csv
 from hscl_fast.data.user.folder import list_folder
@@ -26,7 +26,7 @@ def kind_of(config: DataConfig) -> Kind:
     UsageError
         ``config.name`` is none of these.
     """
-    if config.name in SOURCES:
+    if config.name in DATA_SETS:
         return "named"
     path = Path(config.name).expanduser()
     if os.path.isdir(path):  # pathlib raises for a name that is too long
@@ -37,7 +37,7 @@ def kind_of(config: DataConfig) -> Kind:
         return kind
     raise UsageError(
         f"--data.name is {config.name!r}, which is neither a data set nor a folder, a .csv, an .npz or a .beton "
-        f"file that exists. Give one of {', '.join(SOURCES)}, or the path of your own data."
+        f"file that exists. Give one of {', '.join(DATA_SETS)}, or the path of your own data."
     )
 
 

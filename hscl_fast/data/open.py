@@ -11,7 +11,7 @@ from hscl_fast.config.sections import DataConfig
 from hscl_fast.data.bad_images import BadImages
 from hscl_fast.data.decode import ImageFiles, resize_images
 from hscl_fast.data.kinds import DEFAULT_SIZE, files_root, kind_of, open_user_images
-from hscl_fast.data.named.registry import SOURCES, load_source
+from hscl_fast.data.named.registry import DATA_SETS, load_source
 from hscl_fast.data.paths import resolve_inside
 from hscl_fast.data.split.protocols import Assignment, assign_roles, choose_classes, hold_out
 from hscl_fast.data.split.record import SplitRecord, build_record, digest_arrays, digest_files, read_record
@@ -187,7 +187,7 @@ def _sized(images: AnyImages, size: int) -> AnyImages:
 
 
 def _require_classes(config: DataConfig) -> None:
-    if SOURCES[config.name].classes < 2:
+    if DATA_SETS[config.name].classes < 2:
         raise UsageError(
             f"--data.name is {config.name!r}, which is a source of anomalies for cross-data-set runs and has no "
             "classes to tell normal from abnormal. Give a data set with classes, such as cifar10."

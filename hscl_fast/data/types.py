@@ -101,6 +101,15 @@ class LabelledImages:
     fine_labels: Labels | None = None
 
 
+def numbered(part: str, count: int) -> tuple[str, ...]:
+    """Return the names of images that lie in one array.
+
+    >>> numbered("train", 2)
+    ('train/0', 'train/1')
+    """
+    return tuple(f"{part}/{index}" for index in range(count))
+
+
 @dataclass(frozen=True, eq=False)
 class Source:
     """A data set with every true label, before anything is hidden."""

@@ -12,7 +12,7 @@ import numpy as np
 from hscl_fast.config.sections import DataConfig
 from hscl_fast.data.bad_images import BadImages
 from hscl_fast.data.kinds import kind_of, open_user_images
-from hscl_fast.data.named.registry import SOURCES, load_source
+from hscl_fast.data.named.registry import DATA_SETS, load_source
 from hscl_fast.data.types import AnyImages, Images, LabelledImages, Source
 from hscl_fast.errors import UsageError
 
@@ -67,7 +67,7 @@ def verify_source(config: DataConfig) -> Verification:
     else:
         source = open_user_images(config).source
     return Verification(
-        config.name if config.name in SOURCES else str(Path(config.name)),
+        config.name if config.name in DATA_SETS else str(Path(config.name)),
         source.train.images.shape,
         source.test.images.shape,
         _counts(source.train, source.class_names),
@@ -77,12 +77,13 @@ def verify_source(config: DataConfig) -> Verification:
 
 
 def _require_complete(config: DataConfig, source: Source) -> None:
-    info = SOURCES[config.name]
+    official = DATA_SETS[config.name]
     found = (len(source.train.labels), len(source.test.labels))
-    if found != (info.train, info.test):
+    if found != (official.train, official.test):
         raise UsageError(
             f"{config.name} has {found[0]} training and {found[1]} test images, but the official data set has "
-            f"{info.train} and {info.test}. Fetch it again, or name the folder of a whole copy with --data.root."
+            f"{official.train} and {official.test}. Fetch it again, or name the folder of a whole copy with "
+            "--data.root."
         )
 
 
