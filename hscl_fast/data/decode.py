@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 
 from hscl_fast.data.bad_images import BadImages
 from hscl_fast.data.paths import resolve_inside
+from hscl_fast.data.types import LazyImages
 from hscl_fast.errors import UsageError
 
 EXTENSIONS = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm"))
@@ -75,6 +76,11 @@ class ImageFiles:
     def read(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
         """Decode some of the files, as :func:`load_images` does."""
         return load_images([self.paths[row] for row in rows], self.size)
+
+
+def lazy_files(paths: Sequence[Path], size: int) -> LazyImages:
+    """Return image files as images of ``size`` x ``size`` that are decoded when they are asked for."""
+    return LazyImages(ImageFiles(tuple(paths), size), np.arange(len(paths)), size)
 
 
 def load_image(path: Path, size: int) -> npt.NDArray[np.uint8]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from hscl_fast.config.sections import DataConfig
 from hscl_fast.data.bad_images import BadImages
-from hscl_fast.data.decode import ImageFiles, resize_images
+from hscl_fast.data.decode import lazy_files, resize_images
 from hscl_fast.data.kinds import DEFAULT_SIZE, files_root, kind_of, open_user_images
 from hscl_fast.data.named.registry import DATA_SETS, load_source
 from hscl_fast.data.paths import resolve_inside
@@ -86,13 +86,12 @@ def open_split(config: DataConfig) -> Split:
         The data is missing or corrupt, the classes or ratios do not fit it, or the record is not valid or was
         written for other data.
     """
-    kind = kind_of(config)
     if config.split_record is not None:
-        return _reload(config, kind, config.split_record)
+        return _reload(config, config.split_record)
     dealt = deal(config)
     source, assignment = dealt.source, hold_out(dealt.assignment, config.held_out_ratio, config.seed)
-    digest = dealt.digest or _digest(config, kind, source, assignment.index)
-    record = build_record(config, kind, source, assignment, dealt.classes, digest)
+    digest = dealt.digest or _digest(config, dealt.kind, source, assignment.index)
+    record = build_record(config, dealt.kind, source, assignment, dealt.classes, digest)
     return assemble(source, assignment, record, config.image_size)
 
 
@@ -102,7 +101,7 @@ def deal(config: DataConfig, *, allow_missing: bool = False) -> Dealt:
     Parameters
     ----------
     config
-        The ``data`` section of the configuration, without ``record``.
+        The ``data`` section of the configuration, without ``split_record``.
     allow_missing
         Accept a CSV that lists files which do not exist; reading them fails.
 
@@ -118,7 +117,7 @@ def deal(config: DataConfig, *, allow_missing: bool = False) -> Dealt:
         normal, known = choose_classes(source.class_names, config)
         classes = (normal, known if config.protocol == "elsa" else None)
         return Dealt(kind, source, assign_roles(source, config), classes)
-    user = open_user_images(config, allow_missing=allow_missing)
+    user = open_user_images(config, kind, allow_missing=allow_missing)
     count = len(user.roles)
     assignment = Assignment(np.arange(count), user.roles, np.zeros(count, np.bool_))
     return Dealt(kind, user.source, assignment, (user.normal_class, None), user.digest)
@@ -197,11 +196,12 @@ def _require_classes(config: DataConfig) -> None:
 def _digest(config: DataConfig, kind: Kind, source: Source, index: Labels) -> str:
     if kind in FILE_KINDS:
         names = (*(source.train.names[i] for i in index), *source.test.names)
-        return digest_files([files_root(config) / name for name in names])
+        return digest_files([files_root(config, kind) / name for name in names])
     return digest_arrays([take(source.train.images, index), source.test.images])
 
 
-def _reload(config: DataConfig, kind: Kind, path: str) -> Split:
+def _reload(config: DataConfig, path: str) -> Split:
+    kind = kind_of(config)
     if kind == "named":
         _require_classes(config)
     record = read_record(path)
@@ -216,7 +216,7 @@ def _reload(config: DataConfig, kind: Kind, path: str) -> Split:
     if kind in FILE_KINDS:
         source, index, digest = _source_of_files(config, record, path), np.arange(len(roles)), None
     else:
-        source, index, digest = _source_of_arrays(config, kind, record, path)
+        source, index, digest = _source_of_arrays(config, record, path)
     if (digest or _digest(config, kind, source, index)) != record.sha256:
         raise UsageError(
             f"{path} does not fit the images of {config.name}: they have changed since it was written (sha256). "
@@ -226,7 +226,7 @@ def _reload(config: DataConfig, kind: Kind, path: str) -> Split:
 
 
 def _source_of_files(config: DataConfig, record: SplitRecord, path: str) -> Source:
-    root, size = files_root(config), config.image_size or DEFAULT_SIZE
+    root, size = files_root(config, record.kind), config.image_size or DEFAULT_SIZE
     parts, seen = [], set()
     for part in (record.train, record.test):
         names = part.image
@@ -239,20 +239,17 @@ def _source_of_files(config: DataConfig, record: SplitRecord, path: str) -> Sour
                     "leave --data.split_record out to draw a new split."
                 )
             seen.add(file)
-        reader = ImageFiles(tuple(root / name for name in names), size)
-        images = LazyImages(reader, np.arange(len(names)), size)
+        images = lazy_files([root / name for name in names], size)
         parts.append(LabelledImages(images, np.array(part.label, np.int64), tuple(names)))
     return Source(root.name, parts[0], parts[1], tuple(record.class_names))
 
 
-def _source_of_arrays(
-    config: DataConfig, kind: Kind, record: SplitRecord, path: str
-) -> tuple[Source, Labels, str | None]:
+def _source_of_arrays(config: DataConfig, record: SplitRecord, path: str) -> tuple[Source, Labels, str | None]:
     digest = None
-    if kind == "named":
+    if record.kind == "named":
         source = load_source(config)
     else:
-        user = open_user_images(config)
+        user = open_user_images(config, record.kind)
         source, digest = user.source, user.digest
     if tuple(record.class_names) != source.class_names:
         raise UsageError(

@@ -61,13 +61,14 @@ def verify_source(config: DataConfig) -> Verification:
         The data is missing or corrupt (every file that is no image is named), or a named data set has not the official
         number of images.
     """
-    if kind_of(config) == "named":
+    kind = kind_of(config)
+    if kind == "named":
         source = load_source(config)
         _require_complete(config, source)
     else:
-        source = open_user_images(config).source
+        source = open_user_images(config, kind).source
     return Verification(
-        config.name if config.name in DATA_SETS else str(Path(config.name)),
+        config.name if kind == "named" else str(Path(config.name)),
         source.train.images.shape,
         source.test.images.shape,
         _counts(source.train, source.class_names),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hscl_fast.data.decode import ImageFiles
-from hscl_fast.data.types import UNLABELLED, Kind, LabelledImages, LazyImages, Source, UserImages
+from hscl_fast.data.decode import lazy_files
+from hscl_fast.data.types import UNLABELLED, Kind, LabelledImages, Source, UserImages
 
 NORMAL_NAME, ABNORMAL_NAME = "normal", "abnormal"
 
@@ -53,6 +53,5 @@ class Listing:
     def _part(self, part: tuple[ListedImage, ...], class_names: tuple[str, ...], size: int) -> LabelledImages:
         labels = [-1 if image.role == UNLABELLED else class_names.index(image.class_name) for image in part]
         names = tuple(image.name for image in part)
-        files = ImageFiles(tuple(self.root / name for name in names), size)
-        images = LazyImages(files, np.arange(len(names)), size)
+        images = lazy_files([self.root / name for name in names], size)
         return LabelledImages(images, np.array(labels, np.int64), names)
