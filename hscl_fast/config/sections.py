@@ -96,9 +96,9 @@ class DataConfig:
         _require(0 <= self.seed < 2**63, "data.seed", self.seed, "in [0, 2**63)")
 
 
-# What `hscl data prepare` does not ask for: its name is the DATA, the others count when training.
+# The fields that are not flags of `hscl data prepare`: DATA is the name, and the others matter to training only.
 NOT_PREPARED = {"name", "held_out_ratio", "split_record"}
-# Nor does `hscl data views`.
+# The fields that are not flags of `hscl data views`.
 NO_PICTURE = {"name", "split_record"}
 
 

@@ -1,4 +1,4 @@
-"""Columns of roles and true labels, as the split record and the sidecar have them: what must hold between them."""
+"""Checks between the columns of roles and true labels that the split record and the sidecar have."""
 
 from __future__ import annotations
 

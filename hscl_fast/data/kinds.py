@@ -49,7 +49,7 @@ def files_root(config: DataConfig, kind: Kind) -> Path:
 
 
 def open_user_images(config: DataConfig, kind: Kind, *, allow_missing: bool = False) -> UserImages:
-    """Return the user's own data with the roles that come with it; images in files are read when they are asked for.
+    """Return the user's own data with the roles that come with it; images in files are read on access.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def open_user_images(config: DataConfig, kind: Kind, *, allow_missing: bool = Fa
         ``name``, ``root`` (of a CSV file) and ``image_size`` are used. Image files are decoded at ``image_size``, 32
         when unset; the arrays of an ``.npz`` file and a ``.beton`` keep their own size.
     kind
-        What :func:`kind_of` returned, not ``named``.
+        The result of :func:`kind_of`, not ``named``.
     allow_missing
         Accept a CSV that lists files which do not exist; reading them fails.
 

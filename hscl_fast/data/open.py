@@ -44,11 +44,11 @@ class Dealt:
     source
         The images and true labels.
     assignment
-        Which training images are used, and as what.
+        The training images that are used, and their roles.
     classes
         The normal class id, and the known anomaly class id or None.
     digest
-        The sha256 that stands for the images where the file brings one.
+        The SHA-256 that stands for the images, where the data comes with one.
     """
 
     kind: Kind
@@ -59,15 +59,15 @@ class Dealt:
 
 
 def load_split(config: DataConfig) -> Split:
-    """Load a data set into memory and deal it out, or reload a split from its record: see :func:`open_split`."""
+    """Load a split into memory: see :func:`open_split`."""
     return in_memory(open_split(config))
 
 
 def open_split(config: DataConfig) -> Split:
-    """Deal a data set out, or reload a split from its record; images that lie in files are left there.
+    """Split a data set, or reload a split from its record; images in files are read on access.
 
-    A named data set is dealt out by ``config.protocol`` and tested on all its test images; a user's own data has its
-    roles already. With ``config.split_record`` all of protocol, classes, ratios and seed come from the record.
+    A named data set is split by ``config.protocol`` and tested on all its test images; a user's own data brings its
+    roles along. With ``config.split_record``, protocol, classes, ratios and seed come from the record.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def open_split(config: DataConfig) -> Split:
     -------
     Split
         Images uint8 [n, S, S, 3] with S ``config.image_size``; unset: the size of the data set or of the ``.npz``
-        file's square images, else 32. Those of a folder, a CSV or a ``.beton`` are read when they are asked for.
+        file's square images, else 32. Those of a folder, a CSV or a ``.beton`` are read on access.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def open_split(config: DataConfig) -> Split:
 
 
 def deal(config: DataConfig, *, allow_missing: bool = False) -> Dealt:
-    """Deal roles out, or take those that a user's own data brings along.
+    """Assign roles, or take those that a user's own data brings along.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def deal(config: DataConfig, *, allow_missing: bool = False) -> Dealt:
 
 
 def in_memory(split: Split) -> Split:
-    """Return the split with all its images read; BadImages names every file of all parts that is no image."""
+    """Return the split with all its images read; BadImages names every file that cannot be read."""
     bad: list[tuple[str, str]] = []
 
     def read(part: Part) -> Part:
@@ -141,22 +141,22 @@ def in_memory(split: Split) -> Split:
 
 
 def side_of(source: Source, image_size: int | None) -> int:
-    """Return the side in pixels that a source's images are given, ``image_size`` where it is set."""
+    """Return the side in pixels to which a source's images are resized, ``image_size`` where it is set."""
     height, width = source.train.images.shape[1:3]
     return image_size or (height if height == width else DEFAULT_SIZE)
 
 
 def assemble(source: Source, assignment: Assignment, record: SplitRecord, image_size: int | None) -> Split:
-    """Cut a source up as assigned. No true label of a training image passes through here but by the record.
+    """Cut a source up as assigned. The true labels of training images go into the record and nowhere else.
 
     Parameters
     ----------
     source
         All images.
     assignment
-        Which training images are used, and as what.
+        The training images that are used, and their roles.
     record
-        The same, written down, with the class that counts as normal.
+        The record of this split, which has the normal class.
     image_size
         Side to resize to, or None.
 

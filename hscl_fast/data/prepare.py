@@ -25,7 +25,7 @@ from hscl_fast.data.open import Dealt, deal, side_of
 from hscl_fast.data.types import AnyImages, Images, LabelledImages, Labels, Roles, take
 from hscl_fast.errors import UsageError
 
-RAW_BELOW = 64  # pixels: a smaller image takes less time to copy than to decode, and little room
+RAW_BELOW = 64  # pixels: a smaller image takes less time to copy than to decode, and little space
 _CHUNK = 1 << 24  # bytes hashed at a time
 
 
@@ -36,13 +36,13 @@ class Preparation:
     Parameters
     ----------
     out
-        The file; its sidecar goes beside it.
+        The file; its sidecar is written beside it.
     encoding
         ``raw``, ``jpeg`` or ``auto``: raw for images smaller than 64 pixels, else JPEG.
     quality
         Of the JPEGs, 1 to 100.
     skip_bad
-        Leave out files that are no images, in place of refusing all.
+        Leave out files that cannot be read, instead of refusing all.
     overwrite
         Whether an existing file may be replaced.
     """
@@ -56,7 +56,7 @@ class Preparation:
 
 @dataclass
 class _Part:
-    """One part of the data set, and what was written of it: which rows, and which files could not be read."""
+    """One part of the data set, the rows of it that were written, and the files that could not be read."""
 
     images: LabelledImages
     roles: Roles | None
@@ -65,28 +65,28 @@ class _Part:
 
     @property
     def names(self) -> list[str]:
-        """The names of what was written."""
+        """The names of the images that were written."""
         return [self.images.names[row] for row in self.rows]
 
     @property
     def labels(self) -> list[int]:
-        """The true labels of what was written."""
+        """The true labels of the images that were written."""
         return self.images.labels[self.rows].tolist()
 
 
 def prepare_beton(
     config: DataConfig, how: Preparation, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Sidecar:
-    """Write all images of a data set, as dealt out, into a ``.beton``.
+    """Write the images of a data set with their roles into a ``.beton``.
 
     Parameters
     ----------
     config
-        As for :func:`hscl_fast.data.open.load_split`; nothing is held out yet, so ``held_out_ratio`` does not count.
+        As for :func:`hscl_fast.data.open.load_split`; nothing is held out yet, so ``held_out_ratio`` is not used.
     how
         Where to and how.
     progress
-        Called with the images done and their total; what it raises stops the work and leaves no file behind.
+        Called with the images done and their total; an error that it raises stops the work and leaves no file behind.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def prepare_beton(
     Raises
     ------
     BadImages
-        Files cannot be read, all of them named, and ``how.skip_bad`` is off.
+        Files cannot be read and ``how.skip_bad`` is off; all of them are named.
     UsageError
         The data is missing, ``how.out`` exists or cannot be written, or an option is out of range.
     """
@@ -121,7 +121,7 @@ def _check(how: Preparation) -> None:
     if not 1 <= how.quality <= 100:
         raise UsageError(f"--quality is {how.quality}, but must be between 1 and 100. Give another --quality.")
     if not how.out.parent.is_dir():
-        raise UsageError(f"--out {how.out}: there is no folder {how.out.parent}. Make it, or give another file.")
+        raise UsageError(f"--out {how.out}: there is no folder {how.out.parent}. Create it, or give another file.")
     taken = [path for path in (how.out, sidecar_path(how.out)) if os.path.lexists(path)]
     if taken and (how.out.is_dir() or not how.overwrite):
         raise UsageError(f"{taken[0]} exists already. Give another --out, or add --overwrite to replace it.")
@@ -150,7 +150,7 @@ def _write(
     if bad and not how.skip_bad:
         raise BadImages(bad)
     if not train.rows:
-        raise UsageError(f"{config.name} has no training image that can be read. Give data with whole images.")
+        raise UsageError(f"{config.name} has no training image that can be read. Give data with readable images.")
     length = writer.finish()
     return Sidecar(
         format="hscl-beton",
@@ -180,7 +180,7 @@ def _asked(config: DataConfig) -> dict[str, object]:
 
 
 def _encoded(images: AnyImages, size: int, quality: int | None) -> Iterator[tuple[int, bytes | BadImages]]:
-    """Yield every image's bytes in order, or why there are none; a few threads decode ahead."""
+    """Yield every image's bytes in order, or the error of reading it; a few threads decode ahead."""
 
     def encode(row: int) -> bytes | BadImages:
         try:

@@ -1,4 +1,4 @@
-"""Images in memory or read when asked for: what a source holds, and what training and testing may see of it."""
+"""Images in memory or read on access: data sets with all their labels, and the parts that training and testing see."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 class ImageReader(Protocol):
-    """Where images come from that are not in memory."""
+    """A place that images are read from on access."""
 
     def read(self, rows: Labels) -> Images:
         """Return the images of some rows: int64 [k] -> uint8 [k, H, W, 3]."""
@@ -31,12 +31,12 @@ class ImageReader(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class LazyImages:
-    """Square images that are read when they are asked for; stands where an array uint8 [n, S, S, 3] may stand.
+    """Square images that are read on access, in place of an array uint8 [n, S, S, 3].
 
     Parameters
     ----------
     reader
-        Where they come from.
+        The place they are read from.
     rows
         int64 [n], which of the reader's images these are.
     size
@@ -54,7 +54,7 @@ class LazyImages:
 
     @property
     def nbytes(self) -> int:
-        """What they would take in memory."""
+        """The bytes that they would take in memory."""
         return len(self.rows) * self.size * self.size * 3
 
     def __len__(self) -> int:
@@ -122,7 +122,7 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class UserImages:
-    """A user's own data: its roles come with it, so no protocol deals them out.
+    """A user's own data, which brings its roles along, so that no protocol assigns them.
 
     Parameters
     ----------
@@ -133,9 +133,9 @@ class UserImages:
     roles
         int8 [n] of ``source.train``.
     normal_class
-        The class id that counts as normal.
+        The id of the normal class.
     digest
-        The sha256 that stands for the images where the file brings one.
+        The SHA-256 that stands for the images, where the data comes with one.
     """
 
     kind: Kind
@@ -147,7 +147,7 @@ class UserImages:
 
 @dataclass(frozen=True, eq=False)
 class TrainingImages:
-    """All that training may see: images and roles, never true labels.
+    """The images and roles that training sees, without true labels.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ class TrainingImages:
 
 @dataclass(frozen=True, eq=False)
 class TestImages:
-    """Images to score, and the truth to compare the scores with.
+    """Images to score, and their true classes to compare the scores with.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ class TestImages:
     classes
         int64 [m], class ids.
     names
-        One name an image.
+        One name per image.
     """
 
     __test__ = False  # the name would make pytest collect the class

@@ -1,4 +1,4 @@
-"""Loads a whole data set and sums it up: ``hscl data verify``."""
+"""Loads a whole data set and summarises it: ``hscl data verify``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CHUNK = 1024  # images
 
 @dataclass(frozen=True)
 class Verification:
-    """What a data set holds.
+    """The contents of a data set.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Verification:
     train_counts, test_counts
         Images of each class by name; ``unlabelled`` for a user's images of unknown class.
     sha256
-        Over the pixels and labels of both parts.
+        Checksum of the pixels and labels of both parts.
     """
 
     name: str
@@ -49,7 +49,7 @@ def verify_source(config: DataConfig) -> Verification:
     Parameters
     ----------
     config
-        ``name`` and ``root`` count, and ``image_size`` for a user's image files.
+        ``name`` and ``root`` are used, and ``image_size`` for a user's image files.
 
     Returns
     -------
@@ -58,8 +58,8 @@ def verify_source(config: DataConfig) -> Verification:
     Raises
     ------
     UsageError
-        The data is missing or corrupt (every file that is no image is named), or a named data set has not the official
-        number of images.
+        The data is missing or corrupt (every file that cannot be read is named), or a named data set does not have the
+        official number of images.
     """
     kind = kind_of(config)
     if kind == "named":

@@ -1,4 +1,4 @@
-"""Betons: what goes in comes out, every bad file is reported, and a hostile file is refused before FFCV maps it."""
+"""Betons give back the images they were made of, report every bad file, and are checked before FFCV maps them."""
 
 import hashlib
 import json
@@ -55,7 +55,7 @@ def sign(path):
     change_sidecar(path, lambda m: m.update(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data)))
 
 
-# --- what goes in comes out ---
+# --- the same images come out ---
 
 
 def test_a_beton_of_a_named_set_gives_the_same_split(prepared, digits):
@@ -150,7 +150,7 @@ def test_the_sidecar_has_the_bytes_it_always_had(prepared):
     )
 
 
-def test_images_are_read_only_when_they_are_asked_for(tmp_path, monkeypatch):
+def test_images_are_read_on_access_only(tmp_path, monkeypatch):
     from hscl_fast.data import decode as images
 
     root = draw_folder(tmp_path / "mine")
@@ -169,7 +169,7 @@ def test_verify_reads_a_beton_and_its_checksum(copied):
     assert found.train_shape[1:] == (8, 8, 3)
     assert sum(found.test_counts.values()) == 602
     content = bytearray(copied.read_bytes())
-    content[2 * PAGE - 100] ^= 1  # in the padding, where no image would show it
+    content[2 * PAGE - 100] ^= 1  # in the padding, which belongs to no image
     copied.write_bytes(content)
     with pytest.raises(UsageError, match="checksum"):
         verify_source(DataConfig(name=str(copied)))
@@ -190,7 +190,7 @@ def prepare(*arguments):
     return cli.run(["data", "prepare", *map(str, arguments)])
 
 
-def test_all_bad_files_are_in_one_report_and_nothing_is_left(tmp_path, capsys):
+def test_all_bad_files_are_in_one_report_and_no_file_is_left(tmp_path, capsys):
     root = draw_folder(tmp_path / "mine")
     bad = break_files(root)
     assert prepare(root, "--out", tmp_path / "m.beton") == 2
@@ -201,12 +201,12 @@ def test_all_bad_files_are_in_one_report_and_nothing_is_left(tmp_path, capsys):
     assert "--skip-bad" in said.err
     assert os.listdir(tmp_path) == ["mine"]
     for call in (load_split, verify_source):
-        with pytest.raises(BadImages, match="3 files are no images") as caught:
+        with pytest.raises(BadImages, match="3 files cannot be read as images") as caught:
             call(DataConfig(name=str(root)))
         assert {path for path, _ in caught.value.files} == {str(root / name) for name in bad}
 
 
-def test_more_bad_files_than_a_paragraph_holds_are_listed_before_it(tmp_path, capsys):
+def test_many_bad_files_are_listed_before_the_error(tmp_path, capsys):
     root = draw_folder(tmp_path / "mine")
     for path in root.glob("*/*/*.png"):
         path.write_text("no image")
@@ -216,7 +216,7 @@ def test_more_bad_files_than_a_paragraph_holds_are_listed_before_it(tmp_path, ca
     assert len(said.out.strip().splitlines()) == 32
 
 
-def test_skip_bad_goes_on_without_them_and_writes_down_which(tmp_path, capsys):
+def test_skip_bad_leaves_bad_files_out_and_records_them(tmp_path, capsys):
     root = draw_folder(tmp_path / "mine")
     bad = break_files(root)
     assert prepare(root, "--out", tmp_path / "m.beton", "--skip-bad", "--image_size=16") == 0
@@ -240,7 +240,7 @@ def test_missing_files_of_a_csv_are_in_the_report_too(tmp_path):
     (root / "list.csv").write_text("\n".join(rows))
     with pytest.raises(UsageError, match=r"line 3: there is no file 'gone\.png' in .*, nor that of line 4 'also\.png'"):
         load_split(DataConfig(name=str(root / "list.csv")))
-    with pytest.raises(BadImages, match="2 files are no images"):
+    with pytest.raises(BadImages, match="2 files cannot be read as images"):
         beton_of(root / "list.csv", tmp_path / "m.beton")
     config = beton_of(root / "list.csv", tmp_path / "m.beton", skip_bad=True)
     assert len(load_split(config).training.images) == 1
@@ -257,7 +257,7 @@ def test_nothing_left_to_train_on_is_refused(tmp_path):
 # --- writing is atomic ---
 
 
-def test_an_existing_file_is_replaced_only_when_told(copied):
+def test_an_existing_file_is_replaced_only_with_overwrite(copied):
     before = copied.read_bytes()
     with pytest.raises(UsageError, match=r"exists already.*--overwrite"):
         beton_of("digits", copied, seed=3)
@@ -294,7 +294,7 @@ def test_a_full_disk_leaves_the_old_files(copied, monkeypatch):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_asked_to_stop_it_leaves_nothing(tmp_path, monkeypatch, capsys, number, code):
+def test_a_stopped_preparation_leaves_no_files(tmp_path, monkeypatch, capsys, number, code):
     real, appended = BetonWriter.append, []
 
     def append(self, *sample):
@@ -382,7 +382,7 @@ def test_fields_by_other_names_are_refused(copied):
     refused(copied, "fields are not image, role, index and part")
 
 
-def test_bytes_that_are_no_jpeg_are_refused(tmp_path):
+def test_bytes_that_are_not_a_jpeg_are_refused(tmp_path):
     root = draw_folder(tmp_path / "mine", size=64)
     path = tmp_path / "m.beton"
     beton_of(root, path, image_size=64)
@@ -392,7 +392,7 @@ def test_bytes_that_are_no_jpeg_are_refused(tmp_path):
     content[start : start + 2] = b"xx"
     path.write_bytes(content)
     sign(path)
-    refused(path, "image 5 is no JPEG")
+    refused(path, "image 5 is not a JPEG")
 
 
 def deep(path):
@@ -451,7 +451,7 @@ def test_sidecars_that_lie_are_refused(copied, change, match):
     refused(copied, match)
 
 
-def test_another_size_is_refused_with_the_way_out(copied):
+def test_another_size_is_refused_with_advice(copied):
     refused(copied, r"have 8 x 8 pixels.*hscl data prepare --image_size 16", image_size=16)
 
 

@@ -73,7 +73,7 @@ def test_labels_become_roles(y):
         ([[1], [0, 1]], "cannot be read as one array"),
     ],
 )
-def test_anything_else_is_no_label(y, found):
+def test_other_values_are_refused(y, found):
     with pytest.raises(UsageError, match=found) as caught:
         check_labels(y)
     assert "0 means unlabelled and -1 abnormal, while scikit-learn's semi-supervised module uses -1" in str(
@@ -273,7 +273,7 @@ def test_csv_with_a_root_and_an_absolute_path_inside(tmp_path):
         (GOOD + "link.png,1,train\n", r"line 7: the path 'link\.png' does not lead to a file inside"),
         (GOOD + "sub/loop.png,1,train\n", r"line 7: the path 'sub/loop\.png' does not lead to a file inside"),
         (GOOD + "a\0.png,1,train\n", r"line 7: "),
-        (GOOD + '"a.png,1,train\n', r"line \d: it is no CSV"),
+        (GOOD + '"a.png,1,train\n', r"line \d: it is not valid CSV"),
         (GOOD.encode() + b"caf\xe9.png,1,train\n", r"line 7: the text is not UTF-8"),
         (GOOD.encode("utf-16"), r"line 1: the text is not UTF-8"),
         ("path,label,split\na.png,1,test\n", "lists no image to train on"),

@@ -62,7 +62,7 @@ def reload(made, **changes):
 
 
 def tamper(made, change, seal=True):
-    """Rewrite the record as a forger would, checksum included, or as a slip of the hand, without."""
+    """Change the record on disk, and its checksum too unless ``seal`` is False."""
     plain = made[1].record.model_dump()
     change(plain)
     if seal:
@@ -153,7 +153,7 @@ def test_another_image_size_is_the_same_split(made):
 
 
 @pytest.mark.parametrize("made", ["npz", "folder", "csv"], indirect=True)
-def test_changed_images_are_noticed(made):
+def test_changed_images_are_detected(made):
     config, split, _ = made
     if split.record.kind == "npz":
         content = dict(np.load(config.name))
@@ -327,8 +327,8 @@ def test_no_image_is_in_train_and_in_test(made):
 
 
 @pytest.mark.parametrize("made", KINDS, indirect=True)
-def test_a_slip_of_the_hand_is_noticed(made):
-    # A legal value, so that nothing but the checksum can tell.
+def test_an_accidental_change_is_detected(made):
+    # A legal value, so that only the checksum shows the change.
     tamper(made, key("seed", 12345), seal=False)
     refused(made, "its checksum does not fit")
     tamper(made, key("checksum", "0" * 64), seal=False)

@@ -454,17 +454,17 @@ def test_every_data_set_with_files_is_tested_without_them():
 
 
 @pytest.mark.parametrize("name", MISSING)
-def test_missing_data_says_where_from_and_how(tmp_path, name):
-    file, url, mend = MISSING[name]
+def test_missing_data_is_reported_with_its_page_and_how_to_get_it(tmp_path, name):
+    file, url, how_to_get = MISSING[name]
     with pytest.raises(UsageError) as caught:
         load(name, tmp_path)
     message = str(caught.value)
-    for part in (str(tmp_path / file), url, mend.format(tmp_path), "--data.root"):
+    for part in (str(tmp_path / file), url, how_to_get.format(tmp_path), "--data.root"):
         assert part in message
     assert "\n" not in message
 
 
-def test_unknown_names_are_answered_with_the_known_ones():
+def test_an_unknown_name_lists_the_known_ones():
     for call in (load_source, load_split, verify_source):
         with pytest.raises(UsageError, match=r"'mnist', which is .*digits, fashion_mnist, cifar10"):
             call(DataConfig(name="mnist"))

@@ -1,4 +1,4 @@
-"""Who gets which role: the counts of both protocols, and that nothing leaks."""
+"""The roles of both protocols, their counts, and that no hidden label leaks into training."""
 
 from collections import Counter
 from dataclasses import fields

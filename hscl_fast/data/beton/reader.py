@@ -1,4 +1,4 @@
-"""Reads a ``.beton`` and trusts nothing in it: FFCV follows the file's pointers unchecked."""
+"""Reads a ``.beton`` and trusts nothing in it, because FFCV follows the file's pointers unchecked."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _CHUNK = 1 << 24  # bytes hashed at a time
 
 @dataclass(frozen=True, eq=False)
 class Beton:
-    """A ``.beton`` whose every pointer was checked.
+    """A ``.beton`` in which every pointer was checked.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Beton:
     encoding, size
         ``raw`` or ``jpeg``, and the images' side in pixels.
     starts, lengths
-        int64 [n], where the bytes of each image lie.
+        int64 [n], where the bytes of each image begin, and how many there are.
     """
 
     path: Path
@@ -57,14 +57,14 @@ class Beton:
     lengths: Labels
 
     def read(self, rows: Labels) -> Images:
-        """Return the images of some samples, with the bits that FFCV's loader gives."""
+        """Return the images of some samples, bit for bit as FFCV's loader gives them."""
         images = np.empty((len(rows), self.size, self.size, 3), np.uint8)
         for image, row in zip(images, rows, strict=True):
             data = self._bytes[self.starts[row] : self.starts[row] + self.lengths[row]]
             if self.encoding == "raw":
                 image.reshape(-1)[:] = data
             elif self._decode(data, image, self.size, self.size, self.size, self.size) != 0:
-                raise UsageError(f"{self.path}: image {row} is no whole JPEG. Prepare the data again.")
+                raise UsageError(f"{self.path}: image {row} is not a whole JPEG. Prepare the data again.")
         return images
 
     @cached_property
@@ -82,7 +82,7 @@ def open_beton(path: Path) -> tuple[Beton, Sidecar]:
     Raises
     ------
     UsageError
-        File or sidecar is missing, truncated, changed, or not of ``hscl data prepare``.
+        The file or its sidecar is missing, truncated, changed, or was not written by ``hscl data prepare``.
     """
     sidecar = read_sidecar(path)
     try:
@@ -94,7 +94,7 @@ def open_beton(path: Path) -> tuple[Beton, Sidecar]:
 
 
 def open_user_beton(path: Path) -> UserImages:
-    """Return the images of a ``.beton``, read when they are asked for, with the roles that come with them."""
+    """Return the images of a ``.beton``, read on access, with the roles that come with them."""
     beton, sidecar = open_beton(path)
     train, test = (
         LabelledImages(
@@ -111,7 +111,7 @@ def open_user_beton(path: Path) -> UserImages:
 
 def _refuse(path: Path, reason: str) -> NoReturn:
     raise UsageError(
-        f"{path} is not a valid .beton of `hscl data prepare`: {reason}. Copy it again together with "
+        f"{path} is not a valid .beton from `hscl data prepare`: {reason}. Copy it again together with "
         f"{sidecar_path(path).name}, or prepare the data again."
     )
 
@@ -124,11 +124,11 @@ def _check_sum(path: Path, sidecar: Sidecar, file: io.BufferedReader) -> None:
     while chunk := file.read(_CHUNK):
         total.update(chunk)
     if total.hexdigest() != sidecar.sha256:
-        _refuse(path, "its checksum is not the sidecar's, so one of the two has changed")
+        _refuse(path, "its checksum differs from the sidecar's, so one of the two has changed")
 
 
 class _Content:
-    """The tables of the file, read where they must lie; whatever does not fit is refused."""
+    """The tables of the file, read where they must lie; a table that does not fit is refused."""
 
     def __init__(self, path: Path, sidecar: Sidecar, file: io.BufferedReader) -> None:
         self.path, self.sidecar = path, sidecar
@@ -192,15 +192,15 @@ def _check_columns(content: _Content) -> None:
         "f3": [TRAIN] * trained + [TEST] * tested,
     }
     for name, values in columns.items():
-        content.require((content.samples[name] == values).all(), "its roles and indices are not the sidecar's")
+        content.require((content.samples[name] == values).all(), "its roles and indices differ from the sidecar's")
 
 
 def _check_jpegs(content: _Content, beton: Beton) -> None:
-    """Read every image's header: FFCV's decoder leaves a batch's old pixels in place of what it cannot decode."""
+    """Read every image's header, because FFCV's decoder gives old pixels for an image that it cannot decode."""
     data, size = np.memmap(content.path, np.uint8, "r"), (content.sidecar.image_size,) * 2
     for row, (start, length) in enumerate(zip(beton.starts.tolist(), beton.lengths.tolist(), strict=True)):
         try:
             with Image.open(io.BytesIO(data[start : start + length].tobytes()), formats=("JPEG",)) as image:
-                content.require(image.size == size and image.mode == "RGB", f"image {row} is no JPEG of that size")
+                content.require(image.size == size and image.mode == "RGB", f"image {row} is not a JPEG of that size")
         except (OSError, ValueError, SyntaxError):
-            _refuse(content.path, f"image {row} is no JPEG")
+            _refuse(content.path, f"image {row} is not a JPEG")

@@ -90,7 +90,7 @@ def read_idx(path: Path, dimensions: int) -> npt.NDArray[np.uint8]:
     path
         The file; ``.gz`` means compressed.
     dimensions
-        How many dimensions the array must have.
+        The number of dimensions that the array must have.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def _read_idx(stream: IO[bytes], dimensions: int) -> npt.NDArray[np.uint8]:
     size = math.prod(shape)
     if size > _LARGEST or 0 in shape[1:]:
         raise ValueError(f"its header asks for the shape {list(shape)}")
-    # One byte more than promised: enough to see trailing data without decompressing all of it.
+    # One byte more than promised shows whether there is trailing data, without decompressing all of it.
     body = stream.read(size + 1)
     if len(body) != size:
         found = "more" if len(body) > size else str(len(body))

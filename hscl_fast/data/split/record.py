@@ -1,4 +1,4 @@
-"""The split record, ``split.json``: everything needed to deal out the same split again."""
+"""The split record, ``split.json``: all that is needed to make the same split again."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class SplitRecord(StrictModel):
             if part == "held_out" and role == UNLABELLED:
                 raise ValueError(f"{short(image)} is held out but unlabelled")
         if self.checksum != checksum(self.model_dump()):
-            raise ValueError("its checksum does not fit: it was changed by hand")
+            raise ValueError("its checksum does not fit: the file was changed by hand")
         return self
 
     def _check_images(self) -> None:
@@ -116,7 +116,7 @@ class SplitRecord(StrictModel):
                     raise ValueError(f"{part}.image has {short(image)}, expected an index, 0 or more")
             if len(set(images)) < len(images):
                 raise ValueError(f"{part} has the image {short(_first_repeated(images))} twice")
-        # Indices of train and test count in different arrays.
+        # Indices of train and test refer to different arrays.
         if by_path and (both := set(self.train.image) & set(self.test.image)):
             raise ValueError(f"{short(min(both))} is in train and in test")
 
@@ -138,18 +138,18 @@ def build_record(
     classes: tuple[int, int | None],
     digest: str,
 ) -> SplitRecord:
-    """Write a split down.
+    """Make the record of a split.
 
     Parameters
     ----------
     config
-        The configuration that made it.
+        The configuration that made the split.
     kind
         Where the images come from.
     source
         The images and true labels.
     assignment
-        Which training images are used, and as what.
+        The training images that are used, and their roles.
     classes
         The normal class id, and the known anomaly class id or None.
     digest
@@ -158,13 +158,13 @@ def build_record(
     Returns
     -------
     SplitRecord
-        Equal to what :func:`read_record` returns once it is written and read.
+        Equal to the one that :func:`read_record` returns once it is written and read.
     """
     named = kind == "named"
     chosen = assignment.index.tolist()
     names, test_names = source.train.names, source.test.names
     by_path = kind in FILE_KINDS
-    # Without validation, which is for records from outside.
+    # Validation is for records from outside.
     record = SplitRecord.model_construct(
         format="hscl-split",
         version=1,
@@ -195,7 +195,7 @@ def build_record(
 
 
 def checksum(plain: dict[str, Any]) -> str:
-    """Return the SHA-256 of a record's JSON values without ``checksum``: it finds a slip of the hand, not a forger."""
+    """Return the SHA-256 of a record's JSON values without ``checksum``: it detects accidental changes, not forgery."""
     body = {key: value for key, value in plain.items() if key != "checksum"}
     return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
@@ -239,7 +239,7 @@ def write_record(record: SplitRecord, path: str | Path) -> None:
 
 
 def read_record(path: str | Path) -> SplitRecord:
-    """Read a record and verify all that can be verified without the data set.
+    """Read a record and verify everything that can be verified without the data set.
 
     Parameters
     ----------
@@ -250,7 +250,7 @@ def read_record(path: str | Path) -> SplitRecord:
     ------
     UsageError
         The file is missing or not a split record, was changed by hand, has a value of the wrong type or out of range,
-        a repeated image, an image both in train and in test, or a path that is not plainly relative.
+        a repeated image, an image both in train and in test, or a path that is not a normalised relative one.
     """
 
     def refusal(reason: str) -> UsageError:

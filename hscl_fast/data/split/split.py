@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hscl_fast.data.types import ABNORMAL, NORMAL, UNLABELLED, TestImages, TrainingImages
 
-if TYPE_CHECKING:  # pydantic takes time to import, and not all who pass a split on need it
+if TYPE_CHECKING:  # pydantic takes time to import, and most users of a split do not need it
     from hscl_fast.data.split.record import SplitRecord
 
 
@@ -18,9 +18,9 @@ class Split:
     Parameters
     ----------
     training
-        What training sees.
+        The images and roles that training sees.
     held_out
-        Labelled images kept out of training (roles only +1 and -1); may be empty, images [0, H, W, 3].
+        Labelled images kept out of training, with the roles +1 and -1; may be empty, images [0, H, W, 3].
     test
         The test images.
     class_names
@@ -40,7 +40,7 @@ class Split:
 
     @property
     def counts(self) -> dict[str, int | None]:
-        """Images of each kind; ``pollution`` (anomalies hidden among the unlabelled) is None when unknown."""
+        """Number of images of each kind; ``pollution`` (anomalies hidden among the unlabelled) is None when unknown."""
         training, held_out, abnormal = self.training.roles, self.held_out.roles, self.test.abnormal
         return {
             "labelled_normal": int((training == NORMAL).sum()),

@@ -1,4 +1,4 @@
-"""A user's image files with what is known of each: what a folder and a CSV file have in common."""
+"""A list of a user's image files with the role of each, as a folder and a CSV file give it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NORMAL_NAME, ABNORMAL_NAME = "normal", "abnormal"
 
 @dataclass(frozen=True)
 class ListedImage:
-    """One file.
+    """One image file.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class ListedImage:
     role
         +1, 0 or -1.
     class_name
-        ``normal`` or the kind of anomaly; without meaning where ``role`` is 0.
+        ``normal`` or the kind of anomaly; not used where ``role`` is 0.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Listing:
     test: tuple[ListedImage, ...]
 
     def open(self, size: int) -> UserImages:
-        """Return the files as images of ``size`` x ``size`` that are decoded when they are asked for."""
+        """Return the files as images of ``size`` x ``size`` that are decoded on access."""
         labelled = [image for image in (*self.train, *self.test) if image.role != UNLABELLED]
         kinds = {image.class_name for image in labelled} - {NORMAL_NAME}
         class_names = (NORMAL_NAME, *sorted(kinds))

@@ -33,8 +33,8 @@ def load_npz(path: Path) -> UserImages:
     Raises
     ------
     UsageError
-        The file is no such file, an array is missing or has another type or shape, a label is none, there is
-        nothing to train on, or a test image is unlabelled.
+        The file is not an ``.npz`` file, an array is missing or has another type or shape, a label has another value,
+        there is nothing to train on, or a test image is unlabelled.
     """
     arrays = _read(path)
     images, roles = _part(path, arrays, "images", "y")
