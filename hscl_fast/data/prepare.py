@@ -1,4 +1,4 @@
-"""From any data to a ``.beton``: ``hscl data prepare``."""
+"""Writes a ``.beton`` of any data: ``hscl data prepare``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,16 @@ from hscl_fast.atomic import replacing, write_json
 from hscl_fast.config.sections import NOT_PREPARED, DataConfig
 from hscl_fast.data.bad_images import BadImages
 from hscl_fast.data.beton.format import TEST, TRAIN
-from hscl_fast.data.beton.sidecar import Counts, Sidecar, Skipped, TestColumns, TrainColumns, sidecar_path
+from hscl_fast.data.beton.sidecar import (
+    LARGEST,
+    SMALLEST,
+    Counts,
+    Sidecar,
+    Skipped,
+    TestColumns,
+    TrainColumns,
+    sidecar_path,
+)
 from hscl_fast.data.beton.writer import BetonWriter
 from hscl_fast.data.decode import resize_images
 from hscl_fast.data.open import Dealt, deal, side_of
@@ -31,7 +40,7 @@ _CHUNK = 1 << 24  # bytes hashed at a time
 
 @dataclass(frozen=True)
 class Preparation:
-    """How a ``.beton`` is to be written.
+    """How to write a ``.beton``.
 
     Parameters
     ----------
@@ -84,7 +93,7 @@ def prepare_beton(
     config
         As for :func:`hscl_fast.data.open.load_split`; nothing is held out yet, so ``held_out_ratio`` is not used.
     how
-        Where to and how.
+        How to write it.
     progress
         Called with the images done and their total; an error that it raises stops the work and leaves no file behind.
 
@@ -131,6 +140,11 @@ def _write(
     file: BinaryIO, dealt: Dealt, config: DataConfig, how: Preparation, progress: Callable[[int, int], None]
 ) -> Sidecar:
     source, size = dealt.source, side_of(dealt.source, config.image_size)
+    if not SMALLEST <= size <= LARGEST:
+        raise UsageError(
+            f"{config.name} has images of {size} x {size} pixels, but those of a .beton have {SMALLEST} to {LARGEST} "
+            "pixels a side. Give --data.image_size, to which they are resized."
+        )
     by_size: Literal["raw", "jpeg"] = "raw" if size < RAW_BELOW else "jpeg"
     encoding = by_size if how.encoding == "auto" else how.encoding
     quality = how.quality if encoding == "jpeg" else None

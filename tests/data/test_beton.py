@@ -280,6 +280,14 @@ def test_options_that_are_refused(tmp_path, out, options, match):
     assert os.listdir(tmp_path) == []
 
 
+def test_images_too_large_for_a_beton_are_refused_before_any_is_written(tmp_path):
+    np.savez(tmp_path / "large.npz", images=np.zeros((2, 1025, 1025), np.uint8), y=np.array([0, 1]))
+    with pytest.raises(UsageError, match=r"1025 x 1025 pixels, but .* 8 to 1024 pixels a side.*--data\.image_size"):
+        beton_of(tmp_path / "large.npz", tmp_path / "l.beton")
+    assert os.listdir(tmp_path) == ["large.npz"]
+    assert load_split(beton_of(tmp_path / "large.npz", tmp_path / "l.beton", image_size=16)).training.roles.size
+
+
 def test_a_full_disk_leaves_the_old_files(copied, monkeypatch):
     before = (copied.read_bytes(), sidecar_path(copied).read_bytes())
 

@@ -44,7 +44,7 @@ class Skipped(StrictModel):
 
 
 class Sidecar(StrictModel):
-    """What a ``.beton`` holds; the JSON file has these fields in this order.
+    """The description of a ``.beton``; the JSON file has these fields in this order.
 
     Parameters
     ----------

@@ -41,7 +41,7 @@ SUPERCLASSES_100 = (
     "vehicles_1",
     "vehicles_2",
 )
-# CSI's groups (Tack et al. 2020) depart from the official ones from the first row on: 31 stands where 30 should.
+# CSI's groups (Tack et al. 2020) differ from the official ones: the first row, for example, has 31 in place of 30.
 CSI_GROUPS = (
     (4, 31, 55, 72, 95),
     (1, 33, 67, 73, 91),

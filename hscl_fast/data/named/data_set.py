@@ -1,4 +1,4 @@
-"""The named data set: its figures, the places its files may be in, and how they are read."""
+"""The interface of a named data set: its sizes, the places its files may be in, and its reader."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class NamedDataSet(ABC):
         files
             One of the layouts, all of whose files exist.
         config
-            ``superclasses`` is used, where there are any.
+            ``superclasses`` is used by data sets that have them.
 
         Raises
         ------
@@ -90,7 +90,7 @@ class NamedDataSet(ABC):
         )
 
     def corrupt(self, path: Path, reason: str) -> UsageError:
-        """Return the error for a file that exists and is not what it should be."""
+        """Return the error for a file that exists but is not valid."""
         return UsageError(
             f"{path} is not a valid file of {self.name}: {reason}. Delete it and fetch it again from {self.url}."
         )

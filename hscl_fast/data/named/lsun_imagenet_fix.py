@@ -37,7 +37,7 @@ class LsunFix(NamedDataSet):
     """Ten scenes; image i is of class i // 1000, and the first 800 of each class train."""
 
     def layouts(self, root: Path, root_given: bool) -> list[Layout]:
-        """Return one of the numbered files of each folder; :meth:`load` finds out whether there are all of them."""
+        """Return one of the numbered files of each folder; :meth:`load` checks that none is missing."""
         return [_any_file(folder, "correct_resize_*.png", "correct_resize_0.png") for folder in _folders(self, root)]
 
     def load(self, files: Layout, config: DataConfig) -> Source:

@@ -1,4 +1,4 @@
-"""The named data sets: which there are, which of them are on this machine, and the one way to load them."""
+"""The list of the named data sets, the search for them on this machine, and the one way to load them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hscl_fast.errors import UsageError
 
 DEFAULT_ROOT = Path("data")
 
-# A new data set is a file beside this one, an import and a place in this list, which is the order of `hscl data list`.
+# To add a data set, write a file beside this one and list it here; `hscl data list` keeps this order.
 _ALL: tuple[NamedDataSet, ...] = (DIGITS, FASHION_MNIST, CIFAR10, CIFAR100, SVHN, LSUN_FIX, IMAGENET_FIX)
 DATA_SETS = {data_set.name: data_set for data_set in _ALL}
 

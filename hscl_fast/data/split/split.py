@@ -1,4 +1,4 @@
-"""A split: what one run trains and is tested on."""
+"""A split: the images that one run is trained and tested on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # pydantic takes time to import, and most users of a split do
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """A data set dealt out for one run.
+    """The images of one run, each in its part.
 
     Parameters
     ----------
