@@ -44,6 +44,7 @@ setup(
         "scikit-learn>=1.5",
         "pillow>=10.0",
         "jsonargparse[signatures]>=4.40",
+        "pydantic>=2.7",
         "PyYAML>=6.0",
         "rich>=13.7",
         "matplotlib>=3.8",

@@ -18,7 +18,7 @@ from hscl_fast.data.beton.ffcv_import import ffcv_is_installed
 from hscl_fast.data.loaders.choose import make_loader
 from hscl_fast.data.open import in_memory, open_split
 from hscl_fast.data.prepare import Preparation, prepare_beton
-from hscl_fast.data.types import Split
+from hscl_fast.data.split.split import Split
 from hscl_fast.device import Execution
 from hscl_fast.method.network import build_network
 from hscl_fast.training.step import TrainingStep

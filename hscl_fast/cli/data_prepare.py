@@ -29,7 +29,7 @@ def run(options: Namespace, console: Console) -> int:
     started = time.perf_counter()
     try:
         with StopRequest() as stop, _Shown(console, stop) as shown:
-            manifest = prepare_beton(config, how, shown.update)
+            sidecar = prepare_beton(config, how, shown.update)
     except Interrupted as stopped:
         say(console, f"{stopped}; {how.out} was not written")
         return stopped.exit_code
@@ -39,13 +39,13 @@ def run(options: Namespace, console: Console) -> int:
                 say(console, f"{path}: {reason}")
         raise UsageError(f"{error} To go on without them, add --skip-bad.") from error
     seconds = time.perf_counter() - started
-    for skipped in manifest.skipped:
-        warn(console, f"skipped {skipped['file']}: {skipped['reason']}")
-    count = len(manifest.train["name"]) + len(manifest.test["name"])
+    for skipped in sidecar.skipped:
+        warn(console, f"skipped {skipped.file}: {skipped.reason}")
+    count = sidecar.counts.train + sidecar.counts.test
     say(
         console,
-        f"{how.out}: {count:,} images of {manifest.image_size}x{manifest.image_size} px, {manifest.encoding}, "
-        f"{manifest.bytes / 2**20:,.1f} MiB, in {seconds:.1f} s ({count / seconds:,.0f} images/s)",
+        f"{how.out}: {count:,} images of {sidecar.image_size}x{sidecar.image_size} px, {sidecar.encoding}, "
+        f"{sidecar.bytes / 2**20:,.1f} MiB, in {seconds:.1f} s ({count / seconds:,.0f} images/s)",
     )
     if not ffcv_is_installed():
         warn(console, "FFCV is not installed, so only images that fit in memory can be trained on from this file")

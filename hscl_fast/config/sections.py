@@ -65,7 +65,7 @@ class DataConfig:
         best checkpoint.
     seed
         Seed of the split.
-    manifest
+    split_record
         A ``split.json`` to reload exactly, in place of drawing a split.
     """
 
@@ -80,7 +80,7 @@ class DataConfig:
     superclasses: Literal["standard", "csi"] = "standard"
     held_out_ratio: float = 0.2
     seed: int = 0
-    manifest: str | None = None
+    split_record: str | None = None
 
     def __post_init__(self) -> None:
         if self.image_size is not None:
@@ -101,10 +101,10 @@ class DataConfig:
         _require(0 <= self.seed < 2**63, "data.seed", self.seed, "in [0, 2**63)")
 
 
-# What `hscl data prepare` does not ask for: its name is the DATA, the others count when training.
-NOT_PREPARED = {"name", "held_out_ratio", "manifest"}
-# Nor does `hscl data views`.
-NO_PICTURE = {"name", "manifest"}
+# The fields that are not flags of `hscl data prepare`: DATA is the name, and the others matter to training only.
+NOT_PREPARED = {"name", "held_out_ratio", "split_record"}
+# The fields that are not flags of `hscl data views`.
+NO_PICTURE = {"name", "split_record"}
 
 
 @dataclass(frozen=True)

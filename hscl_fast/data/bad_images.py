@@ -1,4 +1,4 @@
-"""All the image files that cannot be read, in one report."""
+"""One error for all the image files that cannot be read."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from hscl_fast.errors import UsageError
 
 SHOWN = 20
-_MEND = (
-    "Expected whole PNG, JPEG, BMP, GIF, TIFF, WebP or PNM files; replace what is broken, or take it out of the data."
-)
+_ADVICE = "Expected whole PNG, JPEG, BMP, GIF, TIFF, WebP or PNM files. Replace these files, or leave them out."
 
 
 class BadImages(UsageError):
@@ -18,12 +16,12 @@ class BadImages(UsageError):
     Parameters
     ----------
     files
-        Path and reason of each; the message shows the first 20.
+        Path of each file and the reason; the message shows the first 20.
     """
 
     def __init__(self, files: Sequence[tuple[str, str]]) -> None:
         shown = "; ".join(f"{path} cannot be read as an image: {reason}" for path, reason in files[:SHOWN])
         rest = f"; and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
-        total = f"{len(files)} files are no images. " if len(files) > 1 else ""
-        super().__init__(f"{total}{shown}{rest}. {_MEND}")
+        total = f"{len(files)} files cannot be read as images. " if len(files) > 1 else ""
+        super().__init__(f"{total}{shown}{rest}. {_ADVICE}")
         self.files = list(files)

@@ -1,4 +1,4 @@
-"""Decodes and resizes images that nobody has vouched for."""
+"""Decodes and resizes image files from any source, trusting none of them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 
 from hscl_fast.data.bad_images import BadImages
 from hscl_fast.data.paths import resolve_inside
+from hscl_fast.data.types import LazyImages
 from hscl_fast.errors import UsageError
 
 EXTENSIONS = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm"))
@@ -42,7 +43,7 @@ def load_images(paths: Sequence[str | Path], size: int) -> npt.NDArray[np.uint8]
     Raises
     ------
     BadImages
-        A file is missing, is no regular file or no whole image, or is larger than 67 million pixels. The message
+        A file is missing, is not a regular file or not a whole image, or has more than 67 million pixels. The message
         names every such file and the reason.
     """
     images = np.empty((len(paths), size, size, 3), np.uint8)
@@ -67,7 +68,7 @@ def find_bad_files(paths: Sequence[str | Path], size: int) -> list[tuple[str, st
 
 @dataclass(frozen=True, eq=False)
 class ImageFiles:
-    """Image files that are decoded when they are asked for, each time anew."""
+    """Image files that are decoded on access, each time anew."""
 
     paths: tuple[Path, ...]
     size: int
@@ -77,13 +78,18 @@ class ImageFiles:
         return load_images([self.paths[row] for row in rows], self.size)
 
 
+def lazy_files(paths: Sequence[Path], size: int) -> LazyImages:
+    """Return image files as images of ``size`` x ``size`` that are decoded on access."""
+    return LazyImages(ImageFiles(tuple(paths), size), np.arange(len(paths)), size)
+
+
 def load_image(path: Path, size: int) -> npt.NDArray[np.uint8]:
     """Decode one image file: see :func:`load_images`."""
-    # os.path answers False where pathlib raises, as for a name that is too long.
+    # os.path returns False where pathlib raises, as for a name that is too long.
     if not os.path.isfile(path):
         if os.path.isdir(path):
             raise _refusal(path, "it is a folder")
-        raise _refusal(path, "it is no regular file" if os.path.exists(path) else "there is no such file")
+        raise _refusal(path, "it is not a regular file" if os.path.exists(path) else "there is no such file")
     if path.stat().st_size == 0:
         raise _refusal(path, "the file is empty")
     try:
@@ -110,7 +116,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         return _floats_to_rgb(np.asarray(image).astype(np.float64))
     if image.has_transparency_data:
-        # Colours under transparent pixels are arbitrary and must not reach the model.
+        # The colours of transparent pixels are arbitrary and must not reach the model.
         rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
     return image.convert("RGB")
@@ -160,8 +166,8 @@ def resize_images(images: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.ui
 def find_images(path: str | Path) -> list[Path]:
     """Find the image files of a folder and its sub-folders, in sorted order.
 
-    Files are chosen by extension, in any case; hidden files and folders are passed over. Links to folders are not
-    followed. A link to a file outside the folder is left out with a warning that names it.
+    Files are chosen by extension, in upper or lower case; hidden files and folders are skipped. Links to folders are
+    not followed. A link to a file outside the folder is left out with a warning that names it.
 
     Parameters
     ----------
@@ -176,7 +182,7 @@ def find_images(path: str | Path) -> list[Path]:
     Raises
     ------
     UsageError
-        ``path`` is no folder.
+        ``path`` is not a folder.
     """
     folder = Path(path)
     if not folder.is_dir():
@@ -195,7 +201,7 @@ def find_images(path: str | Path) -> list[Path]:
     if outside:
         warnings.warn(
             f"{len(outside)} links in {folder} lead outside of it and were left out, the first one {min(outside)}; "
-            "copy the files they point to into the folder to have them read",
+            "to have these files read, copy them into the folder",
             stacklevel=2,
         )
     return sorted(found)

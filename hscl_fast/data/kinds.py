@@ -1,4 +1,4 @@
-"""A user's own data: a folder, a ``.csv``, ``.npz`` or ``.beton`` file, told apart by where ``--data.name`` leads."""
+"""The kind of a data set, and a user's own data of each kind."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 from hscl_fast.config.sections import DataConfig
 from hscl_fast.data.beton.reader import open_user_beton
-from hscl_fast.data.named.registry import SOURCES
-from hscl_fast.data.types import UserImages
+from hscl_fast.data.named.registry import DATA_SETS
+from hscl_fast.data.types import Kind, UserImages
 from hscl_fast.data.user.csv_list import list_csv
 from hscl_fast.data.user.folder import list_folder
 from hscl_fast.data.user.npz import load_npz
@@ -16,46 +16,48 @@ from hscl_fast.errors import UsageError
 
 DEFAULT_SIZE = 32
 _SMALLEST = 8
+_FILES: dict[str, Kind] = {".csv": "csv", ".npz": "npz", ".beton": "beton"}
 
 
-def kind_of(config: DataConfig) -> str:
-    """Return ``named``, ``folder``, ``csv``, ``npz`` or ``beton``.
+def kind_of(config: DataConfig) -> Kind:
+    """Return the kind of the data that ``config.name`` leads to.
 
     Raises
     ------
     UsageError
-        ``config.name`` is none of these.
+        ``config.name`` is neither a named data set nor data of any kind.
     """
-    if config.name in SOURCES:
+    if config.name in DATA_SETS:
         return "named"
-    path = Path(config.name).expanduser()
+    path = _path(config)
     if os.path.isdir(path):  # pathlib raises for a name that is too long
         return "folder"
-    kind = path.suffix.lower().lstrip(".")
-    if kind in ("csv", "npz", "beton") and os.path.isfile(path):
+    kind = _FILES.get(path.suffix.lower())
+    if kind is not None and os.path.isfile(path):
         return kind
     raise UsageError(
         f"--data.name is {config.name!r}, which is neither a data set nor a folder, a .csv, an .npz or a .beton "
-        f"file that exists. Give one of {', '.join(SOURCES)}, or the path of your own data."
+        f"file that exists. Give one of {', '.join(DATA_SETS)}, or the path of your own data."
     )
 
 
-def files_root(config: DataConfig) -> Path:
+def files_root(config: DataConfig, kind: Kind) -> Path:
     """Return the folder that the image files of a folder or CSV data set must lie in."""
-    path = Path(config.name).expanduser()
-    if kind_of(config) == "folder":
-        return path
-    return path.parent if config.root is None else Path(config.root).expanduser()
+    if kind == "folder":
+        return _path(config)
+    return _path(config).parent if config.root is None else Path(config.root).expanduser()
 
 
-def open_user_images(config: DataConfig, *, allow_missing: bool = False) -> UserImages:
-    """Return the user's own data with the roles that come with it; images in files are read when they are asked for.
+def open_user_images(config: DataConfig, kind: Kind, *, allow_missing: bool = False) -> UserImages:
+    """Return the user's own data with the roles that come with it; images in files are read on access.
 
     Parameters
     ----------
     config
-        ``name``, ``root`` (of a CSV file) and ``image_size`` count. Image files are decoded at ``image_size``, 32
+        ``name``, ``root`` (of a CSV file) and ``image_size`` are used. Image files are decoded at ``image_size``, 32
         when unset; the arrays of an ``.npz`` file and a ``.beton`` keep their own size.
+    kind
+        The result of :func:`kind_of`, not ``named``.
     allow_missing
         Accept a CSV that lists files which do not exist; reading them fails.
 
@@ -65,17 +67,23 @@ def open_user_images(config: DataConfig, *, allow_missing: bool = False) -> User
         The data does not exist, or is not as :func:`list_folder`, :func:`list_csv`, :func:`load_npz` or
         :func:`open_user_beton` expect it.
     """
-    kind, path = kind_of(config), Path(config.name).expanduser()
+    path = _path(config)
     if kind == "npz":
-        return _load_npz_of_fit_size(path, config)
+        return _open_npz(path, config)
     if kind == "beton":
-        return _open_beton_of_that_size(path, config)
-    csv = kind == "csv"
-    listing = list_csv(path, files_root(config), allow_missing=allow_missing) if csv else list_folder(path)
+        return _open_beton(path, config)
+    if kind == "csv":
+        listing = list_csv(path, files_root(config, kind), allow_missing=allow_missing)
+    else:
+        listing = list_folder(path)
     return listing.open(config.image_size or DEFAULT_SIZE)
 
 
-def _load_npz_of_fit_size(path: Path, config: DataConfig) -> UserImages:
+def _path(config: DataConfig) -> Path:
+    return Path(config.name).expanduser()
+
+
+def _open_npz(path: Path, config: DataConfig) -> UserImages:
     user = load_npz(path)
     height, width = user.source.train.images.shape[1:3]
     if config.image_size is None and height == width < _SMALLEST:
@@ -86,7 +94,7 @@ def _load_npz_of_fit_size(path: Path, config: DataConfig) -> UserImages:
     return user
 
 
-def _open_beton_of_that_size(path: Path, config: DataConfig) -> UserImages:
+def _open_beton(path: Path, config: DataConfig) -> UserImages:
     user = open_user_beton(path)
     size = user.source.train.images.shape[1]
     if config.image_size not in (None, size):

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from hscl_fast.config.sections import DataConfig
 from hscl_fast.data.bad_images import BadImages
-from hscl_fast.data.decode import ImageFiles, resize_images
+from hscl_fast.data.decode import lazy_files, resize_images
 from hscl_fast.data.kinds import DEFAULT_SIZE, files_root, kind_of, open_user_images
-from hscl_fast.data.named.registry import SOURCES, load_source
+from hscl_fast.data.named.registry import DATA_SETS, load_source
 from hscl_fast.data.paths import resolve_inside
 from hscl_fast.data.split.protocols import Assignment, assign_roles, choose_classes, hold_out
-from hscl_fast.data.split.record import FILE_KINDS, build_manifest, digest_arrays, digest_files
-from hscl_fast.data.split.record_check import read_manifest
+from hscl_fast.data.split.record import SplitRecord, build_record, digest_arrays, digest_files, read_record
+from hscl_fast.data.split.split import Split
 from hscl_fast.data.types import (
+    FILE_KINDS,
     AnyImages,
+    Kind,
     LabelledImages,
     Labels,
     LazyImages,
     Source,
-    Split,
     TestImages,
     TrainingImages,
     take,
@@ -43,14 +44,14 @@ class Dealt:
     source
         The images and true labels.
     assignment
-        Which training images are used, and as what.
+        The training images that are used, and their roles.
     classes
         The normal class id, and the known anomaly class id or None.
     digest
-        The sha256 that stands for the images where the file brings one.
+        The SHA-256 that stands for the images, where the data comes with one.
     """
 
-    kind: str
+    kind: Kind
     source: Source
     assignment: Assignment
     classes: tuple[int, int | None]
@@ -58,15 +59,15 @@ class Dealt:
 
 
 def load_split(config: DataConfig) -> Split:
-    """Load a data set into memory and deal it out, or reload a split from its manifest: see :func:`open_split`."""
+    """Load a split into memory: see :func:`open_split`."""
     return in_memory(open_split(config))
 
 
 def open_split(config: DataConfig) -> Split:
-    """Deal a data set out, or reload a split from its manifest; images that lie in files are left there.
+    """Split a data set, or reload a split from its record; images in files are read on access.
 
-    A named data set is dealt out by ``config.protocol`` and tested on all its test images; a user's own data has its
-    roles already. With ``config.manifest`` all of protocol, classes, ratios and seed come from the manifest.
+    A named data set is split by ``config.protocol`` and tested on all its test images; a user's own data brings its
+    roles along. With ``config.split_record``, protocol, classes, ratios and seed come from the record.
 
     Parameters
     ----------
@@ -77,31 +78,30 @@ def open_split(config: DataConfig) -> Split:
     -------
     Split
         Images uint8 [n, S, S, 3] with S ``config.image_size``; unset: the size of the data set or of the ``.npz``
-        file's square images, else 32. Those of a folder, a CSV or a ``.beton`` are read when they are asked for.
+        file's square images, else 32. Those of a folder, a CSV or a ``.beton`` are read on access.
 
     Raises
     ------
     UsageError
-        The data is missing or corrupt, the classes or ratios do not fit it, or the manifest is not valid or was
+        The data is missing or corrupt, the classes or ratios do not fit it, or the record is not valid or was
         written for other data.
     """
-    kind = kind_of(config)
-    if config.manifest is not None:
-        return _reload(config, kind, config.manifest)
+    if config.split_record is not None:
+        return _reload(config, config.split_record)
     dealt = deal(config)
     source, assignment = dealt.source, hold_out(dealt.assignment, config.held_out_ratio, config.seed)
-    digest = dealt.digest or _digest(config, kind, source, assignment.index)
-    manifest = build_manifest(config, kind, source, assignment, dealt.classes, digest)
-    return assemble(source, assignment, manifest, config.image_size)
+    digest = dealt.digest or _digest(config, dealt.kind, source, assignment.index)
+    record = build_record(config, dealt.kind, source, assignment, dealt.classes, digest)
+    return assemble(source, assignment, record, config.image_size)
 
 
 def deal(config: DataConfig, *, allow_missing: bool = False) -> Dealt:
-    """Deal roles out, or take those that a user's own data brings along.
+    """Assign roles, or take those that a user's own data brings along.
 
     Parameters
     ----------
     config
-        The ``data`` section of the configuration, without ``manifest``.
+        The ``data`` section of the configuration, without ``split_record``.
     allow_missing
         Accept a CSV that lists files which do not exist; reading them fails.
 
@@ -117,14 +117,14 @@ def deal(config: DataConfig, *, allow_missing: bool = False) -> Dealt:
         normal, known = choose_classes(source.class_names, config)
         classes = (normal, known if config.protocol == "elsa" else None)
         return Dealt(kind, source, assign_roles(source, config), classes)
-    user = open_user_images(config, allow_missing=allow_missing)
+    user = open_user_images(config, kind, allow_missing=allow_missing)
     count = len(user.roles)
     assignment = Assignment(np.arange(count), user.roles, np.zeros(count, np.bool_))
     return Dealt(kind, user.source, assignment, (user.normal_class, None), user.digest)
 
 
 def in_memory(split: Split) -> Split:
-    """Return the split with all its images read; BadImages names every file of all parts that is no image."""
+    """Return the split with all its images read; BadImages names every file that cannot be read."""
     bad: list[tuple[str, str]] = []
 
     def read(part: Part) -> Part:
@@ -141,22 +141,22 @@ def in_memory(split: Split) -> Split:
 
 
 def side_of(source: Source, image_size: int | None) -> int:
-    """Return the side in pixels that a source's images are given, ``image_size`` where it is set."""
+    """Return the side in pixels to which a source's images are resized, ``image_size`` where it is set."""
     height, width = source.train.images.shape[1:3]
     return image_size or (height if height == width else DEFAULT_SIZE)
 
 
-def assemble(source: Source, assignment: Assignment, manifest: dict[str, Any], image_size: int | None) -> Split:
-    """Cut a source up as assigned. No true label of a training image passes through here but by the manifest.
+def assemble(source: Source, assignment: Assignment, record: SplitRecord, image_size: int | None) -> Split:
+    """Cut a source up as assigned. The true labels of training images go into the record and nowhere else.
 
     Parameters
     ----------
     source
         All images.
     assignment
-        Which training images are used, and as what.
-    manifest
-        The same, written down, with the class that counts as normal.
+        The training images that are used, and their roles.
+    record
+        The record of this split, which has the normal class.
     image_size
         Side to resize to, or None.
 
@@ -169,14 +169,14 @@ def assemble(source: Source, assignment: Assignment, manifest: dict[str, Any], i
         TrainingImages(_sized(take(source.train.images, assignment.index[mask]), size), assignment.roles[mask])
         for mask in (~assignment.held_out, assignment.held_out)
     )
-    normal, test = manifest["normal_class"], source.test
+    normal, test = record.normal_class, source.test
     return Split(
         training,
         held_out,
         TestImages(_sized(test.images, size), test.labels != normal, test.labels, test.names),
         source.class_names,
         normal,
-        manifest,
+        record,
     )
 
 
@@ -186,91 +186,89 @@ def _sized(images: AnyImages, size: int) -> AnyImages:
 
 
 def _require_classes(config: DataConfig) -> None:
-    if SOURCES[config.name].classes < 2:
+    if DATA_SETS[config.name].classes < 2:
         raise UsageError(
             f"--data.name is {config.name!r}, which is a source of anomalies for cross-data-set runs and has no "
             "classes to tell normal from abnormal. Give a data set with classes, such as cifar10."
         )
 
 
-def _digest(config: DataConfig, kind: str, source: Source, index: Labels) -> str:
+def _digest(config: DataConfig, kind: Kind, source: Source, index: Labels) -> str:
     if kind in FILE_KINDS:
         names = (*(source.train.names[i] for i in index), *source.test.names)
-        return digest_files([files_root(config) / name for name in names])
+        return digest_files([files_root(config, kind) / name for name in names])
     return digest_arrays([take(source.train.images, index), source.test.images])
 
 
-def _reload(config: DataConfig, kind: str, path: str) -> Split:
+def _reload(config: DataConfig, path: str) -> Split:
+    kind = kind_of(config)
     if kind == "named":
         _require_classes(config)
-    manifest = read_manifest(path)
-    if manifest["kind"] != kind or (kind == "named" and manifest["name"] != config.name):
+    record = read_record(path)
+    if record.kind != kind or (kind == "named" and record.name != config.name):
         raise UsageError(
-            f"{path} was written for {manifest['name']!r} ({manifest['kind']}), but --data.name is {config.name!r} "
-            f"({kind}). Give the data set it was written for, or leave --data.manifest out."
+            f"{path} was written for {record.name!r} ({record.kind}), but --data.name is {config.name!r} "
+            f"({kind}). Give the data set it was written for, or leave --data.split_record out."
         )
-    train = manifest["train"]
-    roles = np.array(train["role"], np.int8)
-    held_out = np.array([part == "held_out" for part in train["part"]], np.bool_)
+    train = record.train
+    roles = np.array(train.role, np.int8)
+    held_out = np.array([part == "held_out" for part in train.part], np.bool_)
     if kind in FILE_KINDS:
-        source, index, digest = _source_of_files(config, manifest, path), np.arange(len(roles)), None
+        source, index, digest = _source_of_files(config, record, path), np.arange(len(roles)), None
     else:
-        source, index, digest = _source_of_arrays(config, kind, manifest, path)
-    if (digest or _digest(config, kind, source, index)) != manifest["sha256"]:
+        source, index, digest = _source_of_arrays(config, record, path)
+    if (digest or _digest(config, kind, source, index)) != record.sha256:
         raise UsageError(
             f"{path} does not fit the images of {config.name}: they have changed since it was written (sha256). "
-            "Restore the images, or leave --data.manifest out to draw a new split."
+            "Restore the images, or leave --data.split_record out to draw a new split."
         )
-    return assemble(source, Assignment(index, roles, held_out), manifest, config.image_size)
+    return assemble(source, Assignment(index, roles, held_out), record, config.image_size)
 
 
-def _source_of_files(config: DataConfig, manifest: dict[str, Any], path: str) -> Source:
-    root, size = files_root(config), config.image_size or DEFAULT_SIZE
+def _source_of_files(config: DataConfig, record: SplitRecord, path: str) -> Source:
+    root, size = files_root(config, record.kind), config.image_size or DEFAULT_SIZE
     parts, seen = [], set()
-    for part in ("train", "test"):
-        names = manifest[part]["image"]
+    for part in (record.train, record.test):
+        names = part.image
         files = [resolve_inside(root, name) for name in names]
         for name, file in zip(names, files, strict=True):
             if file is None or file in seen:
                 reason = "leads outside of it" if file is None else "is a link to another image of the split"
                 raise UsageError(
                     f"{path} names the image {name!r} in {root}, which {reason}. Put the image itself there, or "
-                    "leave --data.manifest out to draw a new split."
+                    "leave --data.split_record out to draw a new split."
                 )
             seen.add(file)
-        reader = ImageFiles(tuple(root / name for name in names), size)
-        images = LazyImages(reader, np.arange(len(names)), size)
-        parts.append(LabelledImages(images, np.array(manifest[part]["label"], np.int64), tuple(names)))
-    return Source(root.name, parts[0], parts[1], tuple(manifest["class_names"]))
+        images = lazy_files([root / name for name in names], size)
+        parts.append(LabelledImages(images, np.array(part.label, np.int64), tuple(names)))
+    return Source(root.name, parts[0], parts[1], tuple(record.class_names))
 
 
-def _source_of_arrays(
-    config: DataConfig, kind: str, manifest: dict[str, Any], path: str
-) -> tuple[Source, Labels, str | None]:
+def _source_of_arrays(config: DataConfig, record: SplitRecord, path: str) -> tuple[Source, Labels, str | None]:
     digest = None
-    if kind == "named":
+    if record.kind == "named":
         source = load_source(config)
     else:
-        user = open_user_images(config)
+        user = open_user_images(config, record.kind)
         source, digest = user.source, user.digest
-    if tuple(manifest["class_names"]) != source.class_names:
+    if tuple(record.class_names) != source.class_names:
         raise UsageError(
-            f"{path} has the classes {', '.join(manifest['class_names'])}, but {config.name} has "
+            f"{path} has the classes {', '.join(record.class_names)}, but {config.name} has "
             f"{', '.join(source.class_names)}. Give the --data.superclasses it was written with."
         )
     chosen = {}
-    for part, images in (("train", source.train), ("test", source.test)):
-        index = manifest[part]["image"]
+    for part, images, recorded in (("train", source.train, record.train), ("test", source.test, record.test)):
+        index = recorded.image
         if index and max(index) >= len(images.labels):
             raise UsageError(
                 f"{path} has {part} image {max(index)}, but {config.name} has {len(images.labels)}. Give the data it "
-                "was written for, or leave --data.manifest out."
+                "was written for, or leave --data.split_record out."
             )
         chosen[part] = np.array(index, np.int64)
-        if images.labels[chosen[part]].tolist() != manifest[part]["label"]:
+        if images.labels[chosen[part]].tolist() != recorded.label:
             raise UsageError(
                 f"{path} gives {part} images of {config.name} other classes than they have. Give the unchanged "
-                "split.json of a run, or leave --data.manifest out."
+                "split.json of a run, or leave --data.split_record out."
             )
     test, kept = source.test, chosen["test"]
     test = LabelledImages(take(test.images, kept), test.labels[kept], tuple(test.names[i] for i in kept))

@@ -1,4 +1,4 @@
-"""From any data to a ``.beton``: ``hscl data prepare``."""
+"""Writes a ``.beton`` of any data: ``hscl data prepare``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from PIL import Image
 
@@ -18,37 +18,46 @@ from hscl_fast.atomic import replacing, write_json
 from hscl_fast.config.sections import NOT_PREPARED, DataConfig
 from hscl_fast.data.bad_images import BadImages
 from hscl_fast.data.beton.format import TEST, TRAIN
-from hscl_fast.data.beton.sidecar import BetonManifest, manifest_path
+from hscl_fast.data.beton.sidecar import (
+    LARGEST,
+    SMALLEST,
+    Counts,
+    Sidecar,
+    Skipped,
+    TestColumns,
+    TrainColumns,
+    sidecar_path,
+)
 from hscl_fast.data.beton.writer import BetonWriter
 from hscl_fast.data.decode import resize_images
 from hscl_fast.data.open import Dealt, deal, side_of
 from hscl_fast.data.types import AnyImages, Images, LabelledImages, Labels, Roles, take
 from hscl_fast.errors import UsageError
 
-RAW_BELOW = 64  # pixels: a smaller image takes less time to copy than to decode, and little room
+RAW_BELOW = 64  # pixels: a smaller image takes less time to copy than to decode, and little space
 _CHUNK = 1 << 24  # bytes hashed at a time
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """How a ``.beton`` is to be written.
+    """How to write a ``.beton``.
 
     Parameters
     ----------
     out
-        The file; its manifest goes beside it.
+        The file; its sidecar is written beside it.
     encoding
         ``raw``, ``jpeg`` or ``auto``: raw for images smaller than 64 pixels, else JPEG.
     quality
         Of the JPEGs, 1 to 100.
     skip_bad
-        Leave out files that are no images, in place of refusing all.
+        Leave out files that cannot be read, instead of refusing all.
     overwrite
         Whether an existing file may be replaced.
     """
 
     out: Path
-    encoding: str = "auto"
+    encoding: Literal["auto", "raw", "jpeg"] = "auto"
     quality: int = 90
     skip_bad: bool = False
     overwrite: bool = False
@@ -56,61 +65,63 @@ class Preparation:
 
 @dataclass
 class _Part:
-    """One part of the data set, and what was written of it: which rows, and which files could not be read."""
+    """One part of the data set, the rows of it that were written, and the files that could not be read."""
 
     images: LabelledImages
     roles: Roles | None
     rows: list[int] = field(default_factory=list)
     bad: list[tuple[str, str]] = field(default_factory=list)
 
-    def columns(self) -> dict[str, list[object]]:
-        """Return the manifest's columns of what was written."""
-        columns: dict[str, list[object]] = {
-            "name": [self.images.names[row] for row in self.rows],
-            "label": self.images.labels[self.rows].tolist(),
-        }
-        return columns if self.roles is None else {**columns, "role": self.roles[self.rows].tolist()}
+    @property
+    def names(self) -> list[str]:
+        """The names of the images that were written."""
+        return [self.images.names[row] for row in self.rows]
+
+    @property
+    def labels(self) -> list[int]:
+        """The true labels of the images that were written."""
+        return self.images.labels[self.rows].tolist()
 
 
 def prepare_beton(
     config: DataConfig, how: Preparation, progress: Callable[[int, int], None] = lambda done, total: None
-) -> BetonManifest:
-    """Write all images of a data set, as dealt out, into a ``.beton``.
+) -> Sidecar:
+    """Write the images of a data set with their roles into a ``.beton``.
 
     Parameters
     ----------
     config
-        As for :func:`hscl_fast.data.open.load_split`; nothing is held out yet, so ``held_out_ratio`` does not count.
+        As for :func:`hscl_fast.data.open.load_split`; nothing is held out yet, so ``held_out_ratio`` is not used.
     how
-        Where to and how.
+        How to write it.
     progress
-        Called with the images done and their total; what it raises stops the work and leaves no file behind.
+        Called with the images done and their total; an error that it raises stops the work and leaves no file behind.
 
     Returns
     -------
-    BetonManifest
+    Sidecar
         Its ``skipped`` names the files that were left out.
 
     Raises
     ------
     BadImages
-        Files cannot be read, all of them named, and ``how.skip_bad`` is off.
+        Files cannot be read and ``how.skip_bad`` is off; all of them are named.
     UsageError
         The data is missing, ``how.out`` exists or cannot be written, or an option is out of range.
     """
     _check(how)
     dealt = deal(config, allow_missing=True)
     try:
-        with replacing(manifest_path(how.out)) as manifest_file, replacing(how.out) as beton_file:
+        with replacing(sidecar_path(how.out)) as sidecar_file, replacing(how.out) as beton_file:
             with beton_file.open("xb") as file:
-                manifest = _write(file, dealt, config, how, progress)
-            write_json(manifest_file, manifest.to_json())
+                sidecar = _write(file, dealt, config, how, progress)
+            write_json(sidecar_file, sidecar.model_dump())
     except OSError as error:
         raise UsageError(
             f"--out {how.out} cannot be written: {error.strerror or error}. Give a file in a folder that you may write "
             "to, on a disk with free space."
         ) from error
-    return manifest
+    return sidecar
 
 
 def _check(how: Preparation) -> None:
@@ -119,17 +130,23 @@ def _check(how: Preparation) -> None:
     if not 1 <= how.quality <= 100:
         raise UsageError(f"--quality is {how.quality}, but must be between 1 and 100. Give another --quality.")
     if not how.out.parent.is_dir():
-        raise UsageError(f"--out {how.out}: there is no folder {how.out.parent}. Make it, or give another file.")
-    taken = [path for path in (how.out, manifest_path(how.out)) if os.path.lexists(path)]
+        raise UsageError(f"--out {how.out}: there is no folder {how.out.parent}. Create it, or give another file.")
+    taken = [path for path in (how.out, sidecar_path(how.out)) if os.path.lexists(path)]
     if taken and (how.out.is_dir() or not how.overwrite):
         raise UsageError(f"{taken[0]} exists already. Give another --out, or add --overwrite to replace it.")
 
 
 def _write(
     file: BinaryIO, dealt: Dealt, config: DataConfig, how: Preparation, progress: Callable[[int, int], None]
-) -> BetonManifest:
+) -> Sidecar:
     source, size = dealt.source, side_of(dealt.source, config.image_size)
-    encoding = how.encoding if how.encoding != "auto" else "raw" if size < RAW_BELOW else "jpeg"
+    if not SMALLEST <= size <= LARGEST:
+        raise UsageError(
+            f"{config.name} has images of {size} x {size} pixels, but those of a .beton have {SMALLEST} to {LARGEST} "
+            "pixels a side. Give --data.image_size, to which they are resized."
+        )
+    by_size: Literal["raw", "jpeg"] = "raw" if size < RAW_BELOW else "jpeg"
+    encoding = by_size if how.encoding == "auto" else how.encoding
     quality = how.quality if encoding == "jpeg" else None
     train, test = _Part(_chosen(source.train, dealt.assignment.index), dealt.assignment.roles), _Part(source.test, None)
     total = len(train.images.names) + len(test.images.names)
@@ -147,9 +164,12 @@ def _write(
     if bad and not how.skip_bad:
         raise BadImages(bad)
     if not train.rows:
-        raise UsageError(f"{config.name} has no training image that can be read. Give data with whole images.")
+        raise UsageError(f"{config.name} has no training image that can be read. Give data with readable images.")
     length = writer.finish()
-    return BetonManifest(
+    return Sidecar(
+        format="hscl-beton",
+        version=1,
+        counts=Counts(train=len(train.rows), test=len(test.rows)),
         sha256=_hash(file, lambda: progress(done, total)),
         bytes=length,
         image_size=size,
@@ -157,10 +177,10 @@ def _write(
         quality=quality,
         class_names=list(source.class_names),
         normal_class=dealt.classes[0],
-        train=train.columns(),
-        test=test.columns(),
+        train=TrainColumns(name=train.names, label=train.labels, role=dealt.assignment.roles[train.rows].tolist()),
+        test=TestColumns(name=test.names, label=test.labels),
         origin={"kind": dealt.kind, "name": config.name, **_asked(config)},
-        skipped=[{"file": path, "reason": reason} for path, reason in bad],
+        skipped=[Skipped(file=path, reason=reason) for path, reason in bad],
     )
 
 
@@ -174,7 +194,7 @@ def _asked(config: DataConfig) -> dict[str, object]:
 
 
 def _encoded(images: AnyImages, size: int, quality: int | None) -> Iterator[tuple[int, bytes | BadImages]]:
-    """Yield every image's bytes in order, or why there are none; a few threads decode ahead."""
+    """Yield every image's bytes in order, or the error of reading it; a few threads decode ahead."""
 
     def encode(row: int) -> bytes | BadImages:
         try:

@@ -1,15 +1,20 @@
-"""Images in memory or read when asked for: what a source holds, and what training and testing may see of it."""
+"""Images in memory or read on access: data sets with all their labels, and the parts that training and testing see."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, overload
+from typing import Any, Literal, Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
 
 # Roles, the labels that training sees.
 NORMAL, UNLABELLED, ABNORMAL = 1, 0, -1
+
+# Where a data set comes from: a public one, or a user's own folder, list, arrays or prepared file.
+Kind = Literal["named", "folder", "csv", "npz", "beton"]
+# Kinds whose images are files, named by path; the others lie in arrays and are named by index.
+FILE_KINDS: tuple[Kind, ...] = ("folder", "csv")
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -18,7 +23,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 class ImageReader(Protocol):
-    """Where images come from that are not in memory."""
+    """A place that images are read from on access."""
 
     def read(self, rows: Labels) -> Images:
         """Return the images of some rows: int64 [k] -> uint8 [k, H, W, 3]."""
@@ -26,12 +31,12 @@ class ImageReader(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class LazyImages:
-    """Square images that are read when they are asked for; stands where an array uint8 [n, S, S, 3] may stand.
+    """Square images that are read on access, in place of an array uint8 [n, S, S, 3].
 
     Parameters
     ----------
     reader
-        Where they come from.
+        The place they are read from.
     rows
         int64 [n], which of the reader's images these are.
     size
@@ -49,7 +54,7 @@ class LazyImages:
 
     @property
     def nbytes(self) -> int:
-        """What they would take in memory."""
+        """The bytes that they would take in memory."""
         return len(self.rows) * self.size * self.size * 3
 
     def __len__(self) -> int:
@@ -96,6 +101,15 @@ class LabelledImages:
     fine_labels: Labels | None = None
 
 
+def numbered(part: str, count: int) -> tuple[str, ...]:
+    """Return the names of images that lie in one array.
+
+    >>> numbered("train", 2)
+    ('train/0', 'train/1')
+    """
+    return tuple(f"{part}/{index}" for index in range(count))
+
+
 @dataclass(frozen=True, eq=False)
 class Source:
     """A data set with every true label, before anything is hidden."""
@@ -108,7 +122,7 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class UserImages:
-    """A user's own data: its roles come with it, so no protocol deals them out.
+    """A user's own data, which brings its roles along, so that no protocol assigns them.
 
     Parameters
     ----------
@@ -119,12 +133,12 @@ class UserImages:
     roles
         int8 [n] of ``source.train``.
     normal_class
-        The class id that counts as normal.
+        The id of the normal class.
     digest
-        The sha256 that stands for the images where the file brings one.
+        The SHA-256 that stands for the images, where the data comes with one.
     """
 
-    kind: str
+    kind: Kind
     source: Source
     roles: Roles
     normal_class: int = 0
@@ -133,7 +147,7 @@ class UserImages:
 
 @dataclass(frozen=True, eq=False)
 class TrainingImages:
-    """All that training may see: images and roles, never true labels.
+    """The images and roles that training sees, without true labels.
 
     Parameters
     ----------
@@ -149,7 +163,7 @@ class TrainingImages:
 
 @dataclass(frozen=True, eq=False)
 class TestImages:
-    """Images to score, and the truth to compare the scores with.
+    """Images to score, and their true classes to compare the scores with.
 
     Parameters
     ----------
@@ -160,7 +174,7 @@ class TestImages:
     classes
         int64 [m], class ids.
     names
-        One name an image.
+        One name per image.
     """
 
     __test__ = False  # the name would make pytest collect the class
@@ -169,67 +183,3 @@ class TestImages:
     abnormal: Mask
     classes: Labels
     names: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Images of each kind; ``pollution``, the anomalies hidden among the unlabelled, is None where it is unknown."""
-
-    labelled_normal: int
-    unlabelled: int
-    labelled_abnormal: int
-    held_out_normal: int
-    held_out_abnormal: int
-    test_normal: int
-    test_abnormal: int
-    pollution: int | None
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """A data set dealt out for one run.
-
-    Parameters
-    ----------
-    training
-        What training sees.
-    held_out
-        Labelled images kept out of training (roles only +1 and -1); may be empty, images [0, H, W, 3].
-    test
-        The test images.
-    class_names
-        Name of each class id.
-    normal_class
-        The class id that counts as normal.
-    manifest
-        The split as plain JSON values: see :mod:`hscl_fast.data.split.record`.
-    """
-
-    training: TrainingImages
-    held_out: TrainingImages
-    test: TestImages
-    class_names: tuple[str, ...]
-    normal_class: int
-    manifest: dict[str, Any]
-
-    @property
-    def counts(self) -> Counts:
-        """Images of each kind."""
-        training, held_out, abnormal = self.training.roles, self.held_out.roles, self.test.abnormal
-        return Counts(
-            labelled_normal=int((training == NORMAL).sum()),
-            unlabelled=int((training == UNLABELLED).sum()),
-            labelled_abnormal=int((training == ABNORMAL).sum()),
-            held_out_normal=int((held_out == NORMAL).sum()),
-            held_out_abnormal=int((held_out == ABNORMAL).sum()),
-            test_normal=int((~abnormal).sum()),
-            test_abnormal=int(abnormal.sum()),
-            pollution=self._pollution(),
-        )
-
-    def _pollution(self) -> int | None:
-        train = self.manifest["train"]
-        hidden = [label for role, label in zip(train["role"], train["label"], strict=True) if role == UNLABELLED]
-        if -1 in hidden:
-            return None
-        return sum(label != self.normal_class for label in hidden)

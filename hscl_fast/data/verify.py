@@ -1,4 +1,4 @@
-"""Loads a whole data set and sums it up: ``hscl data verify``."""
+"""Loads a whole data set and summarises it: ``hscl data verify``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from hscl_fast.config.sections import DataConfig
 from hscl_fast.data.bad_images import BadImages
 from hscl_fast.data.kinds import kind_of, open_user_images
-from hscl_fast.data.named.registry import SOURCES, load_source
+from hscl_fast.data.named.registry import DATA_SETS, load_source
 from hscl_fast.data.types import AnyImages, Images, LabelledImages, Source
 from hscl_fast.errors import UsageError
 
@@ -21,7 +21,7 @@ _CHUNK = 1024  # images
 
 @dataclass(frozen=True)
 class Verification:
-    """What a data set holds.
+    """The contents of a data set.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Verification:
     train_counts, test_counts
         Images of each class by name; ``unlabelled`` for a user's images of unknown class.
     sha256
-        Over the pixels and labels of both parts.
+        Checksum of the pixels and labels of both parts.
     """
 
     name: str
@@ -49,7 +49,7 @@ def verify_source(config: DataConfig) -> Verification:
     Parameters
     ----------
     config
-        ``name`` and ``root`` count, and ``image_size`` for a user's image files.
+        ``name`` and ``root`` are used, and ``image_size`` for a user's image files.
 
     Returns
     -------
@@ -58,16 +58,17 @@ def verify_source(config: DataConfig) -> Verification:
     Raises
     ------
     UsageError
-        The data is missing or corrupt (every file that is no image is named), or a named data set has not the official
-        number of images.
+        The data is missing or corrupt (every file that cannot be read is named), or a named data set does not have the
+        official number of images.
     """
-    if kind_of(config) == "named":
+    kind = kind_of(config)
+    if kind == "named":
         source = load_source(config)
         _require_complete(config, source)
     else:
-        source = open_user_images(config).source
+        source = open_user_images(config, kind).source
     return Verification(
-        config.name if config.name in SOURCES else str(Path(config.name)),
+        config.name if kind == "named" else str(Path(config.name)),
         source.train.images.shape,
         source.test.images.shape,
         _counts(source.train, source.class_names),
@@ -77,12 +78,13 @@ def verify_source(config: DataConfig) -> Verification:
 
 
 def _require_complete(config: DataConfig, source: Source) -> None:
-    info = SOURCES[config.name]
+    official = DATA_SETS[config.name]
     found = (len(source.train.labels), len(source.test.labels))
-    if found != (info.train, info.test):
+    if found != (official.train, official.test):
         raise UsageError(
             f"{config.name} has {found[0]} training and {found[1]} test images, but the official data set has "
-            f"{info.train} and {info.test}. Fetch it again, or name the folder of a whole copy with --data.root."
+            f"{official.train} and {official.test}. Fetch it again, or name the folder of a whole copy with "
+            "--data.root."
         )
 
 

@@ -14,7 +14,7 @@ import torch
 from hscl_fast.config.sections import Config
 from hscl_fast.data.loaders.choose import choose_loader
 from hscl_fast.data.open import open_split
-from hscl_fast.data.types import Split
+from hscl_fast.data.split.split import Split
 from hscl_fast.device import resolve_execution
 from hscl_fast.doctor.machine import random_training_images
 from hscl_fast.errors import UsageError

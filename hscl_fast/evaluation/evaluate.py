@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from hscl_fast.data.types import ABNORMAL, Split, take
+from hscl_fast.data.split.split import Split
+from hscl_fast.data.types import ABNORMAL, take
 from hscl_fast.evaluation.baselines import Baseline, classic_baselines, left_out
 from hscl_fast.evaluation.metrics import Detection, detection_metrics
 from hscl_fast.evaluation.threshold import Decisions, decide, fit_threshold

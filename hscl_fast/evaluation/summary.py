@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hscl_fast.data.types import Counts
+from hscl_fast.data.split.split import Counts
 from hscl_fast.evaluation.baselines import Baseline
 from hscl_fast.evaluation.metrics import Aupr
 from hscl_fast.evaluation.threshold import Decisions

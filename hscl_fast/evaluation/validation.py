@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hscl_fast.config.sections import Config
-from hscl_fast.data.types import ABNORMAL, NORMAL, Split, take
+from hscl_fast.data.split.split import Split
+from hscl_fast.data.types import ABNORMAL, NORMAL, take
 from hscl_fast.device import Execution
 from hscl_fast.evaluation.metrics import auroc
 from hscl_fast.method.network import Network

@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from torch import Tensor
 
 from hscl_fast.config.sections import CheckpointName, Config, ScoringName
 from hscl_fast.device import Execution
 from hscl_fast.errors import UsageError
 from hscl_fast.method.scoring.scoring import Scoring
-from hscl_fast.outside import first_problem
+from hscl_fast.strict_json import Number, StrictModel, first_problem
 from hscl_fast.runs.checkpoint import DamagedCheckpoint, NoCheckpoint, load_checkpoint, save_checkpoint
 from hscl_fast.runs.directory import RunDirectory
 from hscl_fast.runs.trained import load_scoring
 
 
-class Calibration(BaseModel):
+class Calibration(StrictModel):
     """The facts beside the constants.
 
     Attributes
@@ -31,9 +31,7 @@ class Calibration(BaseModel):
         Side of the images in pixels.
     """
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-    threshold: float = Field(allow_inf_nan=False)
+    threshold: Number
     threshold_source: str
     scoring: ScoringName
     checkpoint: CheckpointName

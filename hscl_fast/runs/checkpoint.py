@@ -16,16 +16,16 @@ from typing import Annotated, Any, Literal, NamedTuple
 import safetensors
 import safetensors.torch
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 from torch import Tensor
 
 from hscl_fast.atomic import write_bytes, write_json
 from hscl_fast.errors import UsageError
-from hscl_fast.outside import first_problem
+from hscl_fast.strict_json import Sha256, StrictModel, VersionOne, read_strict
 
 MANIFEST = "checkpoint.json"
 _FORMAT = 1
-_PLAIN_NAME = re.compile(r"(weights|state)-[0-9a-f]{16}\.(safetensors|pt)")
+_NAME = r"(weights|state)-[0-9a-f]{16}\.(safetensors|pt)"
 
 
 class NoCheckpoint(UsageError):
@@ -36,19 +36,15 @@ class DamagedCheckpoint(UsageError):
     """A checkpoint that cannot be trusted."""
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-    name: Annotated[str, Field(pattern=r"^(weights|state)-[0-9a-f]{16}\.(safetensors|pt)$")]
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+class _File(StrictModel):
+    name: Annotated[str, Field(pattern=rf"^{_NAME}$")]
+    sha256: Sha256
 
 
-class _Manifest(BaseModel):
+class _Manifest(StrictModel):
     """``checkpoint.json``."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-    format: Literal[1]
+    format: VersionOne
     files: dict[Literal["weights", "state"], _File]
     info: dict[str, Any]
 
@@ -108,7 +104,7 @@ def save_checkpoint(
         ) from error
     kept = {file["name"] for file in files.values()}
     for path in directory.iterdir():
-        if _PLAIN_NAME.fullmatch(path.name) and path.name not in kept:
+        if re.fullmatch(_NAME, path.name) and path.name not in kept:
             path.unlink(missing_ok=True)
 
 
@@ -146,17 +142,12 @@ def _contiguous(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _read_manifest(directory: Path) -> _Manifest:
     path = directory / MANIFEST
-    try:
-        return _Manifest.model_validate_json(path.read_bytes())
-    except FileNotFoundError as error:
+    if not path.exists():
         raise NoCheckpoint(
             f"There is no checkpoint in {directory}: {MANIFEST} is missing. Train first, or name a run that has been "
             "trained."
-        ) from error
-    except OSError as error:
-        raise _damaged(directory, f"{MANIFEST} cannot be read ({error.strerror})") from error
-    except ValidationError as error:
-        raise _damaged(directory, f"in {MANIFEST} {first_problem(error)}") from error
+        )
+    return read_strict(path, _Manifest, lambda reason: _damaged(directory, f"in {MANIFEST}, {reason}"))
 
 
 def _read_verified(directory: Path, manifest: _Manifest, kind: str) -> bytes:

@@ -13,7 +13,7 @@ import yaml
 from hscl_fast.atomic import write_json, write_text
 from hscl_fast.config.sections import Config, DataConfig
 from hscl_fast.config.parsing import from_dict, to_dict
-from hscl_fast.data.split.record import write_manifest
+from hscl_fast.data.split.record import SplitRecord, write_record
 from hscl_fast.errors import UsageError
 from hscl_fast.runs.environment import environment
 
@@ -31,7 +31,7 @@ class RunDirectory:
 
     @property
     def split(self) -> Path:
-        """The split's manifest."""
+        """The split record."""
         return self.path / "split.json"
 
     @property
@@ -85,7 +85,7 @@ class RunDirectory:
             "another --out."
         )
 
-    def create(self, config: Config, manifest: dict[str, Any], *, overwrite: bool) -> None:
+    def create(self, config: Config, record: SplitRecord, *, overwrite: bool) -> None:
         """Make the directory and write what is known before training: configuration, environment, split."""
         self.require_free(overwrite=overwrite)
         try:
@@ -94,7 +94,7 @@ class RunDirectory:
             self.path.mkdir(parents=True)
             write_text(self.config, yaml.safe_dump(to_dict(config), sort_keys=False))
             write_json(self.path / "env.json", environment())
-            write_manifest(manifest, self.split)
+            write_record(record, self.split)
         except OSError as error:
             raise UsageError(
                 f"--out {self.path} cannot be written: {error.strerror or error}. Give a directory that you may write "
@@ -127,7 +127,7 @@ class RunDirectory:
 
     def recorded_data(self, config: Config) -> DataConfig:
         """Return the data section with the run's own split record, so that the split is the same, image by image."""
-        return replace(config.data, manifest=str(self.split))
+        return replace(config.data, split_record=str(self.split))
 
     def truncate_metrics(self, step: int) -> None:
         """Drop the rows of ``metrics.jsonl`` after a step, so that a resumed run writes each row once."""

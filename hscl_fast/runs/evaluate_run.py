@@ -15,7 +15,7 @@ from hscl_fast.config.sections import CheckpointName, Config, ScoringName
 from hscl_fast.console import silent
 from hscl_fast.data.loaders.choose import is_held_in_memory
 from hscl_fast.data.open import in_memory, open_split
-from hscl_fast.data.types import Split
+from hscl_fast.data.split.split import Split
 from hscl_fast.device import resolve_device
 from hscl_fast.errors import UsageError
 from hscl_fast.evaluation.evaluate import Evaluation, evaluate

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hscl_fast.console import say, warn
-from hscl_fast.data.types import Counts, Split
+from hscl_fast.data.split.split import Counts, Split
 
 
 def show_split(split: Split, name: str, console: Console) -> None:

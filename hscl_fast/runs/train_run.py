@@ -12,7 +12,7 @@ from hscl_fast.config.sections import Config
 from hscl_fast.console import say, silent
 from hscl_fast.data.loaders.choose import choose_loader
 from hscl_fast.data.open import in_memory, open_split
-from hscl_fast.data.types import Split
+from hscl_fast.data.split.split import Split
 from hscl_fast.device import resolve_device, resolve_execution
 from hscl_fast.errors import UsageError
 from hscl_fast.evaluation.validation import held_out_auroc
@@ -146,7 +146,7 @@ def _prepare(
         if resume:
             _continue(trainer, directory, ranks)
         elif ranks.is_first:
-            directory.create(config, split.manifest, overwrite=overwrite)
+            directory.create(config, split.record, overwrite=overwrite)
     ranks.require_same_step(trainer.state.step)
     return trainer, split
 

@@ -168,7 +168,7 @@ def test_predict_names_the_bad_files_of_all_batches(two_a_batch, pictures, tmp_p
     for name in ("0000.png", "zzzz.png"):
         (pictures / name).write_text("not an image")
     out = tmp_path / "scores.csv"
-    for named in ("2 files are no images", "0000.png", "zzzz.png"):
+    for named in ("2 files cannot be read as images", "0000.png", "zzzz.png"):
         refused("predict", two_a_batch.path, pictures, "--out", out, capsys=capsys, match=named)
     assert not out.exists()
 

@@ -1,4 +1,4 @@
-"""Betons: what goes in comes out, every bad file is reported, and a hostile file is refused before FFCV maps it."""
+"""Betons give back the images they were made of, report every bad file, and are checked before FFCV maps them."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from hscl_fast.cli import main as cli
 from hscl_fast.config.sections import DataConfig
 from hscl_fast.data.bad_images import BadImages
 from hscl_fast.data.beton.format import ALLOCATION, DESCRIPTOR, HEADER, PAGE, SAMPLE, SAMPLES_START
-from hscl_fast.data.beton.sidecar import manifest_path
+from hscl_fast.data.beton.sidecar import sidecar_path
 from hscl_fast.data.beton.writer import BetonWriter
 from hscl_fast.data.open import load_split, open_split
 from hscl_fast.data.verify import verify_source
@@ -33,7 +33,7 @@ def copied(prepared, tmp_path):
     """A copy to damage."""
     path = tmp_path / "copy.beton"
     path.write_bytes(prepared.read_bytes())
-    manifest_path(path).write_bytes(manifest_path(prepared).read_bytes())
+    sidecar_path(path).write_bytes(sidecar_path(prepared).read_bytes())
     return path
 
 
@@ -43,19 +43,19 @@ def refused(path, match, **options):
     assert "\n" not in str(caught.value)
 
 
-def change_manifest(path, change):
-    plain = json.loads(manifest_path(path).read_text())
+def change_sidecar(path, change):
+    plain = json.loads(sidecar_path(path).read_text())
     change(plain)
-    manifest_path(path).write_text(json.dumps(plain))
+    sidecar_path(path).write_text(json.dumps(plain))
 
 
 def sign(path):
-    """Give the manifest the checksum of the damaged file, as an attacker would."""
+    """Give the sidecar the checksum of the damaged file, as an attacker would."""
     data = path.read_bytes()
-    change_manifest(path, lambda m: m.update(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data)))
+    change_sidecar(path, lambda m: m.update(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data)))
 
 
-# --- what goes in comes out ---
+# --- the same images come out ---
 
 
 def test_a_beton_of_a_named_set_gives_the_same_split(prepared, digits):
@@ -92,16 +92,16 @@ def test_a_beton_of_a_folder_gives_the_same_split(tmp_path):
     assert split.counts == theirs.counts
 
 
-def test_a_split_of_a_beton_reloads_from_its_manifest(prepared, tmp_path):
-    from hscl_fast.data.split.record import write_manifest
+def test_a_split_of_a_beton_reloads_from_its_record(prepared, tmp_path):
+    from hscl_fast.data.split.record import write_record
 
     split = open_split(DataConfig(name=str(prepared)))
-    write_manifest(split.manifest, tmp_path / "split.json")
-    again = open_split(DataConfig(name=str(prepared), manifest=str(tmp_path / "split.json")))
-    assert again.manifest == split.manifest
+    write_record(split.record, tmp_path / "split.json")
+    again = open_split(DataConfig(name=str(prepared), split_record=str(tmp_path / "split.json")))
+    assert again.record == split.record
     np.testing.assert_array_equal(again.training.images[:], split.training.images[:])
     other = beton_of("digits", tmp_path / "other.beton", seed=1)
-    refused(other.name, "does not fit|other classes", manifest=str(tmp_path / "split.json"))
+    refused(other.name, "does not fit|other classes", split_record=str(tmp_path / "split.json"))
 
 
 def test_jpeg_is_close_and_chosen_from_64_pixels_on(tmp_path):
@@ -109,7 +109,7 @@ def test_jpeg_is_close_and_chosen_from_64_pixels_on(tmp_path):
     for size, encoding in ((63, "raw"), (64, "jpeg")):
         path = tmp_path / f"{size}.beton"
         beton_of(root, path, image_size=size)
-        assert json.loads(manifest_path(path).read_text())["encoding"] == encoding
+        assert json.loads(sidecar_path(path).read_text())["encoding"] == encoding
     smooth = tmp_path / "smooth.npz"
     ramp = np.broadcast_to(np.arange(0, 256, 4, dtype=np.uint8)[:, None, None], (4, 64, 64, 3))
     np.savez(smooth, images=ramp, y=np.array([0, 0, 1, 1]))
@@ -132,9 +132,9 @@ def test_ffcv_reads_the_tables_as_written(prepared):
     reader = Reader(str(prepared))
     assert reader.field_names == ["image", "role", "index", "part"]
     assert [type(handler) for handler in reader.handlers.values()] == [RGBImageField, IntField, IntField, IntField]
-    manifest = json.loads(manifest_path(prepared).read_text())
-    assert reader.metadata["f1"].tolist() == manifest["train"]["role"] + [0] * len(manifest["test"]["name"])
-    assert reader.num_samples == len(reader.alloc_table) == sum(manifest["counts"].values())
+    sidecar = json.loads(sidecar_path(prepared).read_text())
+    assert reader.metadata["f1"].tolist() == sidecar["train"]["role"] + [0] * len(sidecar["test"]["name"])
+    assert reader.num_samples == len(reader.alloc_table) == sum(sidecar["counts"].values())
 
 
 def test_the_same_data_gives_the_same_bytes(prepared, tmp_path):
@@ -142,7 +142,15 @@ def test_the_same_data_gives_the_same_bytes(prepared, tmp_path):
     assert (tmp_path / "again.beton").read_bytes() == prepared.read_bytes()
 
 
-def test_images_are_read_only_when_they_are_asked_for(tmp_path, monkeypatch):
+def test_the_sidecar_has_the_bytes_it_always_had(prepared):
+    """Recorded from version 1 of the format."""
+    assert (
+        hashlib.sha256(sidecar_path(prepared).read_bytes()).hexdigest()
+        == "ed9237743ca5be5c51dc524e9fa98055c1c7eeab3bae0dd853fa8c201fa51311"
+    )
+
+
+def test_images_are_read_on_access_only(tmp_path, monkeypatch):
     from hscl_fast.data import decode as images
 
     root = draw_folder(tmp_path / "mine")
@@ -161,7 +169,7 @@ def test_verify_reads_a_beton_and_its_checksum(copied):
     assert found.train_shape[1:] == (8, 8, 3)
     assert sum(found.test_counts.values()) == 602
     content = bytearray(copied.read_bytes())
-    content[2 * PAGE - 100] ^= 1  # in the padding, where no image would show it
+    content[2 * PAGE - 100] ^= 1  # in the padding, which belongs to no image
     copied.write_bytes(content)
     with pytest.raises(UsageError, match="checksum"):
         verify_source(DataConfig(name=str(copied)))
@@ -182,7 +190,7 @@ def prepare(*arguments):
     return cli.run(["data", "prepare", *map(str, arguments)])
 
 
-def test_all_bad_files_are_in_one_report_and_nothing_is_left(tmp_path, capsys):
+def test_all_bad_files_are_in_one_report_and_no_file_is_left(tmp_path, capsys):
     root = draw_folder(tmp_path / "mine")
     bad = break_files(root)
     assert prepare(root, "--out", tmp_path / "m.beton") == 2
@@ -193,12 +201,12 @@ def test_all_bad_files_are_in_one_report_and_nothing_is_left(tmp_path, capsys):
     assert "--skip-bad" in said.err
     assert os.listdir(tmp_path) == ["mine"]
     for call in (load_split, verify_source):
-        with pytest.raises(BadImages, match="3 files are no images") as caught:
+        with pytest.raises(BadImages, match="3 files cannot be read as images") as caught:
             call(DataConfig(name=str(root)))
         assert {path for path, _ in caught.value.files} == {str(root / name) for name in bad}
 
 
-def test_more_bad_files_than_a_paragraph_holds_are_listed_before_it(tmp_path, capsys):
+def test_many_bad_files_are_listed_before_the_error(tmp_path, capsys):
     root = draw_folder(tmp_path / "mine")
     for path in root.glob("*/*/*.png"):
         path.write_text("no image")
@@ -208,15 +216,15 @@ def test_more_bad_files_than_a_paragraph_holds_are_listed_before_it(tmp_path, ca
     assert len(said.out.strip().splitlines()) == 32
 
 
-def test_skip_bad_goes_on_without_them_and_writes_down_which(tmp_path, capsys):
+def test_skip_bad_leaves_bad_files_out_and_records_them(tmp_path, capsys):
     root = draw_folder(tmp_path / "mine")
     bad = break_files(root)
     assert prepare(root, "--out", tmp_path / "m.beton", "--skip-bad", "--image_size=16") == 0
     said = capsys.readouterr().out
     assert all(f"skipped {root / name}" in said for name in bad)
-    manifest = json.loads(manifest_path(tmp_path / "m.beton").read_text())
-    assert {row["file"] for row in manifest["skipped"]} == {str(root / name) for name in bad}
-    assert manifest["counts"] == {"train": 22, "test": 15}
+    sidecar = json.loads(sidecar_path(tmp_path / "m.beton").read_text())
+    assert {row["file"] for row in sidecar["skipped"]} == {str(root / name) for name in bad}
+    assert sidecar["counts"] == {"train": 22, "test": 15}
     split = load_split(DataConfig(name=str(tmp_path / "m.beton"), held_out_ratio=0.0))
     for name in bad:
         (root / name).unlink()
@@ -232,7 +240,7 @@ def test_missing_files_of_a_csv_are_in_the_report_too(tmp_path):
     (root / "list.csv").write_text("\n".join(rows))
     with pytest.raises(UsageError, match=r"line 3: there is no file 'gone\.png' in .*, nor that of line 4 'also\.png'"):
         load_split(DataConfig(name=str(root / "list.csv")))
-    with pytest.raises(BadImages, match="2 files are no images"):
+    with pytest.raises(BadImages, match="2 files cannot be read as images"):
         beton_of(root / "list.csv", tmp_path / "m.beton")
     config = beton_of(root / "list.csv", tmp_path / "m.beton", skip_bad=True)
     assert len(load_split(config).training.images) == 1
@@ -249,7 +257,7 @@ def test_nothing_left_to_train_on_is_refused(tmp_path):
 # --- writing is atomic ---
 
 
-def test_an_existing_file_is_replaced_only_when_told(copied):
+def test_an_existing_file_is_replaced_only_with_overwrite(copied):
     before = copied.read_bytes()
     with pytest.raises(UsageError, match=r"exists already.*--overwrite"):
         beton_of("digits", copied, seed=3)
@@ -272,8 +280,16 @@ def test_options_that_are_refused(tmp_path, out, options, match):
     assert os.listdir(tmp_path) == []
 
 
+def test_images_too_large_for_a_beton_are_refused_before_any_is_written(tmp_path):
+    np.savez(tmp_path / "large.npz", images=np.zeros((2, 1025, 1025), np.uint8), y=np.array([0, 1]))
+    with pytest.raises(UsageError, match=r"1025 x 1025 pixels, but .* 8 to 1024 pixels a side.*--data\.image_size"):
+        beton_of(tmp_path / "large.npz", tmp_path / "l.beton")
+    assert os.listdir(tmp_path) == ["large.npz"]
+    assert load_split(beton_of(tmp_path / "large.npz", tmp_path / "l.beton", image_size=16)).training.roles.size
+
+
 def test_a_full_disk_leaves_the_old_files(copied, monkeypatch):
-    before = (copied.read_bytes(), manifest_path(copied).read_bytes())
+    before = (copied.read_bytes(), sidecar_path(copied).read_bytes())
 
     def fail(*_):
         raise OSError(28, "No space left on device")
@@ -281,12 +297,12 @@ def test_a_full_disk_leaves_the_old_files(copied, monkeypatch):
     monkeypatch.setattr("hscl_fast.data.beton.writer.BetonWriter.finish", fail)
     with pytest.raises(UsageError, match="cannot be written: No space left on device"):
         beton_of("digits", copied, overwrite=True)
-    assert (copied.read_bytes(), manifest_path(copied).read_bytes()) == before
+    assert (copied.read_bytes(), sidecar_path(copied).read_bytes()) == before
     assert len(os.listdir(copied.parent)) == 2
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_asked_to_stop_it_leaves_nothing(tmp_path, monkeypatch, capsys, number, code):
+def test_a_stopped_preparation_leaves_no_files(tmp_path, monkeypatch, capsys, number, code):
     real, appended = BetonWriter.append, []
 
     def append(self, *sample):
@@ -353,7 +369,7 @@ def test_hostile_files_are_refused_though_their_checksum_fits(copied, name):
 @pytest.mark.parametrize("length", [0, 10, 24, 3000, SAMPLES_START + 50, PAGE + 5])
 def test_truncated_files_are_refused(copied, length):
     copied.write_bytes(copied.read_bytes()[:length])
-    refused(copied, "its manifest says")
+    refused(copied, "its sidecar says")
     if length:
         sign(copied)
         refused(copied, "ends within its tables|not at its end")
@@ -363,7 +379,7 @@ def test_truncated_files_are_refused(copied, length):
 def test_foreign_files_are_refused(copied, content):
     copied.write_bytes(content)
     sign(copied)
-    refused(copied, "is no valid .beton")
+    refused(copied, "is not a valid .beton")
 
 
 def test_fields_by_other_names_are_refused(copied):
@@ -374,7 +390,7 @@ def test_fields_by_other_names_are_refused(copied):
     refused(copied, "fields are not image, role, index and part")
 
 
-def test_bytes_that_are_no_jpeg_are_refused(tmp_path):
+def test_bytes_that_are_not_a_jpeg_are_refused(tmp_path):
     root = draw_folder(tmp_path / "mine", size=64)
     path = tmp_path / "m.beton"
     beton_of(root, path, image_size=64)
@@ -384,63 +400,66 @@ def test_bytes_that_are_no_jpeg_are_refused(tmp_path):
     content[start : start + 2] = b"xx"
     path.write_bytes(content)
     sign(path)
-    refused(path, "image 5 is no JPEG")
+    refused(path, "image 5 is not a JPEG")
 
 
 def deep(path):
-    manifest_path(path).write_text("[" * 100_000)
+    sidecar_path(path).write_text("[" * 100_000)
 
 
-MANIFESTS = {
-    "missing": (lambda path: manifest_path(path).unlink(), "there is no such file"),
-    "a folder": (lambda path: (manifest_path(path).unlink(), manifest_path(path).mkdir()), "there is no such file"),
-    "empty": (lambda path: manifest_path(path).write_text(""), "it is no JSON"),
-    "binary": (lambda path: manifest_path(path).write_bytes(b"\xff\0"), "it is no JSON"),
-    "a list": (lambda path: manifest_path(path).write_text("[]"), "it is no JSON object"),
-    "deep": (deep, "it is no JSON"),
+NOT_SIDECARS = {
+    "missing": (lambda path: sidecar_path(path).unlink(), "there is no such file"),
+    "a folder": (lambda path: (sidecar_path(path).unlink(), sidecar_path(path).mkdir()), "it is a folder"),
+    "empty": (lambda path: sidecar_path(path).write_text(""), "it is not JSON"),
+    "binary": (lambda path: sidecar_path(path).write_bytes(b"\xff\0"), "it is not JSON"),
+    "a list": (lambda path: sidecar_path(path).write_text("[]"), "it is not a JSON object"),
+    "deep": (deep, "it is not JSON"),
 }
 
 
-@pytest.mark.parametrize("name", MANIFESTS)
-def test_manifests_that_are_none_are_refused(copied, name):
-    change, match = MANIFESTS[name]
+@pytest.mark.parametrize("name", NOT_SIDECARS)
+def test_files_that_are_not_a_sidecar_are_refused(copied, name):
+    change, match = NOT_SIDECARS[name]
     change(copied)
-    refused(copied, f"is no valid manifest of a .beton: {match}")
+    refused(copied, f"is not a valid sidecar of a .beton: {match}")
 
 
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (lambda m: m.pop("train"), "'train' is missing"),
-        (lambda m: m.update(more=1), "'more' is unknown"),
-        (lambda m: m.update(version=True), "version has the wrong type, bool"),
-        (lambda m: m.update(version=2), "version is 2"),
+        (lambda m: m.pop("train"), "the key train is missing"),
+        (lambda m: m.update(more=1), "the key more is unknown"),
+        (lambda m: m.update(version=True), "version is True, but should be a valid integer"),
+        (lambda m: m.update(version=2), "version is 2, expected 1"),
         (lambda m: m.update(format="x"), "format is 'x'"),
-        (lambda m: m.update(sha256="x" * 64), "sha256 is no sha256"),
+        (lambda m: m.update(sha256="x" * 64), "sha256 is 'x.*x', but should match pattern"),
         (lambda m: m.update(bytes=-1), "bytes is -1"),
         (lambda m: m.update(image_size=10**9), "image_size is 1000000000"),
         (lambda m: m.update(encoding="pickle"), "encoding is 'pickle'"),
-        (lambda m: m.update(class_names=[1]), "class_names is no list of names"),
-        (lambda m: m.update(class_names=[]), "class_names is no list of names"),
+        (lambda m: m.update(class_names=[1]), r"class_names\.0 is 1, but should be a valid string"),
+        (lambda m: m.update(class_names=[]), r"class_names is \[\], but should have at least 1 item"),
         (lambda m: m.update(class_names=["a", "a"]), "a name twice"),
         (lambda m: m.update(normal_class=99), "normal_class is 99"),
-        (lambda m: m["train"].pop("role"), "train has the columns"),
-        (lambda m: m["train"].update(role="x"), r"train\.role is no list of int"),
-        (lambda m: m["train"]["role"].pop(), r"train\.role has"),
-        (lambda m: m["train"]["name"].__setitem__(0, ["../x"]), r"train\.name is no list of str"),
+        (lambda m: m["train"].pop("role"), r"the key train\.role is missing"),
+        (lambda m: m["train"].update(role="x"), r"train\.role is 'x', but should be a valid list"),
+        (lambda m: m["train"]["role"].pop(), "the columns of train have different lengths"),
+        (lambda m: m["train"]["name"].__setitem__(0, ["../x"]), r"train\.name\.0 is .*, but should be a valid string"),
         (lambda m: m["train"]["role"].__setitem__(0, 7), "the role of .* is 7"),
-        (lambda m: m["train"]["label"].__setitem__(0, 10), "which is no class"),
+        (lambda m: m["train"]["label"].__setitem__(0, 10), "which is not a class"),
         (lambda m: m["test"]["label"].__setitem__(0, -1), "the label of test image"),
         (lambda m: m["train"]["label"].__setitem__(m["train"]["role"].index(1), 5), "has role 1 but is of class 5"),
-        (lambda m: m.update(counts={"train": 1}), r"counts\.train is 1"),
+        (lambda m: m.update(counts={"train": 1}), r"the key counts\.test is missing"),
+        (lambda m: m["counts"].update(train=1), r"counts is {.*'train': 1}, but the columns have"),
+        (lambda m: m["counts"].update(test=True), r"counts\.test is True"),
+        (lambda m: m.update(skipped=["x"]), r"skipped\.0 is 'x', but should be a JSON object"),
     ],
 )
-def test_manifests_that_lie_are_refused(copied, change, match):
-    change_manifest(copied, change)
+def test_sidecars_that_lie_are_refused(copied, change, match):
+    change_sidecar(copied, change)
     refused(copied, match)
 
 
-def test_another_size_is_refused_with_the_way_out(copied):
+def test_another_size_is_refused_with_advice(copied):
     refused(copied, r"have 8 x 8 pixels.*hscl data prepare --image_size 16", image_size=16)
 
 

@@ -73,7 +73,7 @@ def test_labels_become_roles(y):
         ([[1], [0, 1]], "cannot be read as one array"),
     ],
 )
-def test_anything_else_is_no_label(y, found):
+def test_other_values_are_refused(y, found):
     with pytest.raises(UsageError, match=found) as caught:
         check_labels(y)
     assert "0 means unlabelled and -1 abnormal, while scikit-learn's semi-supervised module uses -1" in str(
@@ -88,7 +88,7 @@ def test_folder(tmp_path):
     draw(tmp_path, TREE)
     split = split_of(tmp_path)
     order = ["train/abnormal/e.png", "train/abnormal/scratch/f.png", *TREE[2:4], *TREE[:2]]
-    assert split.manifest["train"]["image"] == order
+    assert split.record.train.image == order
     assert greys(split.training.images) == [5, 6, 3, 4, 1, 2]
     assert split.training.roles.tolist() == [-1, -1, 1, 1, 0, 0]
     assert split.training.images.shape == (6, 32, 32, 3)
@@ -100,7 +100,7 @@ def test_folder(tmp_path):
         "test/abnormal/scratch/j.png": 3,
     }
     np.testing.assert_array_equal(split.test.abnormal, split.test.classes != 0)
-    assert split.manifest["train"]["label"] == [1, 3, 0, 0, -1, -1]
+    assert split.record.train.label == [1, 3, 0, 0, -1, -1]
     assert split.counts.pollution is None
     assert split.normal_class == 0
 
@@ -190,9 +190,9 @@ def test_any_tree_of_folders(tmp_path_factory, tree):
         refused(root, "train")
         return
     split = split_of(root)
-    columns = split.manifest["train"]
-    assert dict(zip(columns["image"], columns["role"], strict=True)) == train
-    assert split.training.roles.tolist() == columns["role"]
+    columns = split.record.train
+    assert dict(zip(columns.image, columns.role, strict=True)) == train
+    assert split.training.roles.tolist() == columns.role
     assert set(split.test.names) == expected.keys() - train.keys()
     for name, class_id, abnormal in zip(split.test.names, split.test.classes, split.test.abnormal, strict=True):
         _, role, inner = expected[name]
@@ -233,7 +233,7 @@ def write_csv(folder, text, name="list.csv"):
 )
 def test_csv(tmp_path, text):
     split = split_of(write_csv(tmp_path, text))
-    assert split.manifest["train"]["image"] == ["a.png", "b.png", "c.png"]
+    assert split.record.train.image == ["a.png", "b.png", "c.png"]
     assert split.training.roles.tolist() == [1, 0, -1]
     assert greys(split.training.images) == [1, 2, 3]
     assert split.test.names == ("sub/d.png", "sub/e, f.png")
@@ -247,7 +247,7 @@ def test_csv_with_a_root_and_an_absolute_path_inside(tmp_path):
     draw(images, FILES)
     path = lists / "list.CSV"
     path.write_text(f"split,note,label,path\ntrain,x,1,a.png\ntrain,y,1,{images / 'b.png'}\n")
-    assert split_of(path, root=str(images)).manifest["train"]["image"] == ["a.png", "b.png"]
+    assert split_of(path, root=str(images)).record.train.image == ["a.png", "b.png"]
     refused(path, r"line 2: there is no file 'a\.png' in .*lists")
 
 
@@ -273,7 +273,7 @@ def test_csv_with_a_root_and_an_absolute_path_inside(tmp_path):
         (GOOD + "link.png,1,train\n", r"line 7: the path 'link\.png' does not lead to a file inside"),
         (GOOD + "sub/loop.png,1,train\n", r"line 7: the path 'sub/loop\.png' does not lead to a file inside"),
         (GOOD + "a\0.png,1,train\n", r"line 7: "),
-        (GOOD + '"a.png,1,train\n', r"line \d: it is no CSV"),
+        (GOOD + '"a.png,1,train\n', r"line \d: it is not valid CSV"),
         (GOOD.encode() + b"caf\xe9.png,1,train\n", r"line 7: the text is not UTF-8"),
         (GOOD.encode("utf-16"), r"line 1: the text is not UTF-8"),
         ("path,label,split\na.png,1,test\n", "lists no image to train on"),
@@ -350,7 +350,7 @@ def test_npz(tmp_path, shape):
     assert split.training.roles.tolist() == [1, 1, 0, 0, -1, -1]
     assert split.test.abnormal.tolist() == [False, False, True, True]
     assert split.test.names == ("test/0", "test/1", "test/2", "test/3")
-    assert split.manifest["train"]["label"] == [0, 0, -1, -1, 1, 1]
+    assert split.record.train.label == [0, 0, -1, -1, 1, 1]
     assert split.counts.pollution is None
 
 

@@ -1,4 +1,4 @@
-"""Images nobody has vouched for: every mode, and every way to be broken."""
+"""Image files from any source: every mode, and every way to be broken."""
 
 import os
 import struct
@@ -156,7 +156,7 @@ def broken(folder, what):
         ("wider", "exceeds limit"),
         ("missing", "there is no such file"),
         ("folder", "it is a folder"),
-        ("fifo", "it is no regular file"),
+        ("fifo", "it is not a regular file"),
     ],
 )
 def test_broken_files_are_named_with_the_reason(tmp_path, what, reason):

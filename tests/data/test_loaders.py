@@ -1,4 +1,4 @@
-"""The loaders: one order, one set of bits, nothing leaked; and which of them is chosen, and why."""
+"""The loaders give the same bits in the same order and leak nothing; the right one is chosen, with the reason."""
 
 import itertools
 import json
@@ -98,7 +98,7 @@ def test_a_set_smaller_than_a_batch_is_one_batch(split, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_batch_is_the_user_s_own(split, kind):
+def test_a_batch_belongs_to_the_caller(split, kind):
     """FFCV recycles its buffers: a batch must not change when the loader goes on, nor the loader when a batch does."""
     own = loader_of(split, kind)
     whole = as_lists(own.batches(0, 12))
@@ -126,9 +126,10 @@ def test_batches_on_a_gpu_are_those_on_the_cpu(split, kind):
 # --- nothing leaks ---
 
 
+@pytest.mark.slow
 @needs_ffcv
-def test_torch_keeps_its_number_of_threads():
-    """In a process of its own: FFCV sets it when first imported, when a loader is made and from its own thread."""
+def test_torch_keeps_its_number_of_threads(tmp_path):
+    """FFCV sets it when first imported, when a loader is made and from its own thread, so this needs a new process."""
     script = """
 import sys, time, torch
 torch.set_num_threads(2)
@@ -149,16 +150,13 @@ for workers in (1, 2):
 assert torch.equal(state[0], torch.get_rng_state()) and state[1] == __import__("numpy").random.get_state()[1].tolist()
 print("same")
 """
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
-            [sys.executable, "-c", script, f"{folder}/d.beton"],
-            capture_output=True,
-            text=True,
-            env=subprocess_environment(),
-            check=False,
-        )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "d.beton")],
+        capture_output=True,
+        text=True,
+        env=subprocess_environment(),
+        check=False,
+    )
     assert done.stdout == "same\n", done.stderr
 
 
@@ -171,7 +169,7 @@ def test_no_global_generator_moves(split, kind):
 
 
 @pytest.mark.parametrize("kind", ["ffcv", "torch"])
-def test_a_loader_that_is_left_ends_its_threads_and_processes(split, kind):
+def test_an_abandoned_loader_ends_its_threads_and_processes(split, kind):
     if kind == "ffcv":
         pytest.importorskip("ffcv")
     import multiprocessing
@@ -211,7 +209,7 @@ def test_a_file_that_turns_bad_is_named(tmp_path, workers):
     assert "Traceback" not in str(caught.value)
 
 
-# --- which one, and why ---
+# --- the choice of a loader ---
 
 
 def chosen(split, **runtime):
@@ -223,7 +221,7 @@ def test_auto_takes_what_fits(split, digits):
     assert chosen(digits, resident_gib=0) == ("resident", "the images are in memory already")
 
 
-def test_auto_goes_on_to_ffcv_and_then_to_torch(split, folder, monkeypatch):
+def test_auto_falls_back_to_ffcv_and_then_to_torch(split, folder, monkeypatch):
     monkeypatch.setattr(loaders, "ffcv_is_installed", lambda: True)
     kind, reason = chosen(split, resident_gib=1e-6)
     assert kind == "ffcv"
@@ -247,7 +245,7 @@ def test_the_budget_is_half_of_what_is_free(split, monkeypatch):
     assert "half of the machine's free memory" in chosen(split).reason
 
 
-def test_free_memory_heeds_the_machine_and_its_container(tmp_path, monkeypatch):
+def test_free_memory_respects_the_limit_of_the_container(tmp_path, monkeypatch):
     meminfo = tmp_path / "meminfo"
     meminfo.write_text("MemTotal: 900 kB\nMemAvailable:    500 kB\n")
     monkeypatch.setattr(memory, "_MEMINFO", meminfo)
@@ -261,13 +259,13 @@ def test_free_memory_heeds_the_machine_and_its_container(tmp_path, monkeypatch):
     assert memory.free_memory(CPU) == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
-def test_ffcv_wants_a_beton_and_names_the_command(folder):
+def test_ffcv_needs_a_beton_and_names_the_command_that_makes_one(folder):
     split = open_split(DataConfig(name=str(folder)))
     with pytest.raises(UsageError, match=r"`hscl data prepare 'mine dir' --out 'mine dir\.beton' --image_size 16`"):
         chosen(split, loader="ffcv")
 
 
-def test_ffcv_that_is_not_installed_is_an_error_with_the_way_out(split, monkeypatch):
+def test_a_missing_ffcv_is_an_error_with_advice(split, monkeypatch):
     from hscl_fast.data.beton import ffcv_import
 
     monkeypatch.setitem(sys.modules, "ffcv", None)
@@ -278,11 +276,11 @@ def test_ffcv_that_is_not_installed_is_an_error_with_the_way_out(split, monkeypa
 
 
 @pytest.mark.parametrize("kind", ["resident", "torch"])
-def test_a_loader_that_is_asked_for_is_taken(split, kind):
+def test_an_explicit_loader_is_used(split, kind):
     assert chosen(split, loader=kind, resident_gib=0) == (kind, "as --runtime.loader asks")
 
 
-def test_numbers_of_workers_that_are_refused():
+def test_invalid_numbers_of_workers_are_refused():
     for loader, workers in (("torch", -1), ("ffcv", 0), ("auto", 1000)):
         with pytest.raises(UsageError, match=r"runtime\.workers"):
             RuntimeConfig(loader=loader, workers=workers)
@@ -294,7 +292,7 @@ RUN = {**TINY, "optim": {"epochs": 3, "batch_size": 32, "warmup_share": 0.3}}
 
 
 def run_here(*arguments):
-    """Run the command line in this process: an import of torch less."""
+    """Run the command line in this process, which saves importing torch again."""
     return cli.run([str(argument) for argument in arguments])
 
 
@@ -331,6 +329,7 @@ def test_a_run_has_the_same_losses_with_every_loader(of_digits, tmp_path, capsys
     assert (left_out in said) == (left_out in (run / "report.html").read_text()) == (kind != "resident")
 
 
+@pytest.mark.slow
 @needs_ffcv
 def test_a_run_with_ffcv_stopped_in_an_epoch_goes_on_bit_for_bit(of_digits, tmp_path):
     from test_trainer import wait_for_step
@@ -354,6 +353,7 @@ def test_a_run_with_ffcv_stopped_in_an_epoch_goes_on_bit_for_bit(of_digits, tmp_
     assert (run / "scores.csv").read_text() == (of_digits / "plain" / "scores.csv").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_to_all_processes_of_a_torch_run_lets_it_save(folder, tmp_path, number, code):
     from test_trainer import wait_for_step

@@ -1,4 +1,4 @@
-"""The order of the images: a permutation an epoch, the same wherever a run starts."""
+"""The order of the images: one permutation per epoch, the same wherever a run starts."""
 
 import numpy as np
 import torch

@@ -15,7 +15,7 @@ from scipy.io import savemat
 from hscl_fast.config.sections import DataConfig
 from hscl_fast.data.named import lsun_imagenet_fix as fix
 from hscl_fast.data.named.cifar import CSI_GROUPS, SUPERCLASSES_100
-from hscl_fast.data.named.registry import SOURCES, describe_sources, load_source
+from hscl_fast.data.named.registry import DATA_SETS, describe_sources, load_source
 from hscl_fast.data.named.safe_pickle import load_arrays
 from hscl_fast.data.open import load_split
 from hscl_fast.data.verify import verify_source
@@ -214,8 +214,8 @@ def test_pickles_of_anything_else_are_refused(data, reason):
         ({"data": None}, "'data' is nothing"),
         ({"data": np.zeros((20, 100), np.uint8)}, r"'data' is \[20, 100\]"),
         ({"data": np.zeros(20, np.uint8)}, r"'data' is \[20\]"),
-        ({"labels": None}, "'labels' is no list"),
-        ({"labels": ["cat"] * 20}, "'labels' is no list"),
+        ({"labels": None}, "'labels' is not a list"),
+        ({"labels": ["cat"] * 20}, "'labels' is not a list"),
         ({"labels": [1] * 19}, "20 images but 19 'labels'"),
         ({"labels": [1] * 19 + [10]}, "'labels' reach 10, expected 0 to 9"),
         ({"labels": [1] * 19 + [-1]}, "out of range"),
@@ -267,9 +267,9 @@ def test_svhn(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"X": None}, "X is no uint8 array"),
-        ({"X": np.zeros((32, 32, 3, 20))}, "X is no uint8 array"),
-        ({"X": np.zeros((28, 28, 3, 20), np.uint8)}, "X is no uint8 array"),
+        ({"X": None}, "X is not a uint8 array"),
+        ({"X": np.zeros((32, 32, 3, 20))}, "X is not a uint8 array"),
+        ({"X": np.zeros((28, 28, 3, 20), np.uint8)}, "X is not a uint8 array"),
         ({"y": None}, "y does not hold one number for each of 20"),
         ({"y": np.ones((19, 1))}, "y does not hold one number for each of 20"),
         ({"y": np.full((20, 1), 11)}, "labels other than"),
@@ -449,28 +449,28 @@ MISSING = {
 }
 
 
-def test_every_source_that_has_files_is_tested_for_their_absence():
-    assert {*MISSING, "digits"} == set(SOURCES)
+def test_every_data_set_with_files_is_tested_without_them():
+    assert {*MISSING, "digits"} == set(DATA_SETS)
 
 
 @pytest.mark.parametrize("name", MISSING)
-def test_missing_data_says_where_from_and_how(tmp_path, name):
-    file, url, mend = MISSING[name]
+def test_missing_data_is_reported_with_its_page_and_how_to_get_it(tmp_path, name):
+    file, url, how_to_get = MISSING[name]
     with pytest.raises(UsageError) as caught:
         load(name, tmp_path)
     message = str(caught.value)
-    for part in (str(tmp_path / file), url, mend.format(tmp_path), "--data.root"):
+    for part in (str(tmp_path / file), url, how_to_get.format(tmp_path), "--data.root"):
         assert part in message
     assert "\n" not in message
 
 
-def test_unknown_names_are_answered_with_the_known_ones():
+def test_an_unknown_name_lists_the_known_ones():
     for call in (load_source, load_split, verify_source):
         with pytest.raises(UsageError, match=r"'mnist', which is .*digits, fashion_mnist, cifar10"):
             call(DataConfig(name="mnist"))
 
 
-def test_describe_sources_tells_what_is_here(tmp_path):
+def test_describe_sources_says_which_data_is_present(tmp_path):
     write_cifar10(tmp_path)
     write_cifar100(tmp_path)
     (tmp_path / "cifar-100-python" / "test").unlink()

@@ -1,4 +1,4 @@
-"""Who gets which role: the counts of both protocols, and that nothing leaks."""
+"""The roles of both protocols, their counts, and that no hidden label leaks into training."""
 
 from collections import Counter
 from dataclasses import fields
@@ -19,7 +19,7 @@ from hscl_fast.data.split.protocols import (
     hold_out,
     released_counts,
 )
-from hscl_fast.data.split.record import build_manifest
+from hscl_fast.data.split.record import build_record
 from hscl_fast.data.types import LabelledImages, Source, TrainingImages
 from hscl_fast.errors import UsageError
 
@@ -57,8 +57,8 @@ def make_source(sizes, seed=0, fine_per_class=None):
 
 def deal(source, config):
     assignment = hold_out(assign_roles(source, config), config.held_out_ratio, config.seed)
-    manifest = build_manifest(config, "named", source, assignment, choose_classes(source.class_names, config), "0" * 64)
-    return assignment, assemble(source, assignment, manifest, None)
+    record = build_record(config, "named", source, assignment, choose_classes(source.class_names, config), "0" * 64)
+    return assignment, assemble(source, assignment, record, None)
 
 
 def positions(images):
@@ -231,7 +231,7 @@ def test_any_split_is_disjoint_counted_and_repeatable(sizes, protocol, gamma_l, 
     assert counts.test_abnormal == len(sizes) - 1
     again = deal(source, config)[1]
     np.testing.assert_array_equal(again.training.images, split.training.images)
-    assert again.manifest == split.manifest
+    assert again.record == split.record
 
 
 @pytest.mark.parametrize("role", [1, -1])
@@ -261,9 +261,9 @@ def test_hidden_labels_do_not_reach_training(seed):
     labels = source.train.labels.copy()
     labels[hidden] = np.random.default_rng(seed).permutation(labels[hidden])
     permuted = Source("made", labelled(labels, "train"), source.test, source.class_names)
-    manifest = build_manifest(config, "named", permuted, assignment, (0, 1), "0" * 64)
-    other = assemble(permuted, assignment, manifest, None)
-    assert other.manifest["train"]["label"] != split.manifest["train"]["label"]
+    record = build_record(config, "named", permuted, assignment, (0, 1), "0" * 64)
+    other = assemble(permuted, assignment, record, None)
+    assert other.record.train.label != split.record.train.label
     for part in ("training", "held_out"):
         ours, theirs = getattr(split, part), getattr(other, part)
         np.testing.assert_array_equal(ours.images, theirs.images)
@@ -277,7 +277,7 @@ def test_load_split_of_digits_trains_on_training_images_only():
     np.testing.assert_array_equal(split.test.abnormal, source.test.labels != 3)
     np.testing.assert_array_equal(split.test.classes, source.test.labels)
     assert split.test.names == source.test.names
-    index, parts = np.array(split.manifest["train"]["image"]), np.array(split.manifest["train"]["part"])
+    index, parts = np.array(split.record.train.image), np.array(split.record.train.part)
     np.testing.assert_array_equal(split.training.images, source.train.images[index[parts == "train"]])
     np.testing.assert_array_equal(split.held_out.images, source.train.images[index[parts == "held_out"]])
     assert split.class_names == tuple("0123456789")

@@ -11,7 +11,8 @@ import pytest
 
 from hscl_fast.config.parsing import to_dict
 from hscl_fast.config.sections import Config
-from hscl_fast.data.types import Counts, TestImages
+from hscl_fast.data.split.split import Counts
+from hscl_fast.data.types import TestImages
 from hscl_fast.evaluation.baselines import Baseline
 from hscl_fast.evaluation.metrics import Aupr
 from hscl_fast.evaluation.report.page import ScoredImages, duration, write_report

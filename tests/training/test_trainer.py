@@ -128,7 +128,7 @@ def test_the_saved_configuration_runs_again_identically(uninterrupted, tmp_path)
 def make(split, path, **sections):
     config = tiny_config(**sections)
     run = RunDirectory(path)
-    run.create(config, split.manifest, overwrite=False)
+    run.create(config, split.record, overwrite=False)
     recorder = RunRecorder(run, silent(), tensorboard=config.record.tensorboard)
     execution = Execution(CPU)
     validate = held_out_auroc(config, split, execution)

@@ -1,12 +1,10 @@
-"""The one place that imports FFCV, and what it takes to keep its side effects in."""
+"""The one place that imports FFCV, with its side effects contained."""
 
 from __future__ import annotations
 
 import functools
 import importlib.util
 from types import ModuleType
-
-import torch
 
 from hscl_fast.errors import UsageError
 
@@ -27,6 +25,8 @@ def import_ffcv() -> ModuleType:
     UsageError
         FFCV is not installed, or does not load.
     """
+    import torch  # here, so that a .beton can be opened without it
+
     threads = torch.get_num_threads()
     try:
         import ffcv

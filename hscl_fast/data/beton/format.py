@@ -1,7 +1,7 @@
 """The layout of a ``.beton``, FFCV's file format, version 2 (ffcv/types.py), with the four fields used here.
 
-A header; a descriptor of each field; one row a sample with its numbers and where its image lies; pages of image bytes,
-none of which crosses a page; the table of allocations. All little-endian.
+A header; a descriptor of each field; one row per sample with its numbers and the place of its image; pages of image
+bytes, where no image crosses a page; the table of allocations. All little-endian.
 """
 
 from __future__ import annotations

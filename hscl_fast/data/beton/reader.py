@@ -1,4 +1,4 @@
-"""Reads a ``.beton`` and trusts nothing in it: FFCV follows the file's pointers unchecked."""
+"""Reads a ``.beton`` and trusts nothing in it, because FFCV follows the file's pointers unchecked."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from hscl_fast.data.beton.format import (
     VERSION,
     descriptors,
 )
-from hscl_fast.data.beton.sidecar import BetonManifest, manifest_path, read_beton_manifest
+from hscl_fast.data.beton.sidecar import Sidecar, read_sidecar, sidecar_path
 from hscl_fast.data.types import Images, LabelledImages, Labels, LazyImages, Source, UserImages
 from hscl_fast.errors import UsageError
 
@@ -38,7 +38,7 @@ _CHUNK = 1 << 24  # bytes hashed at a time
 
 @dataclass(frozen=True, eq=False)
 class Beton:
-    """A ``.beton`` whose every pointer was checked.
+    """A ``.beton`` in which every pointer was checked.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Beton:
     encoding, size
         ``raw`` or ``jpeg``, and the images' side in pixels.
     starts, lengths
-        int64 [n], where the bytes of each image lie.
+        int64 [n], where the bytes of each image begin, and how many there are.
     """
 
     path: Path
@@ -57,14 +57,14 @@ class Beton:
     lengths: Labels
 
     def read(self, rows: Labels) -> Images:
-        """Return the images of some samples, with the bits that FFCV's loader gives."""
+        """Return the images of some samples, bit for bit as FFCV's loader gives them."""
         images = np.empty((len(rows), self.size, self.size, 3), np.uint8)
         for image, row in zip(images, rows, strict=True):
             data = self._bytes[self.starts[row] : self.starts[row] + self.lengths[row]]
             if self.encoding == "raw":
                 image.reshape(-1)[:] = data
             elif self._decode(data, image, self.size, self.size, self.size, self.size) != 0:
-                raise UsageError(f"{self.path}: image {row} is no whole JPEG. Prepare the data again.")
+                raise UsageError(f"{self.path}: image {row} is not a whole JPEG. Prepare the data again.")
         return images
 
     @cached_property
@@ -76,76 +76,76 @@ class Beton:
         return import_ffcv().libffcv.imdecode
 
 
-def open_beton(path: Path) -> tuple[Beton, BetonManifest]:
+def open_beton(path: Path) -> tuple[Beton, Sidecar]:
     """Open a ``.beton`` after checking all of it, its checksum first.
 
     Raises
     ------
     UsageError
-        File or manifest is missing, truncated, changed, or not of ``hscl data prepare``.
+        The file or its sidecar is missing, truncated, changed, or was not written by ``hscl data prepare``.
     """
-    manifest = read_beton_manifest(path)
+    sidecar = read_sidecar(path)
     try:
         with path.open("rb") as file:
-            _check_sum(path, manifest, file)
-            return _check_layout(_Content(path, manifest, file)), manifest
+            _check_sum(path, sidecar, file)
+            return _check_layout(_Content(path, sidecar, file)), sidecar
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror}). Give the path of a .beton.") from None
 
 
 def open_user_beton(path: Path) -> UserImages:
-    """Return the images of a ``.beton``, read when they are asked for, with the roles that come with them."""
-    beton, manifest = open_beton(path)
+    """Return the images of a ``.beton``, read on access, with the roles that come with them."""
+    beton, sidecar = open_beton(path)
     train, test = (
         LabelledImages(
-            LazyImages(beton, np.arange(first, first + len(part["name"])), manifest.image_size),
-            np.array(part["label"], np.int64),
-            tuple(part["name"]),
+            LazyImages(beton, np.arange(first, first + len(part.name)), sidecar.image_size),
+            np.array(part.label, np.int64),
+            tuple(part.name),
         )
-        for part, first in ((manifest.train, 0), (manifest.test, len(manifest.train["name"])))
+        for part, first in ((sidecar.train, 0), (sidecar.test, len(sidecar.train.name)))
     )
-    source = Source(path.stem, train, test, tuple(manifest.class_names))
-    roles = np.array(manifest.train["role"], np.int8)
-    return UserImages("beton", source, roles, manifest.normal_class, manifest.sha256)
+    source = Source(path.stem, train, test, tuple(sidecar.class_names))
+    roles = np.array(sidecar.train.role, np.int8)
+    return UserImages("beton", source, roles, sidecar.normal_class, sidecar.sha256)
 
 
 def _refuse(path: Path, reason: str) -> NoReturn:
     raise UsageError(
-        f"{path} is no valid .beton of `hscl data prepare`: {reason}. Copy it again together with "
-        f"{manifest_path(path).name}, or prepare the data again."
+        f"{path} is not a valid .beton from `hscl data prepare`: {reason}. Copy it again together with "
+        f"{sidecar_path(path).name}, or prepare the data again."
     )
 
 
-def _check_sum(path: Path, manifest: BetonManifest, file: io.BufferedReader) -> None:
+def _check_sum(path: Path, sidecar: Sidecar, file: io.BufferedReader) -> None:
     length = path.stat().st_size
-    if length != manifest.bytes:
-        _refuse(path, f"it has {length} bytes, but its manifest says {manifest.bytes}")
+    if length != sidecar.bytes:
+        _refuse(path, f"it has {length} bytes, but its sidecar says {sidecar.bytes}")
     total = hashlib.sha256()
     while chunk := file.read(_CHUNK):
         total.update(chunk)
-    if total.hexdigest() != manifest.sha256:
-        _refuse(path, "its checksum is not the manifest's, so one of the two has changed")
+    if total.hexdigest() != sidecar.sha256:
+        _refuse(path, "its checksum differs from the sidecar's, so one of the two has changed")
 
 
 class _Content:
-    """The tables of the file, read where they must lie; whatever does not fit is refused."""
+    """The tables of the file, read where they must lie; a table that does not fit is refused."""
 
-    def __init__(self, path: Path, manifest: BetonManifest, file: io.BufferedReader) -> None:
-        self.path, self.manifest = path, manifest
+    def __init__(self, path: Path, sidecar: Sidecar, file: io.BufferedReader) -> None:
+        self.path, self.sidecar = path, sidecar
         self._file = file
         self.header = self._table(0, HEADER, 1)[0]
-        self.count = len(manifest.train["name"]) + len(manifest.test["name"])
+        self.count = sidecar.counts.train + sidecar.counts.test
         self.require(self.header["version"] == VERSION, f"its format version is {self.header['version']}")
         self.require(self.header["num_fields"] == len(FIELDS), f"it has {self.header['num_fields']} fields")
         self.require(self.header["page_size"] == PAGE, f"its page size is {self.header['page_size']}")
         samples = self.header["num_samples"]
-        self.require(samples == self.count, f"it has {samples} images, its manifest {self.count}")
+        self.require(samples == self.count, f"it has {samples} images, its sidecar {self.count}")
         found = self._table(HEADER.itemsize, descriptors().dtype, len(FIELDS))
         self.require(found.tobytes() == descriptors().tobytes(), "its fields are not image, role, index and part")
         self.samples = self._table(SAMPLES_START, SAMPLE, self.count)
         self.samples_end = SAMPLES_START + self.samples.nbytes
         self.table = int(self.header["alloc_table_ptr"])
-        at_end = self.table + self.count * ALLOCATION.itemsize == manifest.bytes
+        at_end = self.table + self.count * ALLOCATION.itemsize == sidecar.bytes
         self.require(at_end, f"its table of allocations is not at its end but at {self.table}")
         self.allocations = self._table(self.table, ALLOCATION, self.count)
 
@@ -154,55 +154,53 @@ class _Content:
             _refuse(self.path, reason)
 
     def _table(self, start: int, dtype: np.dtype, count: int) -> np.ndarray:
-        if start + count * dtype.itemsize > self.manifest.bytes:
+        if start + count * dtype.itemsize > self.sidecar.bytes:
             _refuse(self.path, "it ends within its tables")
         self._file.seek(start)
         return np.frombuffer(self._file.read(count * dtype.itemsize), dtype)
 
 
 def _check_layout(content: _Content) -> Beton:
-    manifest, require = content.manifest, content.require
+    sidecar, require = content.sidecar, content.require
     image = content.samples["f0"]
     starts, lengths = content.allocations["ptr"], content.allocations["size"]
-    pixels = manifest.image_size**2 * 3
-    require((image["mode"] == MODES[manifest.encoding]).all(), f"not all of its images are {manifest.encoding}")
-    square = (image["width"] == manifest.image_size) & (image["height"] == manifest.image_size)
-    require(square.all(), f"not all of its images have {manifest.image_size} x {manifest.image_size} pixels")
+    pixels = sidecar.image_size**2 * 3
+    require((image["mode"] == MODES[sidecar.encoding]).all(), f"not all of its images are {sidecar.encoding}")
+    square = (image["width"] == sidecar.image_size) & (image["height"] == sidecar.image_size)
+    require(square.all(), f"not all of its images have {sidecar.image_size} x {sidecar.image_size} pixels")
     require((image["data_ptr"] == starts).all(), "an image does not lie where the table of allocations says")
     in_order = (content.allocations["sample_id"] == np.arange(content.count)).all()
     require(in_order and (starts[1:] > starts[:-1]).all(), "its table of allocations is out of order")
     # Before the sums below, which a pointer near 2**64 would wrap around.
     inside = (starts >= content.samples_end) & (starts <= content.table) & (lengths <= PAGE) & (lengths > 0)
     require(inside.all() and (starts + lengths <= content.table).all(), "an image lies outside of the file's pages")
-    if MODES[manifest.encoding] == RAW:
+    if MODES[sidecar.encoding] == RAW:
         require((lengths == pixels).all(), f"not all of its images have {pixels} bytes")
     _check_columns(content)
-    beton = Beton(
-        content.path, manifest.encoding, manifest.image_size, starts.astype(np.int64), lengths.astype(np.int64)
-    )
-    if MODES[manifest.encoding] == JPEG:
+    beton = Beton(content.path, sidecar.encoding, sidecar.image_size, starts.astype(np.int64), lengths.astype(np.int64))
+    if MODES[sidecar.encoding] == JPEG:
         _check_jpegs(content, beton)
     return beton
 
 
 def _check_columns(content: _Content) -> None:
-    train, test = content.manifest.train, content.manifest.test
-    trained, tested = len(train["name"]), len(test["name"])
+    train, test = content.sidecar.train, content.sidecar.test
+    trained, tested = len(train.name), len(test.name)
     columns = {
-        "f1": train["role"] + [0] * tested,
+        "f1": train.role + [0] * tested,
         "f2": [*range(trained), *range(tested)],
         "f3": [TRAIN] * trained + [TEST] * tested,
     }
     for name, values in columns.items():
-        content.require((content.samples[name] == values).all(), "its roles and indices are not the manifest's")
+        content.require((content.samples[name] == values).all(), "its roles and indices differ from the sidecar's")
 
 
 def _check_jpegs(content: _Content, beton: Beton) -> None:
-    """Read every image's header: FFCV's decoder leaves a batch's old pixels in place of what it cannot decode."""
-    data, size = np.memmap(content.path, np.uint8, "r"), (content.manifest.image_size,) * 2
+    """Read every image's header, because FFCV's decoder gives old pixels for an image that it cannot decode."""
+    data, size = np.memmap(content.path, np.uint8, "r"), (content.sidecar.image_size,) * 2
     for row, (start, length) in enumerate(zip(beton.starts.tolist(), beton.lengths.tolist(), strict=True)):
         try:
             with Image.open(io.BytesIO(data[start : start + length].tobytes()), formats=("JPEG",)) as image:
-                content.require(image.size == size and image.mode == "RGB", f"image {row} is no JPEG of that size")
+                content.require(image.size == size and image.mode == "RGB", f"image {row} is not a JPEG of that size")
         except (OSError, ValueError, SyntaxError):
-            _refuse(content.path, f"image {row} is no JPEG")
+            _refuse(content.path, f"image {row} is not a JPEG")

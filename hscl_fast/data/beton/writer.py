@@ -1,6 +1,6 @@
 """Writes a ``.beton`` one image at a time, in the main process.
 
-FFCV's own writer waits for ever for a worker that died of a bad image or a full disk.
+FFCV's own writer waits forever for a worker that a bad image or a full disk has ended.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class BetonWriter:
     file
         Open for writing, empty.
     capacity
-        The most samples there can be.
+        The largest number of samples.
     size
         Side of the images in pixels.
     encoding
-        ``raw`` or ``jpeg``: what the bytes of every image are.
+        ``raw`` or ``jpeg``, the encoding of every image.
     """
 
     def __init__(self, file: BinaryIO, capacity: int, size: int, encoding: str) -> None:
@@ -65,7 +65,7 @@ class BetonWriter:
         header = np.zeros(1, HEADER)
         header[0] = (VERSION, len(FIELDS), PAGE, len(self._samples), table)
         self._file.seek(0)
-        samples = np.zeros(len(self._samples), SAMPLE)  # zeros: the padding must not hold chance bytes
+        samples = np.zeros(len(self._samples), SAMPLE)  # zeros: the padding must not hold random bytes
         samples[:] = self._samples
         for part in (header, descriptors(), samples):
             self._file.write(part.tobytes())

@@ -1,4 +1,4 @@
-"""Which loader a run uses, and why."""
+"""Chooses the loader of a run, and gives the reason."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from hscl_fast.data.loaders.memory import GIB, free_memory
 from hscl_fast.data.loaders.order import WHOLE, Share
 from hscl_fast.data.loaders.resident import ResidentLoader
 from hscl_fast.data.loaders.workers import TorchLoader
-from hscl_fast.data.types import AnyImages, LazyImages, Split, TrainingImages
+from hscl_fast.data.split.split import Split
+from hscl_fast.data.types import AnyImages, LazyImages, TrainingImages
 from hscl_fast.errors import UsageError
 
 LoaderKind = Literal["resident", "ffcv", "torch"]
@@ -38,9 +39,9 @@ def choose_loader(data: DataConfig, runtime: RuntimeConfig, split: Split, device
     Parameters
     ----------
     data
-        To name the command that prepares the data.
+        Used to name the command that prepares the data.
     runtime
-        ``loader`` and ``resident_gib`` count.
+        ``loader`` and ``resident_gib`` are used.
     split
         The images, in memory or not.
     device
@@ -49,7 +50,7 @@ def choose_loader(data: DataConfig, runtime: RuntimeConfig, split: Split, device
     Raises
     ------
     UsageError
-        ``ffcv`` is asked for, but the data is no ``.beton`` or FFCV is not installed.
+        ``ffcv`` is asked for, but the data is not a ``.beton`` or FFCV is not installed.
     """
     is_beton = _is_beton(split.training.images)
     if runtime.loader == "ffcv":
@@ -66,12 +67,12 @@ def choose_loader(data: DataConfig, runtime: RuntimeConfig, split: Split, device
         return Choice("resident", reason)
     if is_beton and ffcv_is_installed():
         return Choice("ffcv", reason)
-    mend = f"install FFCV: {INSTALL}" if is_beton else f"prepare the data: {prepare_command(data)}"
-    return Choice("torch", f"{reason}; to train faster, {mend}")
+    advice = f"install FFCV: {INSTALL}" if is_beton else f"prepare the data: {prepare_command(data)}"
+    return Choice("torch", f"{reason}; to train faster, {advice}")
 
 
 def is_held_in_memory(runtime: RuntimeConfig, split: Split, device: torch.device) -> bool:
-    """Whether a run's images are to be kept in memory: those of ``resident``, asked for or chosen."""
+    """Whether a run keeps its images in memory, because ``resident`` is asked for or chosen."""
     return runtime.loader == "resident" or (runtime.loader == "auto" and _fits(runtime, split, device)[0])
 
 
@@ -107,7 +108,7 @@ def _is_beton(images: AnyImages) -> bool:
 
 
 def _fits(runtime: RuntimeConfig, split: Split, device: torch.device) -> tuple[bool, str]:
-    """Whether the images fit the budget: the device's for those of training, the machine's for what is not yet read."""
+    """Whether the training images fit the device's budget, and the images not yet read the machine's."""
     parts = (split.training.images, split.held_out.images, split.test.images)
     unread = sum(images.nbytes for images in parts if not isinstance(images, np.ndarray))
     needs = {torch.device("cpu"): unread}

@@ -1,4 +1,4 @@
-"""Batches out of a ``.beton`` through FFCV, which reads and decodes them in compiled code beside the training."""
+"""Batches from a ``.beton`` through FFCV, which reads and decodes them in compiled code while training runs."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _ffcv_loader(beton: Beton, batch_size: int, workers: int) -> Any:
 
 @contextmanager
 def _running(loader: Any, rows: np.ndarray, beton: Beton) -> Iterator[Iterator[np.ndarray]]:
-    """Start FFCV's thread over some rows; give its batches, uint8 [B, S, S, 3]; end the thread."""
+    """Run FFCV's thread over some rows and give its batches, uint8 [B, S, S, 3]; end the thread on leaving."""
     from ffcv.loader.epoch_iterator import EpochIterator
 
     class Epoch(EpochIterator):
@@ -94,17 +94,17 @@ def _running(loader: Any, rows: np.ndarray, beton: Beton) -> Iterator[Iterator[n
         def run(self) -> None:
             try:
                 super().run()
-            except BaseException as error:  # a thread's error reaches nobody else
+            except BaseException as error:  # else a thread's error is lost
                 self.failure = error
 
     epoch = Epoch(loader, rows)
     try:
         yield _outputs(epoch, beton)
     finally:
-        epoch.iter_ixes = iter(())  # nothing more to do after the batch in hand
+        epoch.iter_ixes = iter(())  # no more batches after the current one
         epoch.terminate_event.set()
         while epoch.is_alive():
-            while not epoch.output_queue.empty():  # else it waits for room in the queue
+            while not epoch.output_queue.empty():  # else it waits for space in the queue
                 epoch.output_queue.get_nowait()
             epoch.join(0.01)
 

@@ -1,4 +1,4 @@
-"""What every loader hands out, and how a batch reaches the device without being waited for."""
+"""The interface of every loader, and the asynchronous copy of a batch to the device."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ class Batch(NamedTuple):
 class Loader(ABC):
     """Shuffled batches of the training images.
 
-    Every epoch visits the images once, in the order of :func:`hscl_fast.data.loaders.order.epoch_order`. The few that
-    do not fill a last batch wait for another epoch. A training set smaller than a batch is one batch.
+    Every epoch visits the images once, in the order of :func:`hscl_fast.data.loaders.order.epoch_order`. The images
+    that do not fill a last batch are left out of that epoch. A training set smaller than a batch is one batch.
 
     Parameters
     ----------
     training
         Images and roles.
     batch_size
-        Images a step, those of all ranks; a smaller training set is one batch.
+        Images per step over all ranks; a smaller training set is one batch.
     seed
         Seed of the order.
     device
         Where the batches go.
     share
-        Which part of every batch is this process's.
+        The part of every batch that this process trains on.
 
     Attributes
     ----------
@@ -62,19 +62,19 @@ class Loader(ABC):
 
 
 def deliver(host: Generator[tuple[Tensor, Tensor], None, None], roles: Tensor) -> Generator[Batch, None, None]:
-    """Move batches to the device of ``roles``, each requested before the one ahead of it is used.
+    """Move batches to the device of ``roles``, copying each while the one before it is used.
 
     Parameters
     ----------
     host
-        Images uint8 ``[B, H, W, 3]`` and indices int64 ``[B]`` on the CPU, nobody else's to write to; pinned where the
+        Images uint8 ``[B, H, W, 3]`` and indices int64 ``[B]`` on the CPU, which nothing else writes to; pinned if the
         device is a GPU.
     roles
         int64 ``[n]`` of the training set, on the device.
     """
     side = torch.cuda.Stream(roles.device) if roles.device.type == "cuda" else None
     ahead: Batch | None = None
-    with closing(host):  # ends its threads or processes with the last batch that is wanted
+    with closing(host):  # ends its threads or processes after the last batch that is used
         for pair in host:
             with torch.cuda.stream(side):  # no stream, no effect
                 images, indices = (tensor.to(roles.device, non_blocking=True) for tensor in pair)
@@ -87,7 +87,7 @@ def deliver(host: Generator[tuple[Tensor, Tensor], None, None], roles: Tensor) -
 
 
 def _arrive(images: Tensor, indices: Tensor, roles: Tensor, sent: torch.cuda.Event | None) -> Batch:
-    """Order what the device does next after the copy, without waiting for either here."""
+    """Make the device's next work wait for the copy, while the host waits for neither."""
     if sent is not None:
         current = torch.cuda.current_stream(roles.device)
         current.wait_event(sent)

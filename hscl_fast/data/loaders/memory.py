@@ -1,4 +1,4 @@
-"""How much memory there is for images."""
+"""The memory that is free for images."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _machine() -> int:
         found = None
     if found:
         return int(found[1]) * 1024
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2  # no word on what is free
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2  # the free part is unknown
 
 
 def _container() -> int:

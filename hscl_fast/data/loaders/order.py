@@ -15,7 +15,7 @@ _STREAM = 2  # of the counter-based generator
 
 
 class Share(NamedTuple):
-    """Which part of every batch a process trains on: the contiguous share number ``rank`` of ``ranks`` equal ones."""
+    """The part of every batch that a process trains on: the contiguous share ``rank`` of ``ranks`` equal ones."""
 
     rank: int = 0
     ranks: int = 1
@@ -25,18 +25,18 @@ WHOLE = Share()
 
 
 class BatchOrder:
-    """The images of every step.
+    """The training images of every step.
 
     Parameters
     ----------
     count
         Images in the training set.
     batch_size
-        Images a step, those of all ranks; a smaller training set is one batch.
+        Images per step over all ranks; a smaller training set is one batch.
     seed
         Seed of the order.
     share
-        Which part of the batches is this process's.
+        The part of the batches that this process trains on.
 
     Raises
     ------
@@ -57,7 +57,10 @@ class BatchOrder:
             )
 
     def stretches(self, first_step: int, last_step: int, device: torch.device) -> Iterator[Tensor]:
-        """Yield the own images of steps ``first_step`` to ``last_step - 1``: int64 ``[steps, own]`` an epoch."""
+        """Yield this process's images of steps ``first_step`` to ``last_step - 1``.
+
+        One tensor int64 ``[steps, own]`` for each epoch that the steps reach into.
+        """
         for epoch, first, last in epoch_stretches(first_step, last_step, self.steps_per_epoch):
             order = epoch_order(self.seed, epoch, self.count, device)
             batches = order[first * self.batch_size : last * self.batch_size]
@@ -79,7 +82,11 @@ def epoch_order(seed: int, epoch: int, count: int, device: torch.device) -> Tens
 
 
 def epoch_stretches(first_step: int, last_step: int, steps_per_epoch: int) -> Iterator[tuple[int, int, int]]:
-    """Cut steps into stretches within one epoch: yield ``(epoch, first place, last place)``, the last one excluded."""
+    """Cut steps into stretches within one epoch: yield ``(epoch, first place, last place)``, the last one excluded.
+
+    >>> list(epoch_stretches(3, 9, steps_per_epoch=4))
+    [(0, 3, 4), (1, 0, 4), (2, 0, 1)]
+    """
     step = first_step
     while step < last_step:
         epoch, place = divmod(step, steps_per_epoch)

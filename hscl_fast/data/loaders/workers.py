@@ -1,4 +1,4 @@
-"""Batches decoded by torch's DataLoader: slow but portable, for images that fit no memory and are in no ``.beton``."""
+"""Batches decoded by torch's DataLoader: slow but portable, for images too large for memory and not in a ``.beton``."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from hscl_fast.data.types import AnyImages, TrainingImages
 from hscl_fast.errors import UsageError
 
 _MOST_WORKERS = 8
-_MEND = (
-    "The run's last checkpoint is intact: put the files back as they were when it began and go on with --resume, or "
-    "begin again with the mended data."
+_ADVICE = (
+    "The run's last checkpoint is intact: restore the files as they were when it began and go on with --resume, or "
+    "begin again with the corrected data."
 )
 
 
 class TorchLoader(Loader):
-    """Shuffled batches of images in any place.
+    """Shuffled batches of images, in memory or not.
 
     Parameters
     ----------
     training, batch_size, seed, device, share
         As for :class:`hscl_fast.data.loaders.loader.Loader`.
     workers
-        Processes that decode; 0 decodes in this one. Unset: none for images in memory, else one a core, 8 at most.
+        Processes that decode; 0 decodes in this one. Unset: none for images in memory, else one per core, 8 at most.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class TorchLoader(Loader):
         try:
             for loaded in batches:
                 if isinstance(loaded, str):
-                    raise UsageError(f"{loaded} {_MEND}")
+                    raise UsageError(f"{loaded} {_ADVICE}")
                 yield loaded
         finally:
             del batches  # ends the workers now
@@ -96,7 +96,7 @@ class _Steps(Sampler[Tensor]):
 
 @dataclass(frozen=True, eq=False)
 class _Batches(Dataset[tuple[Tensor, Tensor] | str]):
-    """Indices to a batch, or to the message of what went wrong: an exception would come out as a worker's traceback."""
+    """Maps indices to a batch, or to the message of an error: an exception would come out as a worker's traceback."""
 
     images: AnyImages
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from hscl_fast.data.named.origin import Layout, Origin, choose_layout
+from hscl_fast.config.sections import DataConfig
+from hscl_fast.data.named.data_set import Layout, NamedDataSet
 from hscl_fast.data.named.safe_pickle import load_arrays
-from hscl_fast.data.types import Images, LabelledImages, Labels, Source
+from hscl_fast.data.types import Images, LabelledImages, Labels, Source, numbered
 
 _PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
-_MEND = "run python -c \"import torchvision; torchvision.datasets.{kind}('{{root}}', download=True)\""
+_HOW_TO_GET = "run python -c \"import torchvision; torchvision.datasets.{kind}('{{root}}', download=True)\""
 _PIXELS = 3 * 32 * 32
 
 CLASSES_10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -40,7 +41,7 @@ SUPERCLASSES_100 = (
     "vehicles_1",
     "vehicles_2",
 )
-# CSI's groups (Tack et al. 2020) depart from the official ones from the first row on: 31 stands where 30 should.
+# CSI's groups (Tack et al. 2020) differ from the official ones: the first row, for example, has 31 in place of 30.
 CSI_GROUPS = (
     (4, 31, 55, 72, 95),
     (1, 33, 67, 73, 91),
@@ -65,18 +66,27 @@ CSI_GROUPS = (
 )
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """What sets one CIFAR apart: its files, and its label columns from coarse to fine with their classes."""
+@dataclass(frozen=True, kw_only=True)
+class _Cifar(NamedDataSet):
+    """Either CIFAR.
 
-    origin: Origin
+    Parameters
+    ----------
+    python_folder, binary_folder
+        The folder of each version.
+    train_files, test_file
+        The files in it; those of the binary version end in ``.bin``.
+    columns
+        Name and number of classes of each column of labels, from coarse to fine.
+    """
+
     python_folder: str
     binary_folder: str
     train_files: tuple[str, ...]
     test_file: str
     columns: tuple[tuple[str, int], ...]
 
-    def layouts(self, root: Path, _root_given: bool) -> list[Layout]:
+    def layouts(self, root: Path, root_given: bool) -> list[Layout]:
         """Return the files of the python version and of the binary version."""
         names = (*self.train_files, self.test_file)
         return [
@@ -84,10 +94,9 @@ class _Kind:
             tuple(root / self.binary_folder / f"{name}.bin" for name in names),
         ]
 
-    def read(self, root: Path) -> tuple[tuple[Images, Labels], tuple[Images, Labels]]:
+    def _parts(self, files: Layout) -> tuple[tuple[Images, Labels], tuple[Images, Labels]]:
         """Return images uint8 [n, 32, 32, 3] and labels int64 [n, columns] of train and of test."""
-        *train, test = choose_layout(self.origin, self.layouts(root, True), root)
-        return self._read(train), self._read([test])
+        return self._read(files[:-1]), self._read(files[-1:])
 
     def _read(self, paths: Sequence[Path]) -> tuple[Images, Labels]:
         parts = [self._binary(path) if path.suffix == ".bin" else self._python(path) for path in paths]
@@ -101,29 +110,29 @@ class _Kind:
         try:
             batch = load_arrays(path.read_bytes())
         except (OSError, ValueError) as error:
-            raise self.origin.corrupt(path, str(error)) from None
+            raise self.corrupt(path, str(error)) from None
         pixels = batch.get("data")
         if not isinstance(pixels, np.ndarray) or pixels.ndim != 2 or pixels.shape[1] != _PIXELS:
             found = list(pixels.shape) if isinstance(pixels, np.ndarray) else "nothing"
-            raise self.origin.corrupt(path, f"its 'data' is {found}, expected an array [n, {_PIXELS}]")
+            raise self.corrupt(path, f"its 'data' is {found}, expected an array [n, {_PIXELS}]")
         columns = [self._label_list(path, batch, name, len(pixels)) for name, _ in self.columns]
         return pixels, self._checked(path, np.array(columns, np.int64).T.reshape(-1, len(columns)))
 
     def _label_list(self, path: Path, batch: dict[str, Any], name: str, count: int) -> list[int]:
         labels = batch.get(name)
         if not isinstance(labels, list) or any(type(label) is not int for label in labels):
-            raise self.origin.corrupt(path, f"its {name!r} is no list of whole numbers")
+            raise self.corrupt(path, f"its {name!r} is not a list of whole numbers")
         if len(labels) != count:
-            raise self.origin.corrupt(path, f"it has {count} images but {len(labels)} {name!r}")
+            raise self.corrupt(path, f"it has {count} images but {len(labels)} {name!r}")
         if any(not 0 <= label < 2**31 for label in labels):
-            raise self.origin.corrupt(path, f"its {name!r} are out of range")
+            raise self.corrupt(path, f"its {name!r} are out of range")
         return labels
 
     def _binary(self, path: Path) -> tuple[Images, Labels]:
         data = np.fromfile(path, np.uint8)
         row = len(self.columns) + _PIXELS
         if not data.size or data.size % row:
-            raise self.origin.corrupt(path, f"it has {data.size} bytes, expected a multiple of {row}")
+            raise self.corrupt(path, f"it has {data.size} bytes, expected a multiple of {row}")
         rows = data.reshape(-1, row)
         labels = rows[:, : len(self.columns)].astype(np.int64)
         return rows[:, len(self.columns) :], self._checked(path, labels)
@@ -132,64 +141,69 @@ class _Kind:
         for column, (name, classes) in enumerate(self.columns):
             if labels.size and labels[:, column].max() >= classes:
                 largest = labels[:, column].max()
-                raise self.origin.corrupt(path, f"its {name!r} reach {largest}, expected 0 to {classes - 1}")
+                raise self.corrupt(path, f"its {name!r} reach {largest}, expected 0 to {classes - 1}")
         return labels
 
 
-CIFAR10 = _Kind(
-    Origin("cifar10", _PAGE, _MEND.format(kind="CIFAR10")),
-    "cifar-10-batches-py",
-    "cifar-10-batches-bin",
-    tuple(f"data_batch_{i}" for i in range(1, 6)),
-    "test_batch",
-    (("labels", 10),),
+class Cifar10(_Cifar):
+    """Photographs of ten classes of animals and vehicles."""
+
+    def load(self, files: Layout, config: DataConfig) -> Source:
+        """Read CIFAR-10: 50,000 and 10,000 images, uint8 [n, 32, 32, 3]."""
+        train, test = (
+            LabelledImages(images, labels[:, 0], numbered(part, len(images)))
+            for part, (images, labels) in zip(("train", "test"), self._parts(files), strict=True)
+        )
+        return Source(self.name, train, test, CLASSES_10)
+
+
+class Cifar100(_Cifar):
+    """Photographs of 100 classes, in 20 super-classes of five."""
+
+    def load(self, files: Layout, config: DataConfig) -> Source:
+        """Read CIFAR-100 with its 20 super-classes as classes and its 100 classes as fine labels.
+
+        ``config.superclasses`` is ``standard``, the official super-classes, or ``csi``, the groups of CSI's code.
+        """
+        groups = np.empty(100, np.int64)
+        for group, members in enumerate(CSI_GROUPS):
+            groups[list(members)] = group
+        csi = config.superclasses == "csi"
+        train, test = (
+            LabelledImages(
+                images, groups[labels[:, 1]] if csi else labels[:, 0], numbered(part, len(images)), labels[:, 1]
+            )
+            for part, (images, labels) in zip(("train", "test"), self._parts(files), strict=True)
+        )
+        names = tuple(f"csi:{name}" for name in SUPERCLASSES_100) if csi else SUPERCLASSES_100
+        return Source(self.name, train, test, names)
+
+
+CIFAR10 = Cifar10(
+    name="cifar10",
+    size=32,
+    classes=10,
+    train=50000,
+    test=10000,
+    url=_PAGE,
+    how_to_get=_HOW_TO_GET.format(kind="CIFAR10"),
+    python_folder="cifar-10-batches-py",
+    binary_folder="cifar-10-batches-bin",
+    train_files=tuple(f"data_batch_{i}" for i in range(1, 6)),
+    test_file="test_batch",
+    columns=(("labels", 10),),
 )
-CIFAR100 = _Kind(
-    Origin("cifar100", _PAGE, _MEND.format(kind="CIFAR100")),
-    "cifar-100-python",
-    "cifar-100-binary",
-    ("train",),
-    "test",
-    (("coarse_labels", 20), ("fine_labels", 100)),
+CIFAR100 = Cifar100(
+    name="cifar100",
+    size=32,
+    classes=20,
+    train=50000,
+    test=10000,
+    url=_PAGE,
+    how_to_get=_HOW_TO_GET.format(kind="CIFAR100"),
+    python_folder="cifar-100-python",
+    binary_folder="cifar-100-binary",
+    train_files=("train",),
+    test_file="test",
+    columns=(("coarse_labels", 20), ("fine_labels", 100)),
 )
-
-
-def load_cifar10(root: Path) -> Source:
-    """Read CIFAR-10: 50,000 and 10,000 images, uint8 [n, 32, 32, 3]; UsageError if missing or corrupt."""
-    parts = CIFAR10.read(root)
-    train, test = (
-        LabelledImages(images, labels[:, 0], _names(part, images))
-        for part, (images, labels) in zip(("train", "test"), parts, strict=True)
-    )
-    return Source("cifar10", train, test, CLASSES_10)
-
-
-def load_cifar100(root: Path, superclasses: str) -> Source:
-    """Read CIFAR-100 with its 20 super-classes as classes and its 100 classes as fine labels.
-
-    Parameters
-    ----------
-    root
-        The folder that has ``cifar-100-python`` or ``cifar-100-binary``.
-    superclasses
-        ``standard``, the official super-classes, or ``csi``, the groups of CSI's code.
-
-    Raises
-    ------
-    UsageError
-        A file is missing or corrupt.
-    """
-    groups = np.empty(100, np.int64)
-    for group, members in enumerate(CSI_GROUPS):
-        groups[list(members)] = group
-    csi = superclasses == "csi"
-    train, test = (
-        LabelledImages(images, groups[labels[:, 1]] if csi else labels[:, 0], _names(part, images), labels[:, 1])
-        for part, (images, labels) in zip(("train", "test"), CIFAR100.read(root), strict=True)
-    )
-    names = tuple(f"csi:{name}" for name in SUPERCLASSES_100) if csi else SUPERCLASSES_100
-    return Source("cifar100", train, test, names)
-
-
-def _names(part: str, images: Images) -> tuple[str, ...]:
-    return tuple(f"{part}/{i}" for i in range(len(images)))

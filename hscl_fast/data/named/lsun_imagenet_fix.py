@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from hscl_fast.data.decode import load_images
-from hscl_fast.data.named.origin import Origin
-from hscl_fast.data.types import LabelledImages, Source
+from hscl_fast.config.sections import DataConfig
+from hscl_fast.data.named.data_set import Layout, NamedDataSet
+from hscl_fast.data.types import Images, LabelledImages, Labels, Source
 from hscl_fast.errors import UsageError
 
-SIZE = 32
 PER_CLASS = 1000
 TRAIN_PER_CLASS = 800
 # LSUN's scenes in alphabetical order, the order in which the ten thousand files are numbered.
@@ -31,93 +30,81 @@ SCENES = (
     "restaurant",
     "tower",
 )
-LSUN = Origin(
-    "lsun_fix",
-    "https://github.com/alinlab/CSI (LSUN_fix)",
-    "unpack it so that {root}/lsun_fix/correct_resize_0.png exists",
-)
-IMAGENET = Origin(
-    "imagenet_fix",
-    "https://github.com/alinlab/CSI (ImageNet_fix)",
-    "unpack its PNG files into {root}/imagenet_fix",
-)
-
-
-def lsun_folders(root: Path, _root_given: bool) -> list[Path]:
-    """Return the folders LSUN (fix) is looked for in."""
-    return [root / "lsun_fix", root]
-
-
-def imagenet_folders(root: Path, root_given: bool) -> list[Path]:
-    """Return the folders ImageNet (fix) is looked for in; the shared default root holds other PNG files too."""
-    return [root / "imagenet_fix", root] if root_given else [root / "imagenet_fix"]
-
-
-def find_lsun(root: Path, root_given: bool) -> Path | None:
-    """Return the folder that has LSUN (fix), or None."""
-    return next((f for f in lsun_folders(root, root_given) if any(f.glob("correct_resize_*.png"))), None)
-
-
-def find_imagenet(root: Path, root_given: bool) -> Path | None:
-    """Return the folder that has ImageNet (fix), or None."""
-    return next((f for f in imagenet_folders(root, root_given) if any(f.glob("*.png"))), None)
-
-
-def load_lsun(root: Path, root_given: bool) -> Source:
-    """Read LSUN (fix): image i is of class i // 1000, and the first 800 of each class train.
-
-    Returns
-    -------
-    Source
-        8,000 and 2,000 images, uint8 [n, 32, 32, 3], in the order of their numbers.
-
-    Raises
-    ------
-    UsageError
-        The folder or one of the 10,000 files is missing, or a file is no image.
-    """
-    folder = find_lsun(root, root_given)
-    if folder is None:
-        raise LSUN.missing([f / "correct_resize_0.png" for f in lsun_folders(root, root_given)], root)
-    numbers = {int(match[1]) for path in folder.iterdir() if (match := re.fullmatch(_NUMBERED, path.name))}
-    total = PER_CLASS * len(SCENES)
-    if absent := sorted(set(range(total)) - numbers):
-        raise UsageError(
-            f"lsun_fix is incomplete: {folder} lacks {len(absent)} of {total} files, the first one "
-            f"correct_resize_{absent[0]}.png. Unpack it again from {LSUN.url}."
-        )
-    order = np.arange(total)
-    trains = order % PER_CLASS < TRAIN_PER_CLASS
-    train, test = (_lsun_part(folder, order[mask]) for mask in (trains, ~trains))
-    return Source("lsun_fix", train, test, SCENES)
-
-
 _NUMBERED = r"correct_resize_(0|[1-9][0-9]{0,8})\.png"
 
 
-def _lsun_part(folder: Path, numbers: np.ndarray) -> LabelledImages:
-    names = tuple(f"correct_resize_{number}.png" for number in numbers)
-    return LabelledImages(load_images([folder / name for name in names], SIZE), numbers // PER_CLASS, names)
+class LsunFix(NamedDataSet):
+    """Ten scenes; image i is of class i // 1000, and the first 800 of each class train."""
+
+    def layouts(self, root: Path, root_given: bool) -> list[Layout]:
+        """Return one of the numbered files of each folder; :meth:`load` checks that none is missing."""
+        return [_any_file(folder, "correct_resize_*.png", "correct_resize_0.png") for folder in _folders(self, root)]
+
+    def load(self, files: Layout, config: DataConfig) -> Source:
+        """Read LSUN (fix): 8,000 and 2,000 images, uint8 [n, 32, 32, 3], in the order of their numbers."""
+        folder = files[0].parent
+        numbers = {int(match[1]) for path in folder.iterdir() if (match := re.fullmatch(_NUMBERED, path.name))}
+        total = PER_CLASS * len(SCENES)
+        if absent := sorted(set(range(total)) - numbers):
+            raise UsageError(
+                f"{self.name} is incomplete: {folder} lacks {len(absent)} of {total} files, the first one "
+                f"correct_resize_{absent[0]}.png. Unpack it again from {self.url}."
+            )
+        order = np.arange(total)
+        trains = order % PER_CLASS < TRAIN_PER_CLASS
+        return Source(self.name, self._part(folder, order[trains]), self._part(folder, order[~trains]), SCENES)
+
+    def _part(self, folder: Path, numbers: Labels) -> LabelledImages:
+        names = tuple(f"correct_resize_{number}.png" for number in numbers)
+        return LabelledImages(_read([folder / name for name in names], self.size), numbers // PER_CLASS, names)
 
 
-def load_imagenet(root: Path, root_given: bool) -> Source:
-    """Read ImageNet (fix), a set of anomalies of one class without test images.
+class ImageNetFix(NamedDataSet):
+    """A set of anomalies of one class, without test images."""
 
-    Returns
-    -------
-    Source
-        ``train`` uint8 [n, 32, 32, 3] in the order of the file names, ``test`` empty.
+    def layouts(self, root: Path, root_given: bool) -> list[Layout]:
+        """Return one PNG file of each folder; the shared default root holds PNG files of other data sets too."""
+        folders = _folders(self, root) if root_given else _folders(self, root)[:1]
+        return [_any_file(folder, "*.png", "*.png") for folder in folders]
 
-    Raises
-    ------
-    UsageError
-        The folder is missing or has no PNG file, or a file is no image.
-    """
-    folder = find_imagenet(root, root_given)
-    if folder is None:
-        raise IMAGENET.missing([f / "*.png" for f in imagenet_folders(root, root_given)], root)
-    paths = sorted(folder.glob("*.png"))
-    images = load_images(paths, SIZE)
-    train = LabelledImages(images, np.zeros(len(paths), np.int64), tuple(path.name for path in paths))
-    test = LabelledImages(images[:0], np.zeros(0, np.int64), ())
-    return Source("imagenet_fix", train, test, ("imagenet",))
+    def load(self, files: Layout, config: DataConfig) -> Source:
+        """Read ImageNet (fix): ``train`` uint8 [n, 32, 32, 3] in the order of the file names, ``test`` empty."""
+        paths = sorted(files[0].parent.glob("*.png"))
+        images = _read(paths, self.size)
+        train = LabelledImages(images, np.zeros(len(paths), np.int64), tuple(path.name for path in paths))
+        test = LabelledImages(images[:0], np.zeros(0, np.int64), ())
+        return Source(self.name, train, test, ("imagenet",))
+
+
+def _folders(data_set: NamedDataSet, root: Path) -> list[Path]:
+    return [root / data_set.name, root]
+
+
+def _any_file(folder: Path, pattern: str, otherwise: str) -> Layout:
+    return (next(iter(folder.glob(pattern)), folder / otherwise),)
+
+
+def _read(paths: list[Path], size: int) -> Images:
+    from hscl_fast.data.decode import load_images  # here, so that `hscl data list` does not wait for Pillow
+
+    return load_images(paths, size)
+
+
+LSUN_FIX = LsunFix(
+    name="lsun_fix",
+    size=32,
+    classes=10,
+    train=8000,
+    test=2000,
+    url="https://github.com/alinlab/CSI (LSUN_fix)",
+    how_to_get="unpack it so that {root}/lsun_fix/correct_resize_0.png exists",
+)
+IMAGENET_FIX = ImageNetFix(
+    name="imagenet_fix",
+    size=32,
+    classes=1,
+    train=10000,
+    test=0,
+    url="https://github.com/alinlab/CSI (ImageNet_fix)",
+    how_to_get="unpack its PNG files into {root}/imagenet_fix",
+)

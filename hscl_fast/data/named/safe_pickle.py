@@ -1,4 +1,4 @@
-"""Reads the pickles that CIFAR ships in without running anything that they ask for.
+"""Reads the pickles that CIFAR ships in, and runs nothing that they ask for.
 
 The official files hold dictionaries of lists and of uint8 arrays. Array and dtype are rebuilt here by inert
 stand-ins, so that not even numpy's own unpickling code sees bytes from the file.
@@ -19,11 +19,11 @@ class _Dtype:
         self.name = name
 
     def __setstate__(self, _state: object) -> None:
-        """Byte order and the like: without meaning for uint8."""
+        """Ignore byte order and the like, which mean nothing for uint8."""
 
 
 class _Array:
-    """Takes the state numpy pickles: version, shape, dtype, whether in Fortran order, raw bytes."""
+    """Holds the state that numpy pickles: version, shape, dtype, whether it is in Fortran order, raw bytes."""
 
     def __init__(self) -> None:
         self.state: tuple[Any, ...] = ()
@@ -41,7 +41,7 @@ class _Array:
 
 
 class _Marker:
-    """Stands for the class ``numpy.ndarray`` where it is only named."""
+    """Stands for the class ``numpy.ndarray``, which the pickles only name."""
 
 
 def _reconstruct(*_arguments: object) -> _Array:
@@ -54,7 +54,7 @@ def _encode(text: str, encoding: str = "latin1") -> bytes:
     return text.encode("latin1")
 
 
-# Both spellings of numpy's module, and what Python 3 writes for bytes in protocol 2.
+# Both spellings of numpy's module, and the function that Python 3 writes for bytes in protocol 2.
 _ALLOWED = {
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
@@ -88,7 +88,7 @@ def load_arrays(data: bytes) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        The pickle is damaged, names anything but numpy arrays, or is no dictionary. Nothing of it has run.
+        The pickle is damaged, names anything but numpy arrays, or is not a dictionary. Nothing in it has been run.
     """
     try:
         content = _Unpickler(io.BytesIO(data), encoding="latin1").load()

@@ -1,1 +1,1 @@
-"""Who plays which role, and ``split.json``, which records it."""
+"""Which image has which role, and the split record, which writes it down."""

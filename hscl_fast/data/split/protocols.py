@@ -1,6 +1,6 @@
-"""Deals roles out of a labelled data set: how many images of each role, and which.
+"""Assigns roles to the images of a labelled data set: how many images of each role, and which ones.
 
-``elsa`` is the splitter of Deep SAD (Ruff et al. 2020) and ELSA (Han et al. 2021), ``released`` the one of HSCL's
+``elsa`` is the protocol of Deep SAD (Ruff et al. 2020) and ELSA (Han et al. 2021), ``released`` the one of HSCL's
 released code.
 """
 
@@ -16,13 +16,13 @@ from hscl_fast.config.sections import DataConfig
 from hscl_fast.data.types import ABNORMAL, NORMAL, UNLABELLED, LabelledImages, Labels, Mask, Roles, Source
 from hscl_fast.errors import UsageError
 
-# Streams of the seed: the hold-out must not move when the split draws more numbers, nor the split with the hold-out.
+# Streams of the seed: the hold-out must not change when the split draws more numbers, nor the split with the hold-out.
 _SPLIT_STREAM, _HOLD_OUT_STREAM = 0, 1
 
 
 @dataclass(frozen=True, eq=False)
 class Assignment:
-    """Which training images of a source are used, and as what.
+    """The training images of a source that are used, and their roles.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class Assignment:
     roles
         int8 [k].
     held_out
-        bool [k], true for labelled images kept out of training.
+        bool [k], True for labelled images kept out of training.
     """
 
     index: Labels
@@ -57,6 +57,13 @@ def elsa_counts(n: int, labelled_ratio: float, pollution_ratio: float) -> tuple[
     Returns
     -------
     labelled_normal, unlabelled_normal, pollution, labelled_abnormal : int
+
+    Examples
+    --------
+    The normal class of CIFAR-10 at gamma_l = 5 %, gamma_p = 10 %:
+
+    >>> elsa_counts(5000, 0.05, 0.10)
+    (290, 4709, 523, 290)
     """
     labelled, pollution = _exact(labelled_ratio), _exact(pollution_ratio)
     total = n / (labelled + (1 - pollution) * (1 - 2 * labelled))
@@ -70,7 +77,7 @@ def elsa_counts(n: int, labelled_ratio: float, pollution_ratio: float) -> tuple[
 
 
 def _exact(ratio: float) -> Fraction:
-    # The decimal the user wrote, so that truncation never loses an image to a rounding error.
+    # The decimal that the user wrote: truncation must not lose an image to a rounding error.
     return Fraction(repr(float(ratio)))
 
 
@@ -94,6 +101,11 @@ def released_counts(
         round(gamma_l n)
     labelled_abnormal_per_class, pollution_per_class : int
         round(n g / (1 - g) / (C - C_normal)) for g = gamma_l and g = gamma_p
+
+    Examples
+    --------
+    >>> released_counts(5000, classes=10, normal_classes=1, labelled_ratio=0.05, pollution_ratio=0.10)
+    (250, 29, 62)
     """
     anomalous = classes - normal_classes
     labelled, pollution = (round(n * ratio / (1 - ratio) / anomalous) for ratio in (labelled_ratio, pollution_ratio))
@@ -106,7 +118,7 @@ def choose_classes(class_names: tuple[str, ...], config: DataConfig) -> tuple[in
     Raises
     ------
     UsageError
-        One of them is no class of the data set.
+        One of them is not a class of the data set.
     """
     count = len(class_names)
     normal, known = config.normal_class, config.known_abnormal_class
@@ -121,12 +133,12 @@ def choose_classes(class_names: tuple[str, ...], config: DataConfig) -> tuple[in
 
 
 def assign_roles(source: Source, config: DataConfig) -> Assignment:
-    """Deal roles out by ``config.protocol``; nothing is held out yet.
+    """Assign roles by ``config.protocol``; nothing is held out yet.
 
     Parameters
     ----------
     source
-        The labelled data set; only ``source.train`` is dealt out.
+        The labelled data set; only the images of ``source.train`` get roles.
     config
         Protocol, classes, ratios and seed.
 
@@ -181,7 +193,7 @@ def _deal_released(roles: Roles, source: Source, config: DataConfig, normal: int
     normal_classes = np.unique(fine[normals])
     anomalous = np.setdiff1d(fine, normal_classes)
     if not len(anomalous):
-        raise UsageError(f"{config.name} has training images of one class only, so no anomalies to deal out.")
+        raise UsageError(f"{config.name} has training images of one class only. Give a data set with more classes.")
     classes = len(anomalous) + len(normal_classes)
     ratios = (config.labelled_ratio, config.pollution_ratio)
     labelled, abnormal, pollution = released_counts(len(normals), classes, len(normal_classes), *ratios)

@@ -36,14 +36,14 @@ def list_csv(path: Path, root: Path, *, allow_missing: bool = False) -> Listing:
     root
         The folder that the paths are relative to and that they may not leave.
     allow_missing
-        List files that do not exist too; whoever reads them reports them.
+        Also list files that do not exist; reading them fails.
 
     Raises
     ------
     UsageError
         The file cannot be read, a column is missing, or a line has an unknown label or split, a path that is
-        missing, outside of ``root`` or listed before, or a test image without a label. The message has the line; of
-        missing files every line.
+        missing, outside of ``root`` or listed before, or a test image without a label. The message names the line; for
+        missing files, every line.
     """
     parts: dict[str, list[ListedImage]] = {"train": [], "test": []}
     seen: dict[str, tuple[int, str]] = {}
@@ -53,7 +53,7 @@ def list_csv(path: Path, root: Path, *, allow_missing: bool = False) -> Listing:
             image, part = _image(path, line, row, root)
         except UsageError:
             if missing and not allow_missing:
-                break  # an earlier line is at fault
+                break  # report the earlier lines
             raise
         if not os.path.isfile(root / image.name):  # pathlib raises for a name that is too long
             missing.append((line, row["path"]))
@@ -93,7 +93,7 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
                 raise _error(path, reader.line_num, reason, "quote paths that contain a comma")
             rows.append((reader.line_num, dict(zip(header, (field.strip() for field in fields), strict=True))))
     except csv.Error as error:
-        raise _error(path, reader.line_num, f"it is no CSV ({error})", "mend the quotes") from None
+        raise _error(path, reader.line_num, f"it is not valid CSV ({error})", "fix the quotes") from None
     return rows
 
 
@@ -121,8 +121,8 @@ def _missing(path: Path, missing: list[tuple[int, str]], root: Path) -> UsageErr
         listed = ", ".join(f"line {number} {other!r}" for number, other in others[:_SHOWN])
         more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
         reason += f", nor that of {listed}{more}"
-    return _error(path, line, reason, "mend the path, or name the folder it is relative to with --data.root")
+    return _error(path, line, reason, "fix the path, or name the folder it is relative to with --data.root")
 
 
-def _error(path: Path, line: int, reason: str, mend: str) -> UsageError:
-    return UsageError(f"{path}, line {line}: {reason}. Expected the columns path,label,split; to mend it, {mend}.")
+def _error(path: Path, line: int, reason: str, fix: str) -> UsageError:
+    return UsageError(f"{path}, line {line}: {reason}. Expected the columns path,label,split; to fix this, {fix}.")

@@ -32,7 +32,7 @@ def list_folder(root: Path) -> Listing:
     ------
     UsageError
         There is no ``train`` or nothing in it, a folder or an image lies where none is expected, a link leads out
-        of ``root``, or two names lead to one file.
+        of ``root``, or two names lead to the same file.
     """
     if not (root / "train").is_dir():
         raise UsageError(f"{root} has no folder train/. Expected {LAYOUT}. Sort the images into these folders.")
@@ -85,7 +85,7 @@ def _refuse_repeated(listing: Listing) -> None:
     for image in (*listing.train, *listing.test):
         if image.name in seen:
             raise UsageError(
-                f"{listing.root / image.name} is reached by two names in {listing.root}, so one image would count "
-                "twice or be both trained and tested on. Remove the link to it."
+                f"{listing.root / image.name} is reached by two names in {listing.root}, so one image would be used "
+                "twice, or both to train and to test. Remove the link to it."
             )
         seen.add(image.name)

@@ -15,7 +15,10 @@ _MEANING = (
 
 
 def check_labels(y: npt.ArrayLike) -> npt.NDArray[np.int8]:
-    """Return ``y`` as roles, or say what in it is not one.
+    """Return ``y`` as roles after checking every value.
+
+    >>> check_labels([1, 0, -1])
+    array([ 1,  0, -1], dtype=int8)
 
     Parameters
     ----------
@@ -36,11 +39,11 @@ def check_labels(y: npt.ArrayLike) -> npt.NDArray[np.int8]:
     except ValueError as error:
         raise UsageError(f"y cannot be read as one array of labels ({error}). {_MEANING}.") from None
     if values.ndim != 1:
-        raise UsageError(f"y has shape {values.shape}, but must have one label an image, shape [n]. {_MEANING}.")
+        raise UsageError(f"y has shape {values.shape}, but must have one label per image, shape [n]. {_MEANING}.")
     if values.size and values.dtype.kind not in "iuf":
         raise UsageError(f"y has dtype {values.dtype} (first value {values[0]!r}), not numbers. {_MEANING}.")
     wrong = ~np.isin(values, (NORMAL, UNLABELLED, ABNORMAL))
     if wrong.any():
         index = int(wrong.argmax())
-        raise UsageError(f"y[{index}] is {values[index].item()!r}, which is no label. {_MEANING}.")
+        raise UsageError(f"y[{index}] is {values[index].item()!r}, which is not a label. {_MEANING}.")
     return values.astype(np.int8)

@@ -1,4 +1,4 @@
-"""A user's image files with what is known of each: what a folder and a CSV file have in common."""
+"""A list of a user's image files with the role of each, as a folder and a CSV file give it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from hscl_fast.data.decode import ImageFiles
-from hscl_fast.data.types import UNLABELLED, LabelledImages, LazyImages, Source, UserImages
+from hscl_fast.data.decode import lazy_files
+from hscl_fast.data.types import UNLABELLED, Kind, LabelledImages, Source, UserImages
 
 NORMAL_NAME, ABNORMAL_NAME = "normal", "abnormal"
 
 
 @dataclass(frozen=True)
 class ListedImage:
-    """One file.
+    """One image file.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class ListedImage:
     role
         +1, 0 or -1.
     class_name
-        ``normal`` or the kind of anomaly; without meaning where ``role`` is 0.
+        ``normal`` or the kind of anomaly; not used where ``role`` is 0.
     """
 
     name: str
@@ -36,13 +36,13 @@ class ListedImage:
 class Listing:
     """The files of a user's data set, before any is read."""
 
-    kind: str
+    kind: Kind
     root: Path
     train: tuple[ListedImage, ...]
     test: tuple[ListedImage, ...]
 
     def open(self, size: int) -> UserImages:
-        """Return the files as images of ``size`` x ``size`` that are decoded when they are asked for."""
+        """Return the files as images of ``size`` x ``size`` that are decoded on access."""
         labelled = [image for image in (*self.train, *self.test) if image.role != UNLABELLED]
         kinds = {image.class_name for image in labelled} - {NORMAL_NAME}
         class_names = (NORMAL_NAME, *sorted(kinds))
@@ -53,6 +53,5 @@ class Listing:
     def _part(self, part: tuple[ListedImage, ...], class_names: tuple[str, ...], size: int) -> LabelledImages:
         labels = [-1 if image.role == UNLABELLED else class_names.index(image.class_name) for image in part]
         names = tuple(image.name for image in part)
-        files = ImageFiles(tuple(self.root / name for name in names), size)
-        images = LazyImages(files, np.arange(len(names)), size)
+        images = lazy_files([self.root / name for name in names], size)
         return LabelledImages(images, np.array(labels, np.int64), names)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hscl_fast.data.types import ABNORMAL, UNLABELLED, Images, LabelledImages, Roles, Source, UserImages
+from hscl_fast.data.types import ABNORMAL, UNLABELLED, Images, LabelledImages, Roles, Source, UserImages, numbered
 from hscl_fast.data.user.labels import check_labels
 from hscl_fast.data.user.listing import ABNORMAL_NAME, NORMAL_NAME
 from hscl_fast.errors import UsageError
@@ -33,8 +33,8 @@ def load_npz(path: Path) -> UserImages:
     Raises
     ------
     UsageError
-        The file is no such file, an array is missing or has another type or shape, a label is none, there is
-        nothing to train on, or a test image is unlabelled.
+        The file is not an ``.npz`` file, an array is missing or has another type or shape, a label has another value,
+        there is nothing to train on, or a test image is unlabelled.
     """
     arrays = _read(path)
     images, roles = _part(path, arrays, "images", "y")
@@ -84,4 +84,4 @@ def _part(path: Path, arrays: dict[str, np.ndarray], images_name: str, y_name: s
 
 def _labelled(part: str, images: Images, roles: Roles) -> LabelledImages:
     labels = np.select([roles == UNLABELLED, roles == ABNORMAL], [-1, 1], 0).astype(np.int64)
-    return LabelledImages(images, labels, tuple(f"{part}/{i}" for i in range(len(images))))
+    return LabelledImages(images, labels, numbered(part, len(images)))

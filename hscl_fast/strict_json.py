@@ -1,0 +1,112 @@
+"""JSON files that come from outside, read as strict pydantic models and refused in one paragraph."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import reprlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, ValidationError
+
+from hscl_fast.errors import UsageError
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
+
+
+class StrictModel(BaseModel):
+    """A model that converts no value, allows no unknown key and cannot be changed."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+def _require_one(version: int) -> int:
+    if version != 1:
+        raise ValueError(f"is {short(version)}, expected 1")
+    return version
+
+
+def _require_number(value: Any) -> float:
+    if type(value) is not int and not (type(value) is float and math.isfinite(value)):
+        raise ValueError(f"is {short(value)}, expected a finite number")
+    return value
+
+
+# Not Literal[1], which takes True and 1.0 for 1.
+VersionOne = Annotated[int, AfterValidator(_require_one)]
+# Not float, which makes 0.0 of a 0: a file that is written again must have the same bytes.
+Number = Annotated[float, PlainValidator(_require_number)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+Model = TypeVar("Model", bound=StrictModel)
+
+
+def read_strict(path: Path, model: type[Model], refusal: Callable[[str], UsageError]) -> Model:
+    """Read a JSON file as a model.
+
+    Parameters
+    ----------
+    path
+        The file, in UTF-8.
+    model
+        The model. A :class:`ValueError` of a field's validator is a predicate such as ``is 2, expected 1``; one of a
+        model's validator is a whole sentence.
+    refusal
+        Makes the error out of a reason such as ``it is not JSON``.
+
+    Raises
+    ------
+    UsageError
+        As ``refusal`` returns it: the file is missing, is not a JSON object, or does not fit the model.
+    """
+    if not os.path.isfile(path):  # a pipe would block; pathlib raises for a name that is too long
+        raise refusal("it is a folder" if os.path.isdir(path) else "there is no such file")
+    try:
+        # pydantic's own parser refuses lone surrogates, which stand for bytes of file names that are not UTF-8.
+        plain = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except OSError as error:
+        raise refusal(f"it cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
+        raise refusal(f"it is not JSON ({error})") from None
+    if not isinstance(plain, dict):
+        raise refusal("it is not a JSON object")
+    try:
+        return model.model_validate(plain)
+    except ValidationError as error:
+        raise refusal(first_problem(error)) from None
+
+
+def short(value: object) -> str:
+    """Return the ``repr`` of a value, cut where it is long or deeply nested.
+
+    >>> short("train/normal/0.png")
+    "'train/normal/0.png'"
+    >>> short([[[[[[[[]]]]]]]])
+    '[[[[[[[...]]]]]]]'
+    """
+    return _SHORT.repr(value)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def first_problem(error: ValidationError) -> str:
+    """Return what is wrong first: the key, what it is and what it should be."""
+    problem = error.errors(include_url=False)[0]
+    key = ".".join(short(part).strip("'\"") for part in problem["loc"])
+    if problem["type"] == "missing":
+        return f"the key {key} is missing"
+    if problem["type"] == "extra_forbidden":
+        return f"the key {key} is unknown"
+    if problem["type"] == "value_error":
+        return f"{key} {problem['ctx']['error']}".strip()
+    if problem["type"] == "model_type":
+        return f"{key} is {short(problem['input'])}, but should be a JSON object"
+    # pydantic says "Input should be a valid integer".
+    expected = problem["msg"].partition("should ")[2] or problem["msg"]
+    return f"{key} is {short(problem['input'])}, but should {expected}"
