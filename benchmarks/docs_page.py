@@ -1,4 +1,4 @@
-"""Writes the README's tables from the results of all suites: ``python -m benchmarks.readme RESULTS README.md``."""
+"""Writes the tables of docs/benchmarks.md from the results: ``python -m benchmarks.docs_page RESULTS PAGE``."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ SUITES = {
 }
 
 
-def write(readme: Path, suite: str, text: str) -> None:
+def write(page: Path, suite: str, text: str) -> None:
     """Put ``text`` between the two markers of a suite."""
     begin, end = f"<!-- {suite}: written by make bench -->", f"<!-- {suite}: end -->"
-    before, _, rest = readme.read_text(encoding="utf-8").partition(begin)
+    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
     _, found, after = rest.partition(end)
     if not found:
-        raise SystemExit(f"{readme} lacks the line {begin!r} or, after it, {end!r}: add both where the tables belong")
-    readme.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
+        raise SystemExit(f"{page} lacks the line {begin!r} or, after it, {end!r}: add both where the tables belong")
+    page.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":
