@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -20,6 +21,12 @@ def machine(results: dict[str, Any]) -> str:
 def number(value: float) -> str:
     """Return a number with three significant digits or more."""
     return f"{value:,.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
+
+
+def spread(quartiles: Sequence[float], rounds: int) -> str:
+    """Return a median with its quartiles and the number of rounds they are of."""
+    low, median, high = map(number, quartiles)
+    return f"{median} ({low}-{high}; {rounds})"
 
 
 def ratio_verdict(met: bool, ratio: float) -> str:
