@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.markdown import machine, ratio_verdict, table
+from benchmarks.markdown import machine, ratio_verdict, table, targets
 
 PEER = "DataLoader over PNG files"
 TIMES_PEER = 20.0  # target: FFCV beside the better DataLoader
@@ -43,7 +43,7 @@ def _verdicts(speeds: dict[tuple[int, str], dict[str, Any]]) -> str:
             ratio = peer / medians[name]
             target = f"`{name}` {TIMES_PEER:.0f}x as fast as the faster DataLoader at {pixels} px, {cache}"
             parts.append(f"{target}: {ratio_verdict(ratio >= TIMES_PEER, ratio)}.")
-    return "Targets. " + " ".join(parts)
+    return targets(parts)
 
 
 def _shares(info: dict[str, Any]) -> str:

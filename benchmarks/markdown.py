@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 
@@ -32,6 +32,11 @@ def spread(quartiles: Sequence[float], rounds: int) -> str:
 def ratio_verdict(met: bool, ratio: float) -> str:
     """Return whether a target was met, and by what ratio."""
     return f"{'met' if met else 'missed'} ({ratio:.2f}x)"
+
+
+def targets(sentences: Iterable[str]) -> str:
+    """Return the list of targets, each with whether it was met."""
+    return "\n".join(["Targets:", "", *(f"- {sentence}" for sentence in sentences)])
 
 
 def table(head: list[str], body: list[list[str]]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from benchmarks.markdown import machine, number, ratio_verdict, table
+from benchmarks.markdown import machine, number, ratio_verdict, table, targets
 from benchmarks.peers import FLOOR, MEMORY_LIMIT, OURS, PEERS, RELEASED, SAMPLE_TO_SAMPLE
 
 LOSS_ROWS = 2048  # whose losses are shown
@@ -56,7 +56,7 @@ def _group(device: str, dtype: str, cells: Cells) -> str:
                 _OURS_HEAD,
                 [_ours(n, variants) for n, variants in cells.items()],
             ),
-            f"Targets. {' '.join(_targets(cells))}",
+            targets(_targets(cells)),
         ]
     )
 
@@ -100,7 +100,8 @@ def _agreement(cells: Cells) -> str:
     for variants in cells.values():
         losses = [variants[name]["loss"] for name in SAMPLE_TO_SAMPLE if name in variants]
         worst = max(worst, (max(losses) - min(losses)) / min(losses)) if losses else worst
-    return f"From `{next(iter(SAMPLE_TO_SAMPLE))}` down all compute one loss, equal to {worst:.0e} at every N."
+    first = next(iter(SAMPLE_TO_SAMPLE))
+    return f"The variants from `{first}` down compute the same loss; they agree to {worst:.0e} at every N."
 
 
 def _ratio(variants: dict[str, dict[str, Any]], above: str, below: str) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.markdown import machine, number, spread, table
+from benchmarks.markdown import machine, number, spread, table, targets
 
 OURS, RELEASED, ENCODER = "whole step", "released step, eager", "encoder, forward and backward"
 SHARES = {"16 channels": 0.10, "64 channels": 0.03}  # targets: all that is not the encoder's, of the sum of the parts
@@ -22,7 +22,7 @@ def section(results: dict[str, Any]) -> str:
         rates = [info["views"] / row["total"][1] for info, row in zip(infos, rows, strict=True)]
         body.append([f"views per second, {name}", *map(number, rates)])
         body.append([f"extra MiB at the peak, {name}", *(number(row["memory"] / 2**20) for row in rows)])
-    return "\n\n".join([machine(results), table(head, body), f"Targets. {' '.join(map(_verdict, infos))}"])
+    return "\n\n".join([machine(results), table(head, body), targets(map(_verdict, infos))])
 
 
 def _cell(row: dict[str, Any]) -> str:

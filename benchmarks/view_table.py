@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.markdown import machine, number, ratio_verdict, spread, table
+from benchmarks.markdown import machine, number, ratio_verdict, spread, table, targets
 from benchmarks.view_peers import OURS, OURS_DRAWN, PER_IMAGE, RELEASED
 
 # Which of ours is how many times as fast as which peer: the released layers get their draws too, torchvision draws.
@@ -30,7 +30,7 @@ def _group(device: str, infos: dict[int, dict[str, Any]]) -> str:
     ]
     difference = max(info["difference"] for info in infos.values())
     agreement = f"The views of `{OURS}` and of the {RELEASED} differ by {difference:.0e} at most, of a range of 2."
-    return "\n\n".join([table(head, body), f"{agreement} Targets. {' '.join(_verdicts(infos))}"])
+    return "\n\n".join([table(head, body), agreement, targets(_verdicts(infos))])
 
 
 def _speed(info: dict[str, Any], name: str) -> str:
