@@ -58,7 +58,7 @@ ROWS = (
     Row("objective", "objective, 4,096 rows", "released code", _objective(4096, "total"), "ms"),
     Row("objective", "its extra memory, 16,384 rows", "released code", _objective(16384, "memory"), "MiB"),
     Row("views", "views of 32 px", "kornia", _views, "views/s", more=True),
-    Row("loaders", "batches of 224 px, FFCV", "DataLoader", _loader, "images/s", more=True),
+    Row("loaders", "batches of 224 px, warm, FFCV", "DataLoader", _loader, "images/s", more=True),
     Row("training_step", "whole training step", "released code", _step, "ms"),
 )
 
