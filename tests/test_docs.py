@@ -243,6 +243,13 @@ def test_every_option_is_described():
         assert all(described.values())
 
 
+def test_every_data_set_is_on_its_page():
+    from hscl_fast.data.named.registry import describe_sources
+
+    rows = re.findall(r"^\| `(\w+)` \| ", (ROOT / "docs" / "data.md").read_text(encoding="utf-8"), re.M)
+    assert rows == [source.name for source in describe_sources()]
+
+
 def test_tables_of_benchmarks_are_those_of_the_results():
     from benchmarks.docs_page import read_results, updated_page, updated_readme
 
