@@ -12,7 +12,8 @@ from torch import Tensor
 from hscl_fast.config.parsing import from_dict
 from hscl_fast.data.loaders.resident import ResidentLoader
 from hscl_fast.data.types import TrainingImages
-from hscl_fast.method.network import build_detector
+from hscl_fast.device import Execution
+from hscl_fast.method.network import build_network
 from hscl_fast.training.optimizer import FusedAdam
 from hscl_fast.training.step import TrainingStep
 
@@ -67,16 +68,15 @@ def make_step(
     random = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (4 * images, side, side, 3), dtype=torch.uint8, generator=random)
     roles = torch.tensor([1, -1, 0, 0, 0, 0, 0, 0], dtype=torch.int8).repeat(images // 2)
-    model = build_detector(config.model, side, rotation_head=False, seed=0).to(device)
+    model = build_network(config.model, side, rotation_head=False, seed=0).to(device)
     if without.channels_last:
         model.to(memory_format=torch.channels_last)
     model.train()
     step = TrainingStep(
         config,
         model,
-        precision=without.precision or precision,
+        Execution(device, without.precision or precision, without.compile or compile),
         total_steps=1000,
-        compile=without.compile or compile,
     )
     if not without.channels_last:
         step.forward = lambda views: model(views.contiguous())

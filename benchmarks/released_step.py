@@ -10,7 +10,7 @@ from torch import Tensor
 
 from benchmarks import released_eager, released_views
 from hscl_fast.method.augment import ROTATIONS, VIEWS
-from hscl_fast.method.network import Detector
+from hscl_fast.method.network import Network
 from hscl_fast.method.released_loss import ReleasedDraws
 
 _TRIALS = 10
@@ -20,7 +20,7 @@ _WEIGHT_THRESHOLD = 0.4
 class ReleasedStep:
     """Views, encoder, released objective with its rotation loss, backward, Adam."""
 
-    def __init__(self, model: Detector) -> None:
+    def __init__(self, model: Network) -> None:
         self.model = model
         # On a GPU, torch's own choice is foreach.
         self.optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, weight_decay=1e-6, foreach=True)

@@ -24,8 +24,9 @@ from benchmarks.released_step import ReleasedStep
 from hscl_fast.config.parsing import from_dict
 from hscl_fast.config.sections import Config
 from hscl_fast.data.loaders.loader import Batch
+from hscl_fast.device import Execution
 from hscl_fast.method.augment import ROTATIONS, VIEWS
-from hscl_fast.method.network import Detector, build_detector
+from hscl_fast.method.network import Network, build_network
 from hscl_fast.training.step import TrainingStep
 
 IMAGES, SIDE, FEATURES = 256, 32, 128
@@ -145,11 +146,13 @@ def _count_released(config: Config) -> Counted:
 
 
 def _ours(config: Config, compile: str) -> TrainingStep:
-    return TrainingStep(config, _model(config), precision=torch.bfloat16, total_steps=1000, compile=compile)
+    return TrainingStep(
+        config, _model(config), Execution(torch.device("cpu"), torch.bfloat16, compile), total_steps=1000
+    )
 
 
-def _model(config: Config) -> Detector:
-    model = build_detector(config.model, SIDE, rotation_head=True, seed=0)
+def _model(config: Config) -> Network:
+    model = build_network(config.model, SIDE, rotation_head=True, seed=0)
     model.to(memory_format=torch.channels_last).train()
     return model
 

@@ -12,15 +12,15 @@ import torch
 
 from benchmarks.interleave import Interleaved, Variant
 from benchmarks.png_folder import data_loader, draw, forget, read_from_disk
-from hscl_fast.config.parsing import from_dict
-from hscl_fast.config.recipes import RECIPES
+from hscl_fast.config.recipes import load_recipe
 from hscl_fast.config.sections import Config, DataConfig, RuntimeConfig
 from hscl_fast.data.beton.ffcv_import import ffcv_is_installed
 from hscl_fast.data.loaders.choose import make_loader
 from hscl_fast.data.open import in_memory, open_split
 from hscl_fast.data.prepare import Preparation, prepare_beton
 from hscl_fast.data.types import Split
-from hscl_fast.method.network import build_detector
+from hscl_fast.device import Execution
+from hscl_fast.method.network import build_network
 from hscl_fast.training.step import TrainingStep
 
 # Not importorskip: importing FFCV by itself would set torch to one thread, for every benchmark.
@@ -148,7 +148,7 @@ def test_cold(benchmark, files):
 @pytest.mark.parametrize("files", [32], indirect=True)
 def test_share_of_a_step(benchmark, files):
     """The time in next(batch) beside that of the recipe cpu's training step on the same images."""
-    config = from_dict(RECIPES["cpu"], "the recipe cpu")
+    config = load_recipe("cpu")
     splits = {"resident": in_memory(files.split("raw")), "ffcv": files.split("raw"), "torch": files.split()}
     shares = {kind: _share(config, kind, split) for kind, split in splits.items()}
     benchmark.pedantic(lambda: None, rounds=1)  # the figures are in extra_info
@@ -157,9 +157,9 @@ def test_share_of_a_step(benchmark, files):
 
 def _share(config: Config, kind: str, split: Split) -> list[float]:
     """Return the median seconds of next(batch) and of a step."""
-    model = build_detector(config.model, split.training.images.shape[1], rotation_head=False, seed=0)
+    model = build_network(config.model, split.training.images.shape[1], rotation_head=False, seed=0)
     model.to(memory_format=torch.channels_last).train()
-    step = TrainingStep(config, model, precision=torch.float32, total_steps=STEPS + 1)
+    step = TrainingStep(config, model, Execution(CPU), total_steps=STEPS + 1)
     loader = make_loader(kind, split.training, config.runtime, config.optim.batch_size, CPU)
     batches = loader.batches(0, STEPS + 1)
     step(next(batches))

@@ -10,8 +10,9 @@ from benchmarks.released_step import ReleasedStep
 from hscl_fast.config.parsing import from_dict
 from hscl_fast.data.loaders.resident import ResidentLoader
 from hscl_fast.data.types import TrainingImages
+from hscl_fast.device import Execution
 from hscl_fast.method.augment import draw_views
-from hscl_fast.method.network import build_detector
+from hscl_fast.method.network import build_network
 from hscl_fast.method.objective import compute_loss
 from hscl_fast.training.step import TrainingStep
 
@@ -32,10 +33,10 @@ def make_step(width, images):
     pixels = torch.randint(0, 256, (4 * images, SIDE, SIDE, 3), dtype=torch.uint8, generator=random)
     roles = torch.zeros(4 * images, dtype=torch.int8)
     roles[::8], roles[1::8] = 1, -1
-    model = build_detector(config.model, SIDE, rotation_head=True, seed=0)
+    model = build_network(config.model, SIDE, rotation_head=True, seed=0)
     model.to(memory_format=torch.channels_last).train()
     loader = ResidentLoader(TrainingImages(pixels.numpy(), roles.numpy()), images, seed=0, device=CPU)
-    return TrainingStep(config, model, precision=torch.float32, total_steps=1000), loader
+    return TrainingStep(config, model, Execution(CPU), total_steps=1000), loader
 
 
 def parts_of(step, loader, batch):

@@ -7,7 +7,6 @@ from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
-from torch._dynamo.exc import TorchDynamoException
 
 from hscl_fast.errors import UsageError
 
@@ -55,6 +54,8 @@ def compile_whole(function: Callable[P, R], mode: str) -> Callable[P, R]:
     """
     if mode == "off":
         return function
+    from torch._dynamo.exc import TorchDynamoException  # here, because importing it takes a second
+
     # torch.autograd.grad inside the graph: backward and the optimizer's step are then part of it.
     torch._dynamo.config.trace_autograd_ops = True
     compiled = torch.compile(function, fullgraph=True, dynamic=False, mode=None if mode == "default" else mode)

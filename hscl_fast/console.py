@@ -13,3 +13,8 @@ def say(console: Console, text: str) -> None:
 def warn(console: Console, text: str) -> None:
     """Print one line as a warning."""
     console.print(f"warning: {text}", style="yellow", soft_wrap=True, highlight=False, markup=False)
+
+
+def silent() -> Console:
+    """Return a console that shows nothing."""
+    return Console(quiet=True, force_terminal=False)

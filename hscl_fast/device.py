@@ -1,11 +1,14 @@
-"""Which device a run uses and in which precision its encoder runs there."""
+"""Which device a run uses, and how its network runs there."""
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 
 import torch
 
+from hscl_fast.compiling import resolve_mode
 from hscl_fast.errors import UsageError
 
 _DTYPES = {
@@ -14,6 +17,40 @@ _DTYPES = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Where and how a network runs: resolved once for a run, then carried on.
+
+    Parameters
+    ----------
+    device
+        Where tensors lie.
+    precision
+        dtype the encoder runs in.
+    compile
+        ``off`` or a mode of ``torch.compile``: see :func:`hscl_fast.compiling.compile_whole`.
+    """
+
+    device: torch.device
+    precision: torch.dtype = torch.float32
+    compile: str = "off"
+
+    @property
+    def precision_name(self) -> str:
+        """The dtype without ``torch.``."""
+        return str(self.precision).removeprefix("torch.")
+
+
+def resolve_execution(device: torch.device, *, precision: str, compile: str) -> Execution:
+    """Return what ``runtime.precision`` and ``runtime.compile`` mean on a device."""
+    return Execution(device, resolve_precision(precision, device), resolve_mode(compile, device))
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use, which a container or ``taskset`` may limit."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def resolve_device(name: str, local_rank: int = 0) -> torch.device:
@@ -32,10 +69,8 @@ def resolve_device(name: str, local_rank: int = 0) -> torch.device:
     device = torch.device(name if ":" in name else f"cuda:{local_rank}")
     if device.index >= available:
         who = f"Rank {local_rank} of this machine needs {device}" if local_rank else f"--runtime.device is {name!r}"
-        mend = f"Start {available} ranks here" if local_rank and available else "Use --runtime.device auto"
-        raise UsageError(
-            f"{who}, but this machine has {available} CUDA device(s). {mend}, or use --runtime.device cpu."
-        )
+        fix = f"Start {available} ranks here" if local_rank and available else "Use --runtime.device auto"
+        raise UsageError(f"{who}, but this machine has {available} CUDA device(s). {fix}, or use --runtime.device cpu.")
     return device
 
 

@@ -1,23 +1,14 @@
-"""What a user sees while a run trains or scores: a live bar on a terminal, a line a log row of training elsewhere."""
+"""Progress of a run: a live bar on a terminal; elsewhere some twenty lines per training."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-_SHOWN = {
-    "total": "loss",
-    "sample_to_sample": "S-S",
-    "sample_to_prototype": "S-P",
-    "normal_to_abnormal": "N-A",
-    "nt_xent": "NT-Xent",
-    "convex": "convex",
-    "rotation": "rot",
-}
 _LINES_PER_RUN = 20
 
 
@@ -28,14 +19,18 @@ class TrainingProgress:
     ----------
     console
         Where to write.
+    losses
+        Short names of the losses by their keys in a log row, in the order in which they are shown.
     done, total
         Steps done before (a resumed run) and steps in all.
     steps_per_epoch
-        To tell the epoch.
+        From which the epoch follows.
     """
 
-    def __init__(self, console: Console, *, done: int, total: int, steps_per_epoch: int) -> None:
-        self._console = console
+    def __init__(
+        self, console: Console, losses: Mapping[str, str], *, done: int, total: int, steps_per_epoch: int
+    ) -> None:
+        self._console, self._losses = console, losses
         self._total = total
         self._steps_per_epoch = steps_per_epoch
         self._epochs = -(-total // steps_per_epoch)
@@ -66,13 +61,9 @@ class TrainingProgress:
         """Show that ``step`` steps are done."""
         self._bar.update(self._task, completed=step, description=self._epoch(step))
 
-    def say(self, text: str) -> None:
-        """Print one line above the bar."""
-        self._console.print(text, soft_wrap=True, highlight=False)
-
     def log(self, row: dict[str, float]) -> None:
         """Show the figures of a log row."""
-        losses = " ".join(f"{short} {row[name]:.3f}" for name, short in _SHOWN.items() if name in row)
+        losses = " ".join(f"{short} {row[name]:.3f}" for name, short in self._losses.items() if name in row)
         skipped = f" skipped {row['skipped_updates']:.0f}" if row["skipped_updates"] else ""
         figures = f"{row['views_per_second']:,.0f} views/s  {losses}{skipped}"
         self._bar.update(self._task, figures=figures)
@@ -90,21 +81,21 @@ class TrainingProgress:
 
 @contextmanager
 def image_progress(console: Console, title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar with time left and images a second on a terminal, nothing elsewhere.
+    """Show a bar with time left and images per second on a terminal, nothing elsewhere.
 
     Parameters
     ----------
     console
         Where to write.
     title
-        What is being done.
+        Names the work.
     total
         Images in all.
 
     Yields
     ------
     Callable
-        To be told how many more images are done.
+        To be called with the number of images done since the last call.
     """
     columns = (
         TextColumn(title),

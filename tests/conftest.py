@@ -34,7 +34,8 @@ TINY = {
     "data": {"name": "digits"},
     "model": {"width": 16, "embedding_dim": 16},
     "optim": {"epochs": 3, "batch_size": 32, "warmup_share": 0.3},
-    "runtime": {"device": "cpu", "threads": 1, "log_every": 2, "checkpoint_every": 3, "validate_every": 1},
+    "runtime": {"device": "cpu", "threads": 1},
+    "record": {"log_every": 2, "checkpoint_every": 3, "validate_every": 1},
 }
 
 

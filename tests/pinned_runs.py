@@ -36,16 +36,16 @@ COMMON = {
     "runtime.device": "cpu",
     "runtime.precision": "float32",
     "runtime.threads": 1,
-    "runtime.log_every": 1,
-    "runtime.checkpoint_every": 10,
-    "runtime.validate_every": 1,
+    "record.log_every": 1,
+    "record.checkpoint_every": 10,
+    "record.validate_every": 1,
 }
 REFERENCE = {"augment.backend": "reference"}
 RELEASED = {
     "objective.name": "released",
     "objective.rotated_roles": "inherit",
     "objective.shift_loss": "true",
-    "runtime.scoring": "released",
+    "evaluate.scoring": "released",
 }
 RUNS = {
     "paper, cpu": {},

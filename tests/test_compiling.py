@@ -11,14 +11,15 @@ from functorch.compile import make_boxed_func
 from torch._dynamo.backends.common import aot_autograd
 
 from hscl_fast.cli import main as cli
-from hscl_fast.compile_cache import keep_cache
 from hscl_fast.compiling import compile_whole, resolve_mode
 from hscl_fast.config.sections import AugmentConfig
 from hscl_fast.data.loaders.resident import ResidentLoader
+from hscl_fast.device import Execution
 from hscl_fast.errors import UsageError
-from hscl_fast.method import scoring as scoring_module
-from hscl_fast.method.network import build_detector
-from hscl_fast.method.scoring import Scorer
+from hscl_fast.inductor_cache import set_inductor_cache_dir
+from hscl_fast.method.network import build_network
+from hscl_fast.method.scoring import scoring as scoring_module
+from hscl_fast.method.scoring.registry import SCORINGS
 from hscl_fast.training.step import TrainingStep
 
 CPU = torch.device("cpu")
@@ -36,10 +37,10 @@ def traced_only(monkeypatch):
 
 def curve(split, config, mode, steps=5, precision=torch.float32):
     """Losses of the first steps, and the step; after two of them nothing may be traced again."""
-    model = build_detector(config.model, 8, rotation_head=config.objective.shift_loss, seed=0)
+    model = build_network(config.model, 8, rotation_head=config.objective.shift_loss, seed=0)
     model.to(memory_format=torch.channels_last).train()
     loader = ResidentLoader(split.training, config.optim.batch_size, seed=0, device=CPU)
-    step = TrainingStep(config, model, precision=precision, total_steps=40, compile=mode)
+    step = TrainingStep(config, model, Execution(CPU, precision, mode), total_steps=40)
     if step.guard.scaled:
         step.guard.scale.fill_(256.0)  # at the first one gradients overflow, and a skipped update tells no loss
     losses = []
@@ -117,12 +118,12 @@ def test_a_cuda_graph_could_be_captured(digits, monkeypatch):
 @pytest.mark.parametrize("scoring", ["paper", "rotations", "released", "knn"])
 def test_scores_of_the_compiled_network(digits, traced_only, scoring):
     """15 images in batches of 4: the last one is filled up, and nothing is traced again for it."""
-    scoring_module._compiled_network.cache_clear()
-    model = build_detector(tiny_config().model, 8, rotation_head=scoring == "released", seed=0).eval()
+    scoring_module._compiled_forward.cache_clear()
+    model = build_network(tiny_config().model, 8, rotation_head=scoring == "released", seed=0).eval()
     images = digits.test.images[:15]
     scores = []
     for mode in ("off", "default"):
-        scorer = Scorer(model, scoring, 4, torch.float32, AugmentConfig(), compile=mode)
+        scorer = SCORINGS[scoring](model, Execution(CPU, compile=mode), 4, AugmentConfig())
         with torch._dynamo.config.patch(error_on_recompile=True):
             scores.append(scorer.calibrate(images[:7]).score(images))
     np.testing.assert_allclose(scores[1], scores[0], rtol=1e-5, atol=1e-6)
@@ -148,6 +149,10 @@ def test_compiled_code_is_kept(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     assert cli.run(["data", "list"]) == 0
-    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "hscl_fast" / "inductor") == str(keep_cache())
+    assert (
+        os.environ["TORCHINDUCTOR_CACHE_DIR"]
+        == str(tmp_path / "hscl_fast" / "inductor")
+        == str(set_inductor_cache_dir())
+    )
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/elsewhere")
-    assert str(keep_cache()) == "/elsewhere"
+    assert str(set_inductor_cache_dir()) == "/elsewhere"

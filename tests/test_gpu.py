@@ -10,9 +10,9 @@ from hscl_fast.config.sections import AugmentConfig
 from hscl_fast.data.loaders.order import Share
 from hscl_fast.data.loaders.resident import ResidentLoader
 from hscl_fast.data.open import load_split
-from hscl_fast.device import resolve_precision
+from hscl_fast.device import Execution, resolve_precision
 from hscl_fast.method.augment import draw_views
-from hscl_fast.method.network import build_detector
+from hscl_fast.method.network import build_network
 from hscl_fast.ranks.group import SINGLE, start_ranks
 from hscl_fast.training.step import TrainingStep
 
@@ -28,10 +28,10 @@ def cuda():
 
 def train(split, device, precision, steps, *, compile="off", ranks=SINGLE):
     config = tiny_config()
-    model = build_detector(config.model, 8, rotation_head=False, seed=0).to(device)
+    model = build_network(config.model, 8, rotation_head=False, seed=0).to(device)
     model = model.to(memory_format=torch.channels_last)
     loader = ResidentLoader(split.training, 32, seed=0, device=device, share=Share(ranks.rank, ranks.size))
-    step = TrainingStep(config, model, precision=precision, total_steps=steps, compile=compile, ranks=ranks)
+    step = TrainingStep(config, model, Execution(device, precision, compile), total_steps=steps, ranks=ranks)
     step.guard.scale.fill_(256.0 if step.guard.scaled else 1.0)
     curve = []
     for batch in loader.batches(0, steps):
@@ -103,9 +103,9 @@ def test_two_runs_are_the_same_bits(cuda, digits):
 
 def test_the_step_waits_for_nothing(cuda, digits):
     config = tiny_config()
-    model = build_detector(config.model, 8, rotation_head=False, seed=0).to(cuda)
+    model = build_network(config.model, 8, rotation_head=False, seed=0).to(cuda)
     loader = ResidentLoader(digits.training, 32, seed=0, device=cuda)
-    step = TrainingStep(config, model, precision=torch.float32, total_steps=8)
+    step = TrainingStep(config, model, Execution(cuda), total_steps=8)
     batches = list(loader.batches(0, 3))
     step(batches[0])
     torch.cuda.set_sync_debug_mode("error")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,34 @@ class Policy:
     crop_ratio: tuple[float, float]
 
 
+# The layers of CSI, which the released code uses, in their order.
+_RELEASED = Policy(
+    crop_first=False,
+    flip_probability=0.5,
+    jitter_probability=0.8,
+    gray_probability=0.2,
+    brightness=0.4,
+    contrast=0.4,
+    saturation=0.4,
+    hue=0.1,
+    crop_area=(0.08, 1.0),
+    crop_ratio=(0.75, 4 / 3),
+)
+_NONE = Policy(
+    crop_first=False,
+    flip_probability=0.0,
+    jitter_probability=0.0,
+    gray_probability=0.0,
+    brightness=0.0,
+    contrast=0.0,
+    saturation=0.0,
+    hue=0.0,
+    crop_area=(1.0, 1.0),
+    crop_ratio=(1.0, 1.0),
+)
 POLICIES: dict[str, Policy] = {
-    # The layers of CSI, which the released code uses, in their order.
-    "released": Policy(False, 0.5, 0.8, 0.2, 0.4, 0.4, 0.4, 0.1, (0.08, 1.0), (0.75, 4 / 3)),
+    "released": _RELEASED,
     # SimCLR (Chen et al., ICML 2020) as for small images: colour strength 0.5, no blur.
-    "simclr": Policy(True, 0.5, 0.8, 0.2, 0.4, 0.4, 0.4, 0.1, (0.08, 1.0), (0.75, 4 / 3)),
-    "none": Policy(False, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, (1.0, 1.0), (1.0, 1.0)),
+    "simclr": replace(_RELEASED, crop_first=True),
+    "none": _NONE,
 }

@@ -6,13 +6,13 @@ Every field is read somewhere; every value is validated once, here, when the dat
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
 from hscl_fast.config.policies import POLICIES, Policy
 from hscl_fast.errors import UsageError
 
-Scoring = Literal["paper", "rotations", "released", "knn"]
+ScoringName = Literal["paper", "rotations", "released", "knn"]
 CheckpointName = Literal["last", "best"]
 
 
@@ -29,6 +29,11 @@ def _require_positive(section: str, values: dict[str, float]) -> None:
 def _require_not_negative(section: str, values: dict[str, float]) -> None:
     for name, value in values.items():
         _require(value >= 0 and math.isfinite(value), f"{section}.{name}", value, "0 or more")
+
+
+def _require_counts(section: str, values: object, names: tuple[str, ...]) -> None:
+    for name in names:
+        _require(getattr(values, name) >= 1, f"{section}.{name}", getattr(values, name), "1 or more")
 
 
 @dataclass(frozen=True)
@@ -158,7 +163,7 @@ class ObjectiveConfig:
         What rotated copies count as: ``exclude`` (contrastive term only), ``inherit`` the image's role, or
         ``abnormal`` (copies of non-abnormal images count as anomalies). The released objective always inherits.
     shift_loss
-        Add the four-way rotation-classification cross-entropy. Needed for ``runtime.scoring=released``.
+        Add the four-way rotation-classification cross-entropy. Needed for ``evaluate.scoring=released``.
     backend
         Which form of the paper objective runs: ``auto`` (``triton`` on a GPU, ``cpu`` on the CPU), ``cpu``, ``triton``
         or ``reference``, plain PyTorch that stores the N x N similarities. The released objective has one form.
@@ -294,7 +299,7 @@ class OptimConfig:
 
 @dataclass(frozen=True)
 class RuntimeConfig:
-    """Where and how the run executes, what it writes and how it scores.
+    """Where and how the run executes.
 
     Parameters
     ----------
@@ -304,7 +309,7 @@ class RuntimeConfig:
         What the encoder computes in. ``auto``: bfloat16 where the device has it, else float16 on a GPU, else float32.
         ``tf32`` is float32 whose products a GPU may round to TF32, the loss's too; with ``float32`` it may not.
     threads
-        CPU threads of torch. Unset: torch's own choice.
+        CPU threads of torch, up to the number of cores that this process may use. Unset: torch's own choice.
     compile
         Compile the whole training step, and scoring, into one graph with ``torch.compile``: ``off``, ``default``,
         ``max-autotune`` or ``reduce-overhead`` (both capture CUDA graphs). ``auto``: ``default`` on a GPU, ``off`` on
@@ -313,21 +318,8 @@ class RuntimeConfig:
         Ask the GPU libraries for kernels that give the same bits every run (needed to resume bit for bit).
     seed
         Seed of the initial weights, of the order of the images and of every view.
-    log_every
-        Steps between two rows of ``metrics.jsonl``, and between two reads of the device.
-    checkpoint_every
-        Steps between two checkpoints.
-    validate_every
-        Epochs between two looks at the held-out labelled images, to choose the best checkpoint.
     max_skipped_updates
         The run stops after this many updates in a row with a non-finite loss or gradient.
-    checkpoint
-        Which checkpoint is evaluated: ``last`` or ``best`` (on held-out labelled images).
-    scoring
-        Normality score: ``paper`` (Eq. 9), ``rotations`` (its mean over four rotations), ``released`` (10 crops x 4
-        rotations and rotation logits) or ``knn`` (no prototypes).
-    eval_batch_size
-        Images a batch while scoring.
     loader
         Where batches come from: ``resident`` (all images on the device), ``ffcv`` (out of a ``.beton``, see ``hscl data
         prepare``), ``torch`` (a DataLoader), or ``auto``, the first of these that can serve the data. All give the same
@@ -335,13 +327,11 @@ class RuntimeConfig:
     resident_gib
         The most memory, in GiB, that ``auto`` lets the images take. Unset: half of what is free.
     workers
-        Threads of ``ffcv`` or processes of ``torch`` that decode images; 0: none of the latter. Unset: one a core (one
-        in all for raw images).
+        Threads of ``ffcv`` or processes of ``torch`` that decode images; 0: ``torch`` decodes in the main process.
+        Unset: one per core (a single one for raw images).
     timeout_minutes
-        With several ranks, how long one waits for the others before the run ends with an error. It must cover a look at
-        the held-out images, which the first rank takes while the others wait.
-    tensorboard
-        Write TensorBoard event files beside ``metrics.jsonl`` (needs the extra ``tensorboard``).
+        With several ranks, how long one waits for the others before the run ends with an error. It must cover the
+        scoring of the held-out images, which the first rank does while the others wait.
     """
 
     device: str = "auto"
@@ -350,18 +340,11 @@ class RuntimeConfig:
     compile: Literal["auto", "off", "default", "max-autotune", "reduce-overhead"] = "auto"
     deterministic: bool = True
     seed: int = 0
-    log_every: int = 10
-    checkpoint_every: int = 100
-    validate_every: int = 5
     max_skipped_updates: int = 20
-    checkpoint: CheckpointName = "last"
-    scoring: Scoring = "paper"
-    eval_batch_size: int = 500
     loader: Literal["auto", "resident", "ffcv", "torch"] = "auto"
     resident_gib: float | None = None
     workers: int | None = None
     timeout_minutes: float = 10.0
-    tensorboard: bool = False
 
     def __post_init__(self) -> None:
         named = self.device in ("auto", "cpu", "cuda") or (
@@ -371,15 +354,61 @@ class RuntimeConfig:
         if self.threads is not None:
             _require(self.threads >= 1, "runtime.threads", self.threads, "1 or more")
         _require(0 <= self.seed < 2**63, "runtime.seed", self.seed, "in [0, 2**63)")
+        _require_counts("runtime", self, ("max_skipped_updates",))
         if self.resident_gib is not None:
             _require_not_negative("runtime", {"resident_gib": self.resident_gib})
         if self.workers is not None:
             least = 1 if self.loader == "ffcv" else 0
             _require(least <= self.workers <= 256, "runtime.workers", self.workers, f"between {least} and 256")
         _require_positive("runtime", {"timeout_minutes": self.timeout_minutes})
-        counts = ("log_every", "checkpoint_every", "validate_every", "max_skipped_updates", "eval_batch_size")
-        for name in counts:
-            _require(getattr(self, name) >= 1, f"runtime.{name}", getattr(self, name), "1 or more")
+
+
+@dataclass(frozen=True)
+class RecordConfig:
+    """What a run writes down while it trains.
+
+    Parameters
+    ----------
+    log_every
+        Steps between two rows of ``metrics.jsonl``, and between two reads of the device.
+    checkpoint_every
+        Steps between two checkpoints.
+    validate_every
+        Epochs between two scorings of the held-out labelled images, which choose the best checkpoint.
+    tensorboard
+        Write TensorBoard event files beside ``metrics.jsonl`` (needs the extra ``tensorboard``).
+    """
+
+    log_every: int = 10
+    checkpoint_every: int = 100
+    validate_every: int = 5
+    tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        _require_counts("record", self, ("log_every", "checkpoint_every", "validate_every"))
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """How images are scored.
+
+    Parameters
+    ----------
+    checkpoint
+        Which checkpoint is evaluated: ``last`` or ``best`` (on held-out labelled images).
+    scoring
+        Normality score: ``paper`` (Eq. 9), ``rotations`` (its mean over four rotations), ``released`` (10 crops x 4
+        rotations and rotation logits) or ``knn`` (no prototypes).
+    batch_size
+        Images per batch while scoring.
+    """
+
+    checkpoint: CheckpointName = "last"
+    scoring: ScoringName = "paper"
+    batch_size: int = 500
+
+    def __post_init__(self) -> None:
+        _require_counts("evaluate", self, ("batch_size",))
 
 
 @dataclass(frozen=True)
@@ -392,26 +421,21 @@ class Config:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    record: RecordConfig = field(default_factory=RecordConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
 
     def __post_init__(self) -> None:
-        scoring, objective = self.runtime.scoring, self.objective
+        scoring, objective = self.evaluate.scoring, self.objective
         if scoring == "released" and not objective.shift_loss:
             raise UsageError(
-                "--runtime.scoring is 'released', which adds rotation logits, but the rotation head is not trained. "
+                "--evaluate.scoring is 'released', which adds rotation logits, but the rotation head is not trained. "
                 "Add --objective.shift_loss true, or score with paper or rotations."
             )
         if scoring != "knn" and objective.lambda_prototype == 0:
             raise UsageError(
-                f"--runtime.scoring is {scoring!r}, which needs prototypes, but --objective.lambda_prototype is 0, so "
-                "they are not trained. Add --runtime.scoring knn, or give lambda_prototype a positive value."
+                f"--evaluate.scoring is {scoring!r}, which needs prototypes, but --objective.lambda_prototype is 0, so "
+                "they are not trained. Add --evaluate.scoring knn, or give lambda_prototype a positive value."
             )
 
 
-SECTIONS: dict[str, type] = {
-    "data": DataConfig,
-    "model": ModelConfig,
-    "objective": ObjectiveConfig,
-    "augment": AugmentConfig,
-    "optim": OptimConfig,
-    "runtime": RuntimeConfig,
-}
+SECTIONS: dict[str, type] = {section.name: section.default_factory for section in fields(Config)}  # type: ignore[misc]

@@ -171,6 +171,20 @@ class TestImages:
     names: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Counts:
+    """Images of each kind; ``pollution``, the anomalies hidden among the unlabelled, is None where it is unknown."""
+
+    labelled_normal: int
+    unlabelled: int
+    labelled_abnormal: int
+    held_out_normal: int
+    held_out_abnormal: int
+    test_normal: int
+    test_abnormal: int
+    pollution: int | None
+
+
 @dataclass(frozen=True, eq=False)
 class Split:
     """A data set dealt out for one run.
@@ -199,19 +213,19 @@ class Split:
     manifest: dict[str, Any]
 
     @property
-    def counts(self) -> dict[str, int | None]:
-        """Images of each kind; ``pollution`` (anomalies hidden among the unlabelled) is None when unknown."""
+    def counts(self) -> Counts:
+        """Images of each kind."""
         training, held_out, abnormal = self.training.roles, self.held_out.roles, self.test.abnormal
-        return {
-            "labelled_normal": int((training == NORMAL).sum()),
-            "unlabelled": int((training == UNLABELLED).sum()),
-            "labelled_abnormal": int((training == ABNORMAL).sum()),
-            "held_out_normal": int((held_out == NORMAL).sum()),
-            "held_out_abnormal": int((held_out == ABNORMAL).sum()),
-            "test_normal": int((~abnormal).sum()),
-            "test_abnormal": int(abnormal.sum()),
-            "pollution": self._pollution(),
-        }
+        return Counts(
+            labelled_normal=int((training == NORMAL).sum()),
+            unlabelled=int((training == UNLABELLED).sum()),
+            labelled_abnormal=int((training == ABNORMAL).sum()),
+            held_out_normal=int((held_out == NORMAL).sum()),
+            held_out_abnormal=int((held_out == ABNORMAL).sum()),
+            test_normal=int((~abnormal).sum()),
+            test_abnormal=int(abnormal.sum()),
+            pollution=self._pollution(),
+        )
 
     def _pollution(self) -> int | None:
         train = self.manifest["train"]

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import io
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from rich.console import Console
 
 from hscl_fast.config.sections import Config
 from hscl_fast.data.loaders.choose import choose_loader
 from hscl_fast.data.open import open_split
 from hscl_fast.data.types import Split
+from hscl_fast.device import resolve_execution
 from hscl_fast.doctor.machine import random_training_images
 from hscl_fast.errors import UsageError
 from hscl_fast.method.augment import ROTATIONS, VIEWS
-from hscl_fast.method.network import build_detector
-from hscl_fast.runs.directory import RunDirectory
+from hscl_fast.method.network import build_network
+from hscl_fast.training.recorder import SilentRecorder
+from hscl_fast.training.schedule import schedule_length
 from hscl_fast.training.trainer import Trainer
 
 _DEFAULT_SIDE = 32  # pixels, what folders are resized to
@@ -47,7 +46,7 @@ class Estimate:
         The network, its number of parameters, the dtype it runs in, the images' side in pixels.
     batch_size, rows
         Images a step, and the rows that go through the encoder.
-    steps_measured, seconds_a_step
+    steps_measured, seconds_per_step
         How many steps were timed, and their mean.
     extra_bytes
         Peak memory beyond what the process held before: weights, optimizer, activations. None where it cannot be known.
@@ -65,7 +64,7 @@ class Estimate:
     batch_size: int
     rows: int
     steps_measured: int
-    seconds_a_step: float
+    seconds_per_step: float
     extra_bytes: int | None
     training_images: int | None
     total_steps: int | None
@@ -108,10 +107,9 @@ def plan_estimate(config: Config, device: torch.device, *, named: bool) -> Plan:
     batch_size = config.optim.batch_size if count is None else min(config.optim.batch_size, count)
     steps = config.optim.max_steps
     if count is not None and batch_size:
-        schedule = config.optim.epochs * (count // batch_size)
-        steps = schedule if steps is None else min(steps, schedule)
+        steps = schedule_length(config.optim, count // batch_size)
     head = config.objective.shift_loss
-    model = build_detector(config.model, size, rotation_head=head, seed=config.runtime.seed)
+    model = build_network(config.model, size, rotation_head=head, seed=config.runtime.seed)
     chosen = None if split is None else choose_loader(config.data, config.runtime, split, device)
     return Plan(
         told,
@@ -142,10 +140,10 @@ def measure(plan: Plan, config: Config, device: torch.device) -> Estimate:
     return Estimate(
         **plan._asdict(),
         encoder=config.model.encoder,
-        precision=str(trainer.precision).removeprefix("torch."),
+        precision=trainer.execution.precision_name,
         rows=VIEWS * ROTATIONS * plan.batch_size,
         steps_measured=len(seconds),
-        seconds_a_step=mean,
+        seconds_per_step=mean,
         extra_bytes=memory,
         total_seconds=None if plan.total_steps is None else plan.total_steps * mean,
     )
@@ -166,23 +164,22 @@ def _open(config: Config, *, named: bool) -> tuple[Split | None, str]:
 
 def _measure(config: Config, device: torch.device, count: int, size: int) -> tuple[list[float], int | None, Trainer]:
     """Return seconds of some steps, memory, and the trainer; the first step counts only if it alone took too long."""
-    images, nobody = random_training_images(count, size), random_training_images(0, size)
     before = _begin_memory(device)
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(config, RunDirectory(Path(folder)), images, nobody, Console(file=io.StringIO()))
-        trainer.model.train()
-        times: list[float] = []
-        begun = time.perf_counter()
-        for batch in trainer.loader.batches(0, 1 + _MOST_STEPS):
-            start = time.perf_counter()
-            trainer.step(batch)
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            times.append(time.perf_counter() - start)
-            if len(times) == 1 and trainer.compile != "off":
-                begun = time.perf_counter()  # compiling was no step
-            if time.perf_counter() - begun > _PATIENCE:
-                break
+    execution = resolve_execution(device, precision=config.runtime.precision, compile=config.runtime.compile)
+    trainer = Trainer(config, random_training_images(count, size), SilentRecorder(), execution)
+    trainer.model.train()
+    times: list[float] = []
+    begun = time.perf_counter()
+    for batch in trainer.loader.batches(0, 1 + _MOST_STEPS):
+        start = time.perf_counter()
+        trainer.step(batch)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - start)
+        if len(times) == 1 and execution.compile != "off":
+            begun = time.perf_counter()  # that was the compiler's time, not a step's
+        if time.perf_counter() - begun > _PATIENCE:
+            break
     return times[1:] or times, _extra_memory(device, before), trainer
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import tempfile
 import time
@@ -14,40 +13,41 @@ from typing import Any
 import numpy as np
 import torch
 from hscl_kernels import info_nce
-from rich.console import Console
 from torch import nn
 
 from hscl_fast.compiling import resolve_mode
-from hscl_fast.config.sections import Config, DataConfig, ModelConfig, OptimConfig, RuntimeConfig
+from hscl_fast.config.sections import Config, DataConfig, ModelConfig, OptimConfig, RecordConfig, RuntimeConfig
 from hscl_fast.data.beton.ffcv_import import INSTALL, ffcv_is_installed, import_ffcv
 from hscl_fast.data.loaders.choose import make_loader
 from hscl_fast.data.open import in_memory, open_split
 from hscl_fast.data.prepare import Preparation, prepare_beton
 from hscl_fast.data.types import TrainingImages
-from hscl_fast.device import resolve_precision
+from hscl_fast.device import resolve_execution, resolve_precision
 from hscl_fast.doctor.outcome import Outcome, attempt, reason_of
-from hscl_fast.runs.directory import RunDirectory
+from hscl_fast.runs.checkpoint import load_checkpoint
+from hscl_fast.runs.train_run import train_run
+from hscl_fast.training.recorder import SilentRecorder
 from hscl_fast.training.trainer import Trainer
 
 _SIDE, _COUNT, _BATCH = 16, 16, 8  # pixels, images, images a batch
 _COMPILED_ERROR = 5e-3  # of the loss; products may be rounded to TF32
 _NO_COMPILER = ("no working c++ compiler", "invalidcxxcompiler", "failed to find c compiler")
-_GPU_MEND = "Check the driver and that this torch is built for this GPU; until it works, use --device cpu."
-_COMPILE_MEND = "Train with --runtime.compile off, and report this with the output of `hscl doctor --json`."
-_FFCV_MEND = f"Install FFCV anew: {INSTALL}; or leave it out with --runtime.loader torch."
+_GPU_FIX = "Check the driver and that this torch is built for this GPU; until it works, use --device cpu."
+_COMPILE_FIX = "Train with --runtime.compile off, and report this with the output of `hscl doctor --json`."
+_FFCV_FIX = f"Install FFCV anew: {INSTALL}; or leave it out with --runtime.loader torch."
 
 
 def check_machine(device: torch.device) -> Iterator[Outcome]:
     """Use each part of the machine that training on ``device`` may need, in temporary folders."""
     checks: dict[str, tuple[Callable[[torch.device], Outcome], str]] = {
-        "precisions": (check_precisions, _GPU_MEND),
-        "training": (check_training, "The message tells what failed; the checks of the kernels may tell why."),
-        "torch.compile": (check_compile, _COMPILE_MEND),
-        "compiled step": (check_compiled_step, _COMPILE_MEND),
-        "FFCV": (check_ffcv, _FFCV_MEND),
+        "precisions": (check_precisions, _GPU_FIX),
+        "training": (check_training, "The message says what failed; the checks of the kernels may show why."),
+        "torch.compile": (check_compile, _COMPILE_FIX),
+        "compiled step": (check_compiled_step, _COMPILE_FIX),
+        "FFCV": (check_ffcv, _FFCV_FIX),
     }
-    for name, (check, mend) in checks.items():
-        yield attempt(name, lambda check=check: check(device), mend)  # type: ignore[misc]
+    for name, (check, fix) in checks.items():
+        yield attempt(name, lambda check=check: check(device), fix)  # type: ignore[misc]
 
 
 def random_training_images(count: int, size: int) -> TrainingImages:
@@ -87,33 +87,37 @@ def _run_in(dtype: torch.dtype, device: torch.device) -> None:
 
 
 def check_training(device: torch.device) -> Outcome:
-    """Train a tiny network for two steps, save it, and go on from the checkpoint with the same bits."""
+    """Train a tiny network for two steps as ``hscl train`` does, twice: both runs must have the same bits."""
     with tempfile.TemporaryDirectory() as folder:
-        run = RunDirectory(Path(folder))
-        trainer = _tiny_trainer(device, run, compile="off")
-        trainer.train()
-        rows = run.read_metrics()
-        again = _tiny_trainer(device, run, compile="off")
-        again.resume()
+        images = _write_noise(Path(folder))
+        config = _tiny_config(device, DataConfig(name=str(images), image_size=_SIDE, held_out_ratio=0.0))
+        runs = [train_run(config, Path(folder, name)) for name in ("first", "again")]
+        rows = runs[0].directory.read_metrics()
+        first, again = (load_checkpoint(run.directory.checkpoint("last")).weights for run in runs)
     if [row["step"] for row in rows] != [1, 2] or any("total" not in row for row in rows):
         raise ValueError(f"updates were skipped: their loss or gradient was not finite ({rows})")
-    saved = again.model.state_dict()
-    differing = [name for name, x in trainer.model.state_dict().items() if not torch.equal(x, saved[name])]
-    if again.state.step != 2 or differing:
-        raise ValueError(f"the checkpoint read back is not what was saved: step {again.state.step}, {differing[:3]}")
-    loss = rows[-1]["total"]
-    return Outcome("training", "pass", f"two steps in {trainer.state.seconds:.1f} s, loss {loss:.3f}; saved, read back")
+    differing = [name for name, tensor in first.items() if not torch.equal(tensor, again[name])]
+    if differing:
+        raise ValueError(f"two equal runs saved different weights: {differing[:3]}")
+    loss, seconds = rows[-1]["total"], rows[-1]["seconds"]
+    return Outcome("training", "pass", f"two steps in {seconds:.1f} s, loss {loss:.3f}; saved, the same bits again")
 
 
-def _tiny_trainer(device: torch.device, run: RunDirectory, **runtime: Any) -> Trainer:
-    config = Config(
-        data=DataConfig(image_size=_SIDE),
+def _write_noise(folder: Path) -> Path:
+    """Write images in the layout of a user's ``.npz``."""
+    given, path = random_training_images(_COUNT, _SIDE), folder / "images.npz"
+    np.savez(path, images=given.images[:], y=given.roles)
+    return path
+
+
+def _tiny_config(device: torch.device, data: DataConfig, **runtime: Any) -> Config:
+    return Config(
+        data=data,
         model=ModelConfig(width=16, embedding_dim=16),
         optim=OptimConfig(epochs=1, max_steps=2, batch_size=_BATCH),
-        runtime=RuntimeConfig(device=str(device), log_every=1, checkpoint_every=2, **runtime),
+        runtime=RuntimeConfig(device=str(device), **{"compile": "off", **runtime}),
+        record=RecordConfig(log_every=1, checkpoint_every=2),
     )
-    images, nobody = random_training_images(_COUNT, _SIDE), random_training_images(0, _SIDE)
-    return Trainer(config, run, images, nobody, Console(file=io.StringIO()))
 
 
 def check_compile(device: torch.device) -> Outcome:
@@ -133,8 +137,8 @@ def check_compile(device: torch.device) -> Outcome:
     except Exception as error:
         if not any(words in str(error).lower() for words in _NO_COMPILER):
             raise
-        mend = "Install one, on Debian: apt-get install g++."
-        return Outcome("torch.compile", "warning", f"there is no C++ compiler ({reason_of(error)[:120]})", mend)
+        fix = "Install one, on Debian: apt-get install g++."
+        return Outcome("torch.compile", "warning", f"there is no C++ compiler ({reason_of(error)[:120]})", fix)
     seconds = time.perf_counter() - begun
     for name, ours, theirs in (("value", value, expected), ("gradient", inputs[1].grad, inputs[0].grad)):
         assert ours is not None
@@ -152,16 +156,28 @@ def check_compiled_step(device: torch.device) -> Outcome:
         return Outcome("compiled step", "not here", f"on the {device.type} training is compiled on request only")
     losses = {}
     for form in ("off", mode):
-        with tempfile.TemporaryDirectory() as folder:
-            run = RunDirectory(Path(folder))
-            trainer = _tiny_trainer(device, run, compile=form, precision="float32")
-            trainer.train()
-            losses[form] = [row.get("total", math.nan) for row in run.read_metrics()]
+        config = _tiny_config(device, DataConfig(image_size=_SIDE), compile=form, precision="float32")
+        execution = resolve_execution(device, precision="float32", compile=form)
+        recorder = _Rows()
+        trainer = Trainer(config, random_training_images(_COUNT, _SIDE), recorder, execution)
+        trainer.train()
+        losses[form] = [row.get("total", math.nan) for row in recorder.rows]
     errors = [abs(ours - theirs) / abs(theirs) for ours, theirs in zip(losses[mode], losses["off"], strict=True)]
     if not all(error < _COMPILED_ERROR for error in errors):
         raise ValueError(f"the compiled step's losses {losses[mode]} are not the eager step's {losses['off']}")
     detail = f"two steps in {trainer.state.seconds:.1f} s, losses within {max(errors):.1e} of eager ones"
     return Outcome("compiled step", "pass", detail)
+
+
+class _Rows(SilentRecorder):
+    """Keeps the rows of the log in memory."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+
+    def log(self, row: dict[str, Any]) -> None:
+        """Keep a row."""
+        self.rows.append(row)
 
 
 def check_ffcv(device: torch.device) -> Outcome:
@@ -171,10 +187,8 @@ def check_ffcv(device: torch.device) -> Outcome:
     begun = time.perf_counter()
     import_ffcv()
     imported = time.perf_counter() - begun
-    given = random_training_images(_COUNT, _SIDE)
     with tempfile.TemporaryDirectory() as folder:
-        arrays, beton = Path(folder) / "images.npz", Path(folder) / "images.beton"
-        np.savez(arrays, images=given.images[:], y=given.roles)
+        arrays, beton = _write_noise(Path(folder)), Path(folder) / "images.beton"
         prepare_beton(DataConfig(name=str(arrays), image_size=_SIDE), Preparation(beton, encoding="raw"))
         split = open_split(DataConfig(name=str(beton), held_out_ratio=0.0))
         runtime = RuntimeConfig(workers=1)

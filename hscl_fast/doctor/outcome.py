@@ -1,4 +1,4 @@
-"""What came of one check, and checks that may raise anything."""
+"""The outcome of one check, and checks that may raise anything."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ Status = Literal["pass", "warning", "not here", "FAIL"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """One check: its status, what was seen, and what to do about it where there is something to do."""
+    """One check: its status, what was seen, and how to fix it where something is wrong."""
 
     name: str
     status: Status
     detail: str
-    mend: str = ""
+    fix: str = ""
 
 
-def attempt(name: str, check: Callable[[], Outcome], mend: str) -> Outcome:
-    """Return the outcome of a check; whatever it raises is a FAIL with that message, and ``mend`` is what to do."""
+def attempt(name: str, check: Callable[[], Outcome], fix: str) -> Outcome:
+    """Return the outcome of a check; whatever it raises is a FAIL with that message, and ``fix`` says what to do."""
     try:
         return check()
     except Exception as error:  # a driver's, a compiler's or a library's: the doctor goes on to the next check
-        return Outcome(name, "FAIL", reason_of(error), mend)
+        return Outcome(name, "FAIL", reason_of(error), fix)
 
 
 def reason_of(error: Exception) -> str:

@@ -21,7 +21,7 @@ _MIB, _GIB = 1 << 20, 1 << 30
 
 
 def show_versions(console: Console, versions: dict[str, str | None]) -> None:
-    """Print one version a row."""
+    """Print one version per row."""
     _print(console, "versions", [], [[name, value or "-"] for name, value in versions.items()])
     say(console, "")
 
@@ -52,7 +52,7 @@ def show_devices(console: Console, cpu: dict[str, Any], cards: list[dict[str, An
 
 
 def show_kernels(console: Console, device: str, findings: list[Finding], missing: dict[str, str]) -> None:
-    """Print one form a row, and below what is wrong with those that are not fit."""
+    """Print one form per row, and below it what is wrong with those that fail."""
     title = f"kernels on {device} (errors against float64, relative, and what is allowed)"
     head = ["operation", "backend", "dtype", "outputs", "gradients", "eager's", "ms", "eager ms", "result"]
     rows: list[list[str]] = []
@@ -82,25 +82,25 @@ def show_kernels(console: Console, device: str, findings: list[Finding], missing
 
 
 def show_outcomes(console: Console, title: str, outcomes: list[Outcome]) -> None:
-    """Print one check a row, and what to do about it."""
+    """Print one check per row, and how to fix it."""
     rows = [[some.name, some.status, some.detail] for some in outcomes]
     _print(console, title, [], rows)
     for some in outcomes:
-        if some.mend and some.status != "pass":
-            say(console, f"{some.name}: {some.mend}")
+        if some.fix and some.status != "pass":
+            say(console, f"{some.name}: {some.fix}")
     say(console, "")
 
 
 def show_estimate(console: Console, found: Estimate) -> None:
     """Print what a training step costs, and the whole run."""
-    rate = found.rows / found.seconds_a_step
+    rate = found.rows / found.seconds_per_step
     timed = f"measured on {found.steps_measured} step(s)"
     memory = "not known on this system" if found.extra_bytes is None else f"{found.extra_bytes / _MIB:,.0f} MiB"
     rows = [
         ["for", found.data],
         ["network", f"{found.encoder}, {found.parameters / 1e6:.2f} M parameters, {found.precision}"],
-        ["a step", f"{found.batch_size:,} images, {found.rows:,} rows of {found.image_size} px"],
-        ["time a step", f"{found.seconds_a_step:.3g} s ({rate:,.0f} views/s), {timed}"],
+        ["per step", f"{found.batch_size:,} images, {found.rows:,} rows of {found.image_size} px"],
+        ["time per step", f"{found.seconds_per_step:.3g} s ({rate:,.0f} views/s), {timed}"],
         ["extra memory", f"{memory} at the peak: weights, optimizer and activations; the data set comes on top"],
     ]
     if found.total_steps is not None and found.total_seconds is not None:

@@ -14,7 +14,7 @@ from hscl_kernels.selfcheck import describe_card, tuned_error
 from hscl_fast.data.loaders.memory import free_memory
 from hscl_fast.device import resolve_precision
 from hscl_fast.doctor.outcome import Outcome, reason_of
-from hscl_fast.runs.directory import environment
+from hscl_fast.runs.environment import environment
 
 _OPTIONAL = ("triton", "ffcv", "numba")
 _NOT_VERSIONS = ("threads", "devices", "cuda")

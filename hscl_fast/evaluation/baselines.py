@@ -1,10 +1,10 @@
-"""What scikit-learn gives in seconds on the same split: the detectors to beat."""
+"""scikit-learn's detectors on the same split, in seconds: those to beat."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,16 +15,41 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
-from hscl_fast.evaluation.metrics import detection_metrics
+from hscl_fast.evaluation.metrics import Detection, detection_metrics
 
 Images = npt.NDArray[np.uint8]
 Pixels = npt.NDArray[np.float32]
-Result = dict[str, Any]
-NAMES = ("isolation_forest", "one_class_svm", "logistic_regression")
+TITLES = {
+    "isolation_forest": "Isolation forest",
+    "one_class_svm": "One-class SVM",
+    "logistic_regression": "Logistic regression",
+}
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What one detector reached.
+
+    Attributes
+    ----------
+    auroc, auroc_mean
+        As in :class:`hscl_fast.evaluation.metrics.Detection`; None where it was not run.
+    seconds
+        To train and score.
+    trained_on, note
+        In words.
+    """
+
+    auroc: float | None
+    auroc_mean: float | None
+    seconds: float | None
+    trained_on: str
+    note: str
+
 
 MAX_SIDE = 32  # pixels; larger images are averaged down
 MAX_SVM_IMAGES = 2000  # the one-class SVM's cost grows with the square of this
-PCA_COMPONENTS = 64  # kernel distances cost this much each, instead of one term a pixel
+PCA_COMPONENTS = 64  # kernel distances cost this much each, instead of one term per pixel
 CHUNK = 256  # images averaged down at a time, to bound the float copies
 
 
@@ -78,25 +103,19 @@ def _logistic_regression(train: Pixels, normal: npt.NDArray[np.bool_], test: Pix
 
 def _measure(
     score: Callable[[], npt.NDArray[np.float64]],
-    evaluate: Callable[[npt.NDArray[np.float64]], Result],
+    evaluate: Callable[[npt.NDArray[np.float64]], Detection],
     trained_on: str,
     note: str,
-) -> Result:
+) -> Baseline:
     start = time.perf_counter()
     scores = score()
     seconds = time.perf_counter() - start
     figures = evaluate(scores)
-    return {
-        "auroc": figures["auroc"],
-        "auroc_mean": figures["auroc_mean"],
-        "seconds": seconds,
-        "trained_on": trained_on,
-        "note": note,
-    }
+    return Baseline(figures.auroc, figures.auroc_mean, seconds, trained_on, note)
 
 
-def _not_possible(trained_on: str, note: str) -> Result:
-    return {"auroc": None, "auroc_mean": None, "seconds": None, "trained_on": trained_on, "note": note}
+def _not_possible(trained_on: str, note: str) -> Baseline:
+    return Baseline(None, None, None, trained_on, note)
 
 
 def classic_baselines(
@@ -108,7 +127,7 @@ def classic_baselines(
     class_names: Sequence[str],
     normal_class: int,
     seed: int = 0,
-) -> dict[str, Result]:
+) -> dict[str, Baseline]:
     """Train scikit-learn's detectors on the pixels of a split and score its test images.
 
     The isolation forest (Liu et al., 2008) and the one-class SVM (Schoelkopf et al., 2001) take every
@@ -129,7 +148,7 @@ def classic_baselines(
     classes : int64 [m]
         True classes of the test images, as indices into ``class_names``.
     class_names
-        One name a class.
+        One name per class.
     normal_class
         The normal class.
     seed
@@ -138,9 +157,8 @@ def classic_baselines(
     Returns
     -------
     dict
-        By detector (``isolation_forest``, ``one_class_svm``, ``logistic_regression``): ``auroc`` and
-        ``auroc_mean`` as in :func:`hscl_fast.evaluation.metrics.detection_metrics`, ``seconds`` to train and score,
-        ``trained_on`` and ``note`` in words. Figures are None where there is nothing to train on or to test.
+        By detector: ``isolation_forest``, ``one_class_svm``, ``logistic_regression``. Figures are None where there is
+        nothing to train on or to test.
 
     Raises
     ------
@@ -151,7 +169,7 @@ def classic_baselines(
     pixels, test = _pixels(train_images, grey), _pixels(test_images, grey)
     kind = _describe(train_images, grey)
 
-    def evaluate(scores: npt.NDArray[np.float64]) -> Result:
+    def evaluate(scores: npt.NDArray[np.float64]) -> Detection:
         return detection_metrics(scores, abnormal, classes, class_names, normal_class)
 
     return {
@@ -160,18 +178,18 @@ def classic_baselines(
     }
 
 
-def left_out(reason: str) -> dict[str, Result]:
+def left_out(reason: str) -> dict[str, Baseline]:
     """Return the result of :func:`classic_baselines` where none is run, with the reason as every ``note``."""
-    return {name: _not_possible("nothing", reason) for name in NAMES}
+    return {name: _not_possible("nothing", reason) for name in TITLES}
 
 
 def _unsupervised(
-    train: Pixels, test: Pixels, evaluate: Callable[[npt.NDArray[np.float64]], Result], kind: str, seed: int
-) -> dict[str, Result]:
+    train: Pixels, test: Pixels, evaluate: Callable[[npt.NDArray[np.float64]], Detection], kind: str, seed: int
+) -> dict[str, Baseline]:
     if len(train) < 2 or not len(test):
         missing = "fewer than two training images are not labelled anomalies" if len(test) else "no test image"
         entry = _not_possible(f"{len(train):,} non-anomalous training images", f"Not run: {missing}.")
-        return {"isolation_forest": entry, "one_class_svm": dict(entry)}
+        return {"isolation_forest": entry, "one_class_svm": entry}
     chosen = train
     if len(train) > MAX_SVM_IMAGES:
         chosen = train[np.random.default_rng(seed).choice(len(train), MAX_SVM_IMAGES, replace=False)]
@@ -193,9 +211,9 @@ def _supervised(
     pixels: Pixels,
     roles: npt.NDArray[np.int8],
     test: Pixels,
-    evaluate: Callable[[npt.NDArray[np.float64]], Result],
+    evaluate: Callable[[npt.NDArray[np.float64]], Detection],
     kind: str,
-) -> Result:
+) -> Baseline:
     labelled = roles != 0
     normals, anomalies = int((roles > 0).sum()), int((roles < 0).sum())
     trained_on = f"{normals:,} labelled normals and {anomalies:,} labelled anomalies"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,15 +18,15 @@ Flags = npt.NDArray[np.bool_]
 NORMAL_ACCEPTANCE = 0.95  # the share of normals accepted at the threshold of FPR95
 
 
-def _checked(scores: npt.ArrayLike, abnormal: npt.ArrayLike) -> tuple[Scores, Flags]:
-    """Return both as arrays, the scores in the floating type they came in."""
+def checked_scores(scores: npt.ArrayLike, abnormal: npt.ArrayLike) -> tuple[Scores, Flags]:
+    """Return both as arrays, the scores in their own floating type; scores that are not finite are an error."""
     values, flags = np.asarray(scores), np.asarray(abnormal, dtype=bool)
     if not np.issubdtype(values.dtype, np.floating):
         values = values.astype(np.float64)
     if values.ndim != 1 or values.shape != flags.shape:
         raise UsageError(
             f"scores have shape {values.shape} and abnormal has shape {flags.shape}, but both must be [m], "
-            "one entry an image. Pass the scores and the flags of the same images."
+            "one entry per image. Pass the scores and the flags of the same images."
         )
     broken = np.flatnonzero(~np.isfinite(values))
     if broken.size:
@@ -38,8 +39,43 @@ def _checked(scores: npt.ArrayLike, abnormal: npt.ArrayLike) -> tuple[Scores, Fl
     return values, flags
 
 
-def _two_sided(flags: Flags) -> bool:
+def has_both_sides(flags: Flags) -> bool:
+    """Whether there are normals and anomalies."""
     return bool(flags.any() and not flags.all())
+
+
+@dataclass(frozen=True)
+class Aupr:
+    """Average precision with the anomalies, and with the normals, as the positives."""
+
+    abnormal: float | None
+    normal: float | None
+
+
+@dataclass(frozen=True)
+class Detection:
+    """Every threshold-free figure of a test set, each in [0, 1]; None where normals or anomalies are missing.
+
+    Attributes
+    ----------
+    auroc
+        All anomalies against all normals (pooled). Higher is better, 0.5 is chance.
+    auroc_mean
+        The mean of ``auroc_per_class``, every anomaly class weighing the same (ELSA's protocol).
+    auroc_per_class
+        By name of the anomaly class: its anomalies against all normals.
+    aupr
+        Average precision; higher is better.
+    fpr95
+        The false-positive rate at 95 % true positives with normals as the positives: the share of anomalies accepted
+        as normal at the highest threshold that accepts at least 95 % of the normals. Lower is better.
+    """
+
+    auroc: float | None
+    auroc_mean: float | None
+    auroc_per_class: dict[str, float | None]
+    aupr: Aupr
+    fpr95: float | None
 
 
 def auroc(scores: npt.ArrayLike, abnormal: npt.ArrayLike) -> float | None:
@@ -62,8 +98,8 @@ def auroc(scores: npt.ArrayLike, abnormal: npt.ArrayLike) -> float | None:
     UsageError
         A score is not finite, or the shapes differ.
     """
-    values, flags = _checked(scores, abnormal)
-    return float(roc_auc_score(~flags, values)) if _two_sided(flags) else None
+    values, flags = checked_scores(scores, abnormal)
+    return float(roc_auc_score(~flags, values)) if has_both_sides(flags) else None
 
 
 def _fpr95(values: Scores, flags: Flags) -> float:
@@ -78,7 +114,7 @@ def _anomaly_classes(
     """Return the classes of the anomalies, having checked that classes, names and flags agree."""
     if classes.shape != flags.shape:
         raise UsageError(
-            f"classes have shape {classes.shape}, but must be {flags.shape}, one entry an image. Pass the "
+            f"classes have shape {classes.shape}, but must be {flags.shape}, one entry per image. Pass the "
             "classes of the images that were scored."
         )
     if classes.size and not 0 <= classes.min() <= classes.max() < len(class_names):
@@ -107,11 +143,8 @@ def detection_metrics(
     classes: npt.ArrayLike,
     class_names: Sequence[str],
     normal_class: int,
-) -> dict[str, Any]:
-    """Return every threshold-free figure of a test set, ready for JSON.
-
-    FPR95 is the false-positive rate at 95 % true positives with normals as the positives: the share of
-    anomalies accepted as normal at the highest threshold that accepts at least 95 % of the normals.
+) -> Detection:
+    """Return every threshold-free figure of a test set.
 
     Parameters
     ----------
@@ -122,25 +155,16 @@ def detection_metrics(
     classes : int64 [m]
         True classes, as indices into ``class_names``.
     class_names
-        One name a class.
+        One name per class.
     normal_class
         The class that no anomaly may belong to.
-
-    Returns
-    -------
-    dict
-        ``auroc``: all anomalies against all normals (pooled). ``auroc_per_class``: by name, that class's
-        anomalies against all normals. ``auroc_mean``: the mean of those, every anomaly class counting the
-        same (ELSA's protocol). ``aupr``: average precision with ``abnormal`` and with ``normal`` as the
-        positives. ``fpr95``. All in [0, 1] and better when higher, except ``fpr95``; None where a side is
-        missing.
 
     Raises
     ------
     UsageError
         A score is not finite, shapes differ, or classes, names and flags contradict each other.
     """
-    values, flags = _checked(scores, abnormal)
+    values, flags = checked_scores(scores, abnormal)
     labels = np.asarray(classes, dtype=np.int64)
     anomalies = _anomaly_classes(flags, labels, class_names, normal_class)
     per_class = {
@@ -148,119 +172,14 @@ def detection_metrics(
         for c in anomalies
         for kept in [~flags | (flags & (labels == c))]
     }
-    both = _two_sided(flags)
-    return {
-        "auroc": auroc(values, flags),
-        "auroc_mean": float(np.mean(list(per_class.values()))) if both else None,
-        "auroc_per_class": per_class,
-        "aupr": {
-            "abnormal": float(average_precision_score(flags, -values)) if both else None,
-            "normal": float(average_precision_score(~flags, values)) if both else None,
-        },
-        "fpr95": _fpr95(values, flags) if both else None,
-    }
-
-
-def _best_threshold(values: Scores, flags: Flags) -> float:
-    levels, level_of = np.unique(values, return_inverse=True)
-    below, above = levels[:-1], levels[1:]
-    middle = below / 2 + above / 2
-    # Rounding may land on the lower neighbour, which must stay rejected; the lowest level accepts everything.
-    candidates = np.concatenate([levels[:1], np.where(middle > below, middle, above)])
-    normals = np.bincount(level_of[~flags], minlength=levels.size)
-    anomalies = np.bincount(level_of[flags], minlength=levels.size)
-    # Integers throughout, so that equally good thresholds compare as equal.
-    lost_normals, caught = (np.cumsum(counts) - counts for counts in (normals, anomalies))
-    gain = caught * normals.sum() - lost_normals * anomalies.sum()
-    tied = np.flatnonzero(gain == gain.max())
-    return float(candidates[tied[(tied.size - 1) // 2]])
-
-
-def fit_threshold(scores: npt.ArrayLike, abnormal: npt.ArrayLike) -> float:
-    """Choose the decision threshold on held-out labelled images, which training has not seen.
-
-    With both labels it maximises balanced accuracy, over the midpoints between neighbouring scores and the
-    threshold that accepts everything; of equally good thresholds it takes the middle one. With normals alone
-    it is the 5 % quantile of their scores, with anomalies alone the 95 % quantile of theirs.
-
-    Parameters
-    ----------
-    scores : float [m]
-        Normality scores; higher is more normal.
-    abnormal : bool [m]
-        True for anomalies.
-
-    Returns
-    -------
-    float
-        An image is normal when its score is greater than or equal to it. It is exact in the type of
-        ``scores``, so comparing in that type or in float64 gives the same decisions.
-
-    Raises
-    ------
-    UsageError
-        There are no images, a score is not finite, or the shapes differ.
-    """
-    values, flags = _checked(scores, abnormal)
-    if not values.size:
-        raise UsageError(
-            "the threshold is fitted on held-out labelled images, but there are none. Label some images and "
-            "give --data.held_out_ratio a value above 0, or set the threshold by hand."
-        )
-    if _two_sided(flags):
-        return _best_threshold(values, flags)
-    return float(np.quantile(values, 0.95 if flags[0] else 0.05))
-
-
-def decision_metrics(scores: npt.ArrayLike, abnormal: npt.ArrayLike, threshold: float) -> dict[str, Any]:
-    """Return the figures of the decisions at a threshold, with anomalies as the positives.
-
-    Parameters
-    ----------
-    scores : float [m]
-        Normality scores; higher is more normal. An image is called normal when its score >= ``threshold``.
-    abnormal : bool [m]
-        True for anomalies.
-    threshold
-        In the units of ``scores``.
-
-    Returns
-    -------
-    dict
-        ``threshold``; the counts ``true_positives`` (anomalies flagged), ``false_positives`` (normals
-        flagged), ``true_negatives`` (normals accepted) and ``false_negatives`` (anomalies accepted);
-        ``accuracy``; ``recall_abnormal`` = TP / (TP + FN); ``precision_abnormal`` = TP / (TP + FP);
-        ``false_alarm_rate`` = FP / (FP + TN); ``balanced_accuracy``, the mean of the two sides' accuracies.
-        Shares are in [0, 1], and None where they would divide by zero.
-
-    Raises
-    ------
-    UsageError
-        A score or the threshold is not finite, or the shapes differ.
-    """
-    values, flags = _checked(scores, abnormal)
-    if not np.isfinite(threshold):
-        raise UsageError(
-            f"the threshold is {threshold}, but must be a finite score. Fit it on held-out labelled images."
-        )
-    flagged = ~(values >= threshold)
-    hit, alarm = int((flagged & flags).sum()), int((flagged & ~flags).sum())
-    anomalies = int(flags.sum())
-    normals = flags.size - anomalies
-    recall = hit / anomalies if anomalies else None
-    false_alarm_rate = alarm / normals if normals else None
-    balanced = None
-    if recall is not None and false_alarm_rate is not None:
-        balanced = (recall + 1 - false_alarm_rate) / 2
-    return {
-        "threshold": float(threshold),
-        "true_positives": hit,
-        "false_positives": alarm,
-        "true_negatives": normals - alarm,
-        "false_negatives": anomalies - hit,
-        "accuracy": (hit + normals - alarm) / flags.size if flags.size else None,
-        "balanced_accuracy": balanced,
-        "recall_abnormal": recall,
-        "precision_abnormal": hit / (hit + alarm) if hit + alarm else None,
-        "false_alarm_rate": false_alarm_rate,
-    }
+    both = has_both_sides(flags)
+    return Detection(
+        auroc=auroc(values, flags),
+        auroc_mean=float(np.mean(list(per_class.values()))) if both else None,
+        auroc_per_class=per_class,
+        aupr=Aupr(
+            abnormal=float(average_precision_score(flags, -values)) if both else None,
+            normal=float(average_precision_score(~flags, values)) if both else None,
+        ),
+        fpr95=_fpr95(values, flags) if both else None,
+    )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import timm
 import torch
 from torch import Tensor, nn
 
 from hscl_fast.config.sections import ModelConfig
+from hscl_fast.deferred_compiler import defer_compiler
 from hscl_fast.errors import UsageError
+
+defer_compiler()
+import timm  # noqa: E402  it would import the compiler
 
 SMALL_IMAGE = 64  # pixels; up to here a ResNet keeps its full resolution through the stem
 _ROTATIONS = 4
@@ -22,7 +25,7 @@ class Features(NamedTuple):
     rotation_logits: Tensor | None
 
 
-class Detector(nn.Module):
+class Network(nn.Module):
     """Encoder, heads and prototypes.
 
     Parameters
@@ -62,11 +65,11 @@ class Detector(nn.Module):
         return Features(self.projection(penultimate), logits)
 
 
-def build_detector(config: ModelConfig, image_size: int, *, rotation_head: bool, seed: int) -> Detector:
-    """Return a freshly initialised detector; the same seed gives the same weights."""
+def build_network(config: ModelConfig, image_size: int, *, rotation_head: bool, seed: int) -> Network:
+    """Return a freshly initialised network; the same seed gives the same weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Detector(config, image_size, rotation_head=rotation_head)
+        return Network(config, image_size, rotation_head=rotation_head)
 
 
 def _make_encoder(config: ModelConfig, image_size: int) -> nn.Module:

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-import torch.nn.functional as F
 from hscl_kernels import hscl_loss
 from hscl_kernels.philox import random_uniforms
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from hscl_fast.config.sections import ObjectiveConfig
+from hscl_fast.method import terms
 from hscl_fast.method.augment import ROTATIONS, VIEWS, instance_ids
-from hscl_fast.method.released_loss import ReleasedLoss, released_loss
-
-__all__ = ["ReleasedLoss", "compute_loss", "loss_names", "released_loss", "row_roles"]
+from hscl_fast.method.released_loss import released_loss
+from hscl_fast.method.rotation_loss import rotation_loss
+from hscl_fast.method.scaled_gradient import scale_gradient
+from hscl_fast.method.terms import Term
 
 _STREAM = 1  # of the counter-based generator
 
 
-def loss_names(config: ObjectiveConfig) -> tuple[str, ...]:
-    """Return the names of the terms :func:`compute_loss` returns, in order; the first is the sum that is trained on."""
+def objective_terms(config: ObjectiveConfig) -> tuple[Term, ...]:
+    """Return the terms that :func:`compute_loss` returns, in order; the first is the sum that is trained on."""
     if config.name == "released":
-        terms: tuple[str, ...] = ("total", "nt_xent", "convex")
+        own: tuple[Term, ...] = (terms.TOTAL, terms.NT_XENT, terms.CONVEX)
     else:
-        terms = ("total", "sample_to_sample", "sample_to_prototype", "normal_to_abnormal")
-    return (*terms, "rotation") if config.shift_loss else terms
+        own = (terms.TOTAL, terms.SAMPLE_TO_SAMPLE, terms.SAMPLE_TO_PROTOTYPE, terms.NORMAL_TO_ABNORMAL)
+    return (*own, terms.ROTATION) if config.shift_loss else own
 
 
 def row_roles(roles: Tensor, rotated_roles: str) -> Tensor:
@@ -78,58 +77,64 @@ def compute_loss(
     Returns
     -------
     Tensor
-        float32 ``[terms]`` in the order of :func:`loss_names`; differentiate the first.
+        float32 ``[terms]`` in the order of :func:`objective_terms`; differentiate the first.
     """
     rows = row_roles(roles, config.rotated_roles)
     if config.name == "released":
-        uniforms = _uniforms(seed, step, len(rows), 12).view(6, 2, -1).transpose(1, 2)
-        released = released_loss(
-            embeddings.float(), prototypes, rows, temperature=config.temperature, uniforms=uniforms
-        )
-        terms = [released.nt_xent + released.convex, released.nt_xent, released.convex]
+        losses = _released_losses(config, embeddings, prototypes, rows, seed=seed, step=step)
     else:
-        sampled = config.na_estimator == "multinomial"
-        rank, ranks = (0, 1) if group is None else (group.rank(), group.size())
-        # The fused forms take half precision as it is and compute sums, losses and weights in float32.
-        loss = hscl_loss(
-            embeddings.float() if config.backend == "reference" else embeddings,
-            prototypes,
-            instance_ids(len(roles), roles.device) + rank * ROTATIONS * len(roles),
-            rows,
-            temperature=config.temperature,
-            lambda_prototype=config.lambda_prototype,
-            lambda_abnormal=config.lambda_abnormal,
-            weight_threshold=config.weight_threshold,
-            na_estimator=config.na_estimator,
-            uniforms=_uniforms(seed, step, ranks * len(rows), 2) if sampled else None,
-            group=group,
-            backend=config.backend,
-        )
-        total = loss.total if group is None else _ScaledGradient.apply(loss.total, torch.full_like(loss.total, ranks))
-        terms = [total, loss.sample_to_sample, loss.sample_to_prototype, loss.normal_to_abnormal]
+        ids = instance_ids(len(roles), roles.device)
+        losses = _paper_losses(config, embeddings, prototypes, ids, rows, seed=seed, step=step, group=group)
     if rotation_logits is not None:
-        rotations = torch.arange(ROTATIONS, device=rows.device).repeat_interleave(len(roles)).repeat(VIEWS)
-        rotation_loss = F.cross_entropy(rotation_logits.float(), rotations)
-        if group is not None:
-            # Infinite on this rank alone, it may have finite gradients: all ranks are to skip the update, not one.
-            poison = torch.where(torch.isfinite(rotation_loss.detach()), 1.0, torch.nan)
-            rotation_loss = _ScaledGradient.apply(rotation_loss, poison)
-        terms = [terms[0] + rotation_loss, *terms[1:], rotation_loss]
-    return torch.stack(terms)
+        losses[terms.ROTATION] = rotation_loss(rotation_logits, group)
+        losses[terms.TOTAL] = losses[terms.TOTAL] + losses[terms.ROTATION]
+    return torch.stack([losses[term] for term in objective_terms(config)])
 
 
-class _ScaledGradient(torch.autograd.Function):
-    """A value as it is; its gradient times a factor."""
+def _released_losses(
+    config: ObjectiveConfig, embeddings: Tensor, prototypes: Tensor, rows: Tensor, *, seed: Tensor, step: Tensor
+) -> dict[Term, Tensor]:
+    uniforms = _uniforms(seed, step, len(rows), 12).view(6, 2, -1).transpose(1, 2)
+    loss = released_loss(embeddings.float(), prototypes, rows, temperature=config.temperature, uniforms=uniforms)
+    return {terms.TOTAL: loss.nt_xent + loss.convex, terms.NT_XENT: loss.nt_xent, terms.CONVEX: loss.convex}
 
-    @staticmethod
-    def forward(ctx: Any, value: Tensor, factor: Tensor) -> Tensor:
-        ctx.save_for_backward(factor)
-        return value.clone()
 
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (factor,) = ctx.saved_tensors
-        return gradient * factor, None
+def _paper_losses(
+    config: ObjectiveConfig,
+    embeddings: Tensor,
+    prototypes: Tensor,
+    ids: Tensor,
+    rows: Tensor,
+    *,
+    seed: Tensor,
+    step: Tensor,
+    group: ProcessGroup | None,
+) -> dict[Term, Tensor]:
+    sampled = config.na_estimator == "multinomial"
+    rank, ranks = (0, 1) if group is None else (group.rank(), group.size())
+    # The fused forms take half precision as it is and compute sums, losses and weights in float32.
+    loss = hscl_loss(
+        embeddings.float() if config.backend == "reference" else embeddings,
+        prototypes,
+        ids + rank * (len(ids) // VIEWS),
+        rows,
+        temperature=config.temperature,
+        lambda_prototype=config.lambda_prototype,
+        lambda_abnormal=config.lambda_abnormal,
+        weight_threshold=config.weight_threshold,
+        na_estimator=config.na_estimator,
+        uniforms=_uniforms(seed, step, ranks * len(rows), 2) if sampled else None,
+        group=group,
+        backend=config.backend,
+    )
+    # Averaging over the ranks divides the gradient by their number.
+    total = loss.total if group is None else scale_gradient(loss.total, torch.full_like(loss.total, ranks))
+    return {
+        terms.TOTAL: total,
+        terms.SAMPLE_TO_SAMPLE: loss.sample_to_sample,
+        terms.SAMPLE_TO_PROTOTYPE: loss.sample_to_prototype,
+        terms.NORMAL_TO_ABNORMAL: loss.normal_to_abnormal,
+    }
 
 
 def _uniforms(seed: Tensor, step: Tensor, rows: int, count: int) -> Tensor:

@@ -9,22 +9,48 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import safetensors
 import safetensors.torch
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from hscl_fast.atomic import write_bytes, write_json
 from hscl_fast.errors import UsageError
+from hscl_fast.outside import first_problem
 
 MANIFEST = "checkpoint.json"
 _FORMAT = 1
 _PLAIN_NAME = re.compile(r"(weights|state)-[0-9a-f]{16}\.(safetensors|pt)")
+
+
+class NoCheckpoint(UsageError):
+    """There is no checkpoint where one was expected."""
+
+
+class DamagedCheckpoint(UsageError):
+    """A checkpoint that cannot be trusted."""
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    name: Annotated[str, Field(pattern=r"^(weights|state)-[0-9a-f]{16}\.(safetensors|pt)$")]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class _Manifest(BaseModel):
+    """``checkpoint.json``."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    format: Literal[1]
+    files: dict[Literal["weights", "state"], _File]
+    info: dict[str, Any]
 
 
 class Checkpoint(NamedTuple):
@@ -91,8 +117,10 @@ def load_checkpoint(directory: Path, *, with_state: bool = False) -> Checkpoint:
 
     Raises
     ------
-    UsageError
-        It is missing, damaged, or holds something else than tensors and plain values.
+    NoCheckpoint
+        It is missing.
+    DamagedCheckpoint
+        It is damaged, or holds something else than tensors and plain values.
     """
     manifest = _read_manifest(directory)
     try:
@@ -101,7 +129,7 @@ def load_checkpoint(directory: Path, *, with_state: bool = False) -> Checkpoint:
         raise _damaged(directory, f"the weights are not a safetensors file ({error})") from error
     state = None
     if with_state:
-        if "state" not in manifest["files"]:
+        if "state" not in manifest.files:
             raise _damaged(directory, "it has weights but no training state, so it cannot be resumed")
         data = _read_verified(directory, manifest, "state")
         try:
@@ -109,52 +137,43 @@ def load_checkpoint(directory: Path, *, with_state: bool = False) -> Checkpoint:
         except Exception as error:  # the restricted unpickler and the zip reader raise many types
             reason = "its training state holds something else than tensors and plain values; it was not executed"
             raise _damaged(directory, reason) from error
-    return Checkpoint(weights, state, manifest["info"])
+    return Checkpoint(weights, state, manifest.info)
 
 
 def _contiguous(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
 
 
-def _read_manifest(directory: Path) -> dict[str, Any]:
+def _read_manifest(directory: Path) -> _Manifest:
     path = directory / MANIFEST
     try:
-        manifest = json.loads(path.read_bytes())
+        return _Manifest.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
-        raise UsageError(
+        raise NoCheckpoint(
             f"There is no checkpoint in {directory}: {MANIFEST} is missing. Train first, or name a run that has been "
             "trained."
         ) from error
-    except (OSError, ValueError) as error:
-        raise _damaged(directory, f"{MANIFEST} is not readable JSON ({error})") from error
-    try:
-        if manifest["format"] != _FORMAT or not isinstance(manifest["info"], dict):
-            raise KeyError("format")
-        for kind, file in manifest["files"].items():
-            if kind not in ("weights", "state") or not _PLAIN_NAME.fullmatch(file["name"]):
-                raise KeyError("files")
-            if not isinstance(file["sha256"], str):
-                raise KeyError("sha256")
-    except (KeyError, TypeError, AttributeError) as error:
-        raise _damaged(directory, f"{MANIFEST} lacks or garbles {error}") from error
-    return manifest
+    except OSError as error:
+        raise _damaged(directory, f"{MANIFEST} cannot be read ({error.strerror})") from error
+    except ValidationError as error:
+        raise _damaged(directory, f"in {MANIFEST} {first_problem(error)}") from error
 
 
-def _read_verified(directory: Path, manifest: dict[str, Any], kind: str) -> bytes:
-    file = manifest["files"].get(kind)
+def _read_verified(directory: Path, manifest: _Manifest, kind: str) -> bytes:
+    file = manifest.files.get(kind)  # type: ignore[call-overload]
     if file is None:
         raise _damaged(directory, f"{MANIFEST} names no {kind} file")
     try:
-        data = (directory / file["name"]).read_bytes()
+        data = (directory / file.name).read_bytes()
     except OSError as error:
-        raise _damaged(directory, f"{file['name']} cannot be read ({error.strerror})") from error
-    if hashlib.sha256(data).hexdigest() != file["sha256"]:
-        raise _damaged(directory, f"the bytes of {file['name']} do not match their SHA-256")
+        raise _damaged(directory, f"{file.name} cannot be read ({error.strerror})") from error
+    if hashlib.sha256(data).hexdigest() != file.sha256:
+        raise _damaged(directory, f"the bytes of {file.name} do not match their SHA-256")
     return data
 
 
-def _damaged(directory: Path, reason: str) -> UsageError:
-    return UsageError(
+def _damaged(directory: Path, reason: str) -> DamagedCheckpoint:
+    return DamagedCheckpoint(
         f"The checkpoint in {directory} is damaged: {reason}. Restore it from a copy, use the run's other checkpoint "
         "(last or best), or train again with --overwrite."
     )

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import platform
 import shutil
-import subprocess
-import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from hscl_fast.atomic import write_json, write_text
-from hscl_fast.config.sections import Config
+from hscl_fast.config.sections import Config, DataConfig
 from hscl_fast.config.parsing import from_dict, to_dict
 from hscl_fast.data.split.record import write_manifest
 from hscl_fast.errors import UsageError
+from hscl_fast.runs.environment import environment
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class RunDirectory:
 
     @property
     def metrics(self) -> Path:
-        """One JSON object a line, one line every ``runtime.log_every`` steps."""
+        """One JSON object per line, one line every ``record.log_every`` steps."""
         return self.path / "metrics.jsonl"
 
     @property
@@ -127,6 +125,10 @@ class RunDirectory:
             raise UsageError(f"{self.config} is not readable YAML: {reason}. Restore it from a copy.") from error
         return from_dict(plain, str(self.config))
 
+    def recorded_data(self, config: Config) -> DataConfig:
+        """Return the data section with the run's own split record, so that the split is the same, image by image."""
+        return replace(config.data, manifest=str(self.split))
+
     def truncate_metrics(self, step: int) -> None:
         """Drop the rows of ``metrics.jsonl`` after a step, so that a resumed run writes each row once."""
         if not self.metrics.exists():
@@ -157,38 +159,3 @@ class RunDirectory:
             if isinstance(row, dict) and isinstance(row.get("step"), int):
                 rows.append(row)
         return rows
-
-
-def environment() -> dict[str, Any]:
-    """Return what a run ran on: versions, platform, devices and the commit, as JSON values."""
-    import numpy
-    import sklearn
-    import timm
-    import torch
-    import torchvision
-
-    import hscl_fast
-
-    return {
-        "hscl_fast": hscl_fast.__version__,
-        "commit": _commit(),
-        "python": sys.version.split()[0],
-        "platform": platform.platform(),
-        "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
-        "timm": timm.__version__,
-        "numpy": numpy.__version__,
-        "scikit-learn": sklearn.__version__,
-        "threads": torch.get_num_threads(),
-        "cuda": torch.version.cuda if torch.cuda.is_available() else None,
-        "devices": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
-    }
-
-
-def _commit() -> str | None:
-    """The commit of the source tree that runs, or None where it is not a checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None

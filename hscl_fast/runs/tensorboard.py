@@ -36,6 +36,6 @@ def open_writer(run: Path) -> EventWriter:
         return EventWriter(run / "tensorboard")
     except ImportError as error:
         raise UsageError(
-            "--runtime.tensorboard is on, but the package tensorboard is not installed. Install it with "
+            "--record.tensorboard is on, but the package tensorboard is not installed. Install it with "
             "`pip install 'hscl-fast[tensorboard]'`, or leave the flag out: metrics.jsonl has the same figures."
         ) from error

@@ -1,4 +1,4 @@
-"""The learning rate: linear warm-up, then cosine decay to zero."""
+"""How long training is, and the learning rate on the way: linear warm-up, then cosine decay to zero."""
 
 from __future__ import annotations
 
@@ -6,6 +6,14 @@ import math
 
 import torch
 from torch import Tensor
+
+from hscl_fast.config.sections import OptimConfig
+
+
+def schedule_length(config: OptimConfig, steps_per_epoch: int) -> int:
+    """Return the number of optimizer steps of a whole run."""
+    steps = config.epochs * steps_per_epoch
+    return steps if config.max_steps is None else min(steps, config.max_steps)
 
 
 def learning_rate(step: Tensor, *, peak: float, warmup_steps: int, total_steps: int) -> Tensor:

@@ -16,10 +16,10 @@ from torch import Tensor
 from hscl_fast.compiling import compile_whole, keep_addresses
 from hscl_fast.config.sections import Config
 from hscl_fast.data.loaders.loader import Batch
-from hscl_fast.device import encoder_precision
+from hscl_fast.device import Execution, encoder_precision
 from hscl_fast.method.augment import draw_views
-from hscl_fast.method.network import Detector
-from hscl_fast.method.objective import compute_loss, loss_names
+from hscl_fast.method.network import Features, Network
+from hscl_fast.method.objective import compute_loss, objective_terms
 from hscl_fast.ranks.data_parallel import average_gradients, data_parallel
 from hscl_fast.ranks.group import SINGLE, Ranks
 from hscl_fast.training.guard import UpdateGuard
@@ -28,51 +28,48 @@ from hscl_fast.training.schedule import learning_rate
 
 
 class TrainingStep:
-    """Trains a detector one batch at a time; its counters and metrics live on the device.
+    """Trains a network one batch at a time; its counters and metrics live on the device.
 
     Parameters
     ----------
     config
         The run's configuration.
     model
-        The detector, on its device, channels_last.
-    precision
-        dtype the encoder runs in.
+        The network, on its device, channels_last.
+    execution
+        Where and how it runs.
     total_steps
         Length of the schedule.
-    compile
-        ``off`` or a mode of ``torch.compile``: see :func:`hscl_fast.compiling.compile_whole`.
     ranks
-        Who trains the model together; each calls with its share of the batch.
+        The processes that train the network together; each calls with its share of the batch.
     """
 
     def __init__(
         self,
         config: Config,
-        model: Detector,
+        model: Network,
+        execution: Execution,
         *,
-        precision: torch.dtype,
         total_steps: int,
-        compile: str = "off",
         ranks: Ranks = SINGLE,
     ) -> None:
-        device = model.prototypes.device
+        device, compile = model.prototypes.device, execution.compile
         self.config = config
         self.model = model
         self.ranks = ranks
-        self.precision = precision
+        self.precision = execution.precision
         self.total_steps = total_steps
         self.warmup_steps = round(config.optim.warmup_share * total_steps)
         self.seed = torch.tensor(config.runtime.seed, device=device)
         self.step = torch.zeros((), dtype=torch.int64, device=device)
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.averaged_in_backward = ranks.group is not None and compile == "off"
-        self.forward = data_parallel(model, ranks, in_backward=self.averaged_in_backward)
+        self.forward = data_parallel(model, ranks, _touch_all, in_backward=self.averaged_in_backward)
         self.optimizer = FusedAdam(self.parameters, weight_decay=config.optim.weight_decay)
         self.guard = UpdateGuard(
-            model, self.optimizer, scaled=precision == torch.float16, clip_norm=config.optim.clip_norm
+            model, self.optimizer, scaled=self.precision == torch.float16, clip_norm=config.optim.clip_norm
         )
-        self.names = (*loss_names(config.objective), "gradient_norm")
+        self.names = (*(term.name for term in objective_terms(config.objective)), "gradient_norm")
         # Sums since the last log row, over updates that were not skipped; the last entry counts them.
         self.sums = torch.zeros(len(self.names) + 1, dtype=torch.float64, device=device)
         if compile != "off":
@@ -165,3 +162,10 @@ class TrainingStep:
     def _record(self, values: Tensor) -> None:
         row = torch.cat((values.double(), torch.ones(1, dtype=torch.float64, device=values.device)))
         self.sums += torch.where(self.guard.skipped_in_a_row == 0, row, 0.0)
+
+
+def _touch_all(model: Network, forward: Callable[[Tensor], Features]) -> Tensor:
+    """Return a scalar in which every trained parameter has a part, from a pass over two empty pictures."""
+    features = forward(torch.zeros(2, 3, model.image_size, model.image_size, device=model.prototypes.device))
+    used = [features.embeddings, model.prototypes, features.rotation_logits]
+    return torch.stack([tensor.sum() for tensor in used if tensor is not None]).sum()

@@ -150,8 +150,8 @@ def test_predict_refuses_what_is_no_image_and_writes_nothing(trained, pictures, 
 def two_a_batch(copied):
     config = copied.path / "config.yaml"
     text = config.read_text()
-    assert "eval_batch_size: 500" in text
-    config.write_text(text.replace("eval_batch_size: 500", "eval_batch_size: 2"))
+    assert "batch_size: 500" in text
+    config.write_text(text.replace("batch_size: 500", "batch_size: 2"))
     return copied
 
 
@@ -244,7 +244,7 @@ def test_bad_data_is_refused_before_anything_is_written(tmp_path, rng, capsys, c
         (["train", "digits", "--model.wdth", "3"], "model.wdth"),
         (["train", "digits", "--model.width", "wide"], "model.width"),
         (["train", "digits", "--optim.batch_size", "0"], "batch_size"),
-        (["train", "digits", "--recipe", "fast"], "paper, released, cpu"),
+        (["train", "digits", "--recipe", "fast"], "cpu, paper, released"),
         (["train", "digits", "--model.encoder", "resnet_18"], "timm"),
         (["train", "digits", "--model.encoder", "mobilenetv3_small_050"], "--model.width 64"),
         (["train", "digits", "--resume=yes"], "--resume"),
@@ -353,10 +353,10 @@ def test_predict_scores_as_the_last_evaluation_did_and_notices_a_stale_one(copie
 
 def test_a_disk_full_during_a_save_keeps_the_previous_checkpoint(tmp_path, capsys, monkeypatch):
     """Real failing writes from the second checkpoint on: the kernel refuses large files, as a full disk would."""
-    from hscl_fast.training import trainer
+    from hscl_fast.runs import recorder
 
     out = tmp_path / "run"
-    real, saves = trainer.save_checkpoint, []
+    real, saves = recorder.save_checkpoint, []
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
@@ -366,9 +366,9 @@ def test_a_disk_full_during_a_save_keeps_the_previous_checkpoint(tmp_path, capsy
             resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limit[1]))
         real(directory, **contents)
 
-    monkeypatch.setattr(trainer, "save_checkpoint", save)
+    monkeypatch.setattr(recorder, "save_checkpoint", save)
     config = {**TINY, "optim": {"epochs": 9, "max_steps": 9, "batch_size": 32}}
-    config = {**config, "runtime": {**TINY["runtime"], "checkpoint_every": 2, "validate_every": 100}}
+    config = {**config, "record": {**TINY["record"], "checkpoint_every": 2, "validate_every": 100}}
     try:
         refused("train", "digits", "--out", out, *flags(config), capsys=capsys, match="previous checkpoint")
     finally:
@@ -397,7 +397,8 @@ def test_the_road_on_real_images(tmp_path, capsys):
         "data": {"normal_class": 3, "known_abnormal_class": 5, "image_size": 8, "root": FASHION_MNIST},
         "model": TINY["model"],
         "optim": {"max_steps": 3, "batch_size": 32},
-        "runtime": {**TINY["runtime"]},
+        "runtime": TINY["runtime"],
+        "record": TINY["record"],
     }
     out = tmp_path / "run"
     code, said, error = run("train", "fashion_mnist", "--out", out, *flags(config), capsys=capsys)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hscl_fast.config.parsing import from_dict, to_dict
-from hscl_fast.config.recipes import RECIPES
+from hscl_fast.config.recipes import RECIPES, load_recipe, recipe_path
 from hscl_fast.config.sections import SECTIONS, Config, DataConfig
 from hscl_fast.errors import UsageError
 
@@ -27,15 +27,15 @@ def test_the_defaults_are_the_papers():
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_recipes_are_valid_and_survive_yaml(recipe):
-    config = from_dict(RECIPES[recipe], recipe)
+    config = load_recipe(recipe)
     assert from_dict(yaml.safe_load(yaml.safe_dump(to_dict(config))), "config.yaml") == config
-    for section, values in RECIPES[recipe].items():
+    for section, values in yaml.safe_load(recipe_path(recipe).read_text()).items():
         assert {name: to_dict(config)[section][name] for name in values} == values
 
 
 def test_the_released_recipe_peaks_at_1e_2():
-    config = from_dict(RECIPES["released"], "released")
-    assert (config.optim.learning_rate, config.runtime.scoring, config.data.protocol) == (
+    config = load_recipe("released")
+    assert (config.optim.learning_rate, config.evaluate.scoring, config.data.protocol) == (
         1e-2,
         "released",
         "released",
@@ -85,7 +85,7 @@ def test_any_valid_configuration_survives_yaml(name, labelled, pollution, size, 
         ({"augment": {"crop_area": [0.5]}}, "crop_area"),
         ({"objective": {"name": "paperr"}}, "name"),
         ({"objective": {"name": "released"}}, "inherit"),
-        ({"runtime": {"scoring": "released"}}, "shift_loss"),
+        ({"evaluate": {"scoring": "released"}}, "shift_loss"),
         ({"objective": {"lambda_prototype": 0}}, "knn"),
         ({"runtime": {"device": "tpu"}}, "device"),
         (["data"], "mapping"),

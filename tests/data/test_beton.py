@@ -66,7 +66,7 @@ def test_a_beton_of_a_named_set_gives_the_same_split(prepared, digits):
     np.testing.assert_array_equal(split.training.roles, digits.training.roles)
     np.testing.assert_array_equal(split.test.classes, digits.test.classes)
     assert split.counts == digits.counts
-    assert split.counts["pollution"] == digits.counts["pollution"] > 0
+    assert split.counts.pollution == digits.counts.pollution > 0
     assert (split.class_names, split.normal_class, split.test.names) == (
         digits.class_names,
         digits.normal_class,

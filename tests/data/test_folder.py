@@ -101,7 +101,7 @@ def test_folder(tmp_path):
     }
     np.testing.assert_array_equal(split.test.abnormal, split.test.classes != 0)
     assert split.manifest["train"]["label"] == [1, 3, 0, 0, -1, -1]
-    assert split.counts["pollution"] is None
+    assert split.counts.pollution is None
     assert split.normal_class == 0
 
 
@@ -116,15 +116,15 @@ def test_folder_spelt_unlabelled_and_sized(tmp_path):
 def test_a_user_s_labelled_images_are_held_out_too(tmp_path):
     draw(tmp_path, [f"train/{role}/{i}.png" for role in ("normal", "abnormal", "unlabeled") for i in range(10)])
     split = split_of(tmp_path, held_out_ratio=0.2)
-    assert (split.counts["held_out_normal"], split.counts["held_out_abnormal"]) == (2, 2)
+    assert (split.counts.held_out_normal, split.counts.held_out_abnormal) == (2, 2)
     assert set(greys(split.held_out.images)).isdisjoint(greys(split.training.images))
-    assert split.counts["unlabelled"] == 10
+    assert split.counts.unlabelled == 10
 
 
 @pytest.mark.parametrize("side", ["normal", "abnormal"])
 def test_a_test_set_of_one_side_is_allowed(tmp_path, side):
     draw(tmp_path, ["train/normal/a.png", f"test/{side}/b.png"])
-    assert split_of(tmp_path).counts[f"test_{side}"] == 1
+    assert getattr(split_of(tmp_path).counts, f"test_{side}") == 1
 
 
 @pytest.mark.parametrize(
@@ -351,7 +351,7 @@ def test_npz(tmp_path, shape):
     assert split.test.abnormal.tolist() == [False, False, True, True]
     assert split.test.names == ("test/0", "test/1", "test/2", "test/3")
     assert split.manifest["train"]["label"] == [0, 0, -1, -1, 1, 1]
-    assert split.counts["pollution"] is None
+    assert split.counts.pollution is None
 
 
 @pytest.mark.parametrize(("shape", "size", "side"), [((6, 10, 20, 3), None, 32), ((6, 40, 40), 24, 24)])

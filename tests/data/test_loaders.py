@@ -298,8 +298,8 @@ def run_here(*arguments):
     return cli.run([str(argument) for argument in arguments])
 
 
-def config_of(kind, **runtime):
-    return flags({**RUN, "runtime": {**RUN["runtime"], "loader": kind, **runtime}})
+def config_of(kind, **record):
+    return flags({**RUN, "runtime": {**RUN["runtime"], "loader": kind}, "record": {**RUN["record"], **record}})
 
 
 def losses(run):
@@ -360,7 +360,8 @@ def test_a_signal_to_all_processes_of_a_torch_run_lets_it_save(folder, tmp_path,
 
     run = tmp_path / "run"
     options = {**TINY, "optim": {"epochs": 1000, "batch_size": 8}}
-    options["runtime"] = {**TINY["runtime"], "loader": "torch", "workers": 2, "log_every": 1}
+    options["runtime"] = {**TINY["runtime"], "loader": "torch", "workers": 2}
+    options["record"] = {**TINY["record"], "log_every": 1}
     process = subprocess.Popen(
         [sys.executable, "-m", "hscl_fast", "train", str(folder), "--out", str(run), *flags(options)],
         stdout=subprocess.PIPE,

@@ -498,5 +498,5 @@ def test_a_split_of_tiny_cifar100_by_fine_class(tmp_path):
     options = {"protocol": "released", "superclasses": "csi", "pollution_ratio": 0.5, "labelled_ratio": 0.2}
     split = load_split(DataConfig(name="cifar100", root=str(tmp_path), held_out_ratio=0.0, **options))
     # 10 normals in 5 of 100 classes: round(10 * 1 / 95) = 0 of each other class.
-    assert split.counts["unlabelled"] == 8
-    assert split.counts["labelled_normal"] == 2
+    assert split.counts.unlabelled == 8
+    assert split.counts.labelled_normal == 2

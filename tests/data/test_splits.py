@@ -110,7 +110,7 @@ def test_elsa_takes_labelled_anomalies_from_one_class_and_pollution_evenly_from_
     assert sum(hidden.values()) == pollution
     assert set(hidden) == {0, 1, 2, 4}
     assert max(hidden.values()) - min(hidden.values()) <= 1
-    assert split.counts["pollution"] == pollution
+    assert split.counts.pollution == pollution
 
 
 @pytest.mark.parametrize(("normal", "known", "expected"), [(0, None, 1), (4, None, 0), (4, 2, 2)])
@@ -148,8 +148,8 @@ def test_no_labels_and_no_pollution_are_legal(protocol):
     assignment, split = deal(source, config)
     assert (assignment.roles == 0).all()
     assert set(source.train.labels[assignment.index]) == {0}
-    assert split.counts["unlabelled"] == 50
-    assert split.counts["pollution"] == 0
+    assert split.counts.unlabelled == 50
+    assert split.counts.pollution == 0
     assert split.held_out.images.shape == (0, 8, 8, 3)
 
 
@@ -224,11 +224,11 @@ def test_any_split_is_disjoint_counted_and_repeatable(sizes, protocol, gamma_l, 
     counts = split.counts
     if protocol == "elsa":
         normal, unlabelled, pollution, abnormal = elsa_counts(sizes[config.normal_class], gamma_l / 100, gamma_p / 100)
-        assert counts["labelled_normal"] + counts["held_out_normal"] == normal
-        assert counts["labelled_abnormal"] + counts["held_out_abnormal"] == abnormal
-        assert (counts["unlabelled"], counts["pollution"]) == (unlabelled + pollution, pollution)
-    assert counts["test_normal"] == 1
-    assert counts["test_abnormal"] == len(sizes) - 1
+        assert counts.labelled_normal + counts.held_out_normal == normal
+        assert counts.labelled_abnormal + counts.held_out_abnormal == abnormal
+        assert (counts.unlabelled, counts.pollution) == (unlabelled + pollution, pollution)
+    assert counts.test_normal == 1
+    assert counts.test_abnormal == len(sizes) - 1
     again = deal(source, config)[1]
     np.testing.assert_array_equal(again.training.images, split.training.images)
     assert again.manifest == split.manifest

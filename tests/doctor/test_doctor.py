@@ -9,7 +9,7 @@ from hscl_kernels import selfcheck
 from hscl_kernels.selfcheck import Finding, Value
 
 from hscl_fast.cli import main as cli
-from hscl_fast.doctor import command, machine
+from hscl_fast.doctor import examine, machine
 from hscl_fast.doctor.outcome import Outcome, attempt
 
 CPU = torch.device("cpu")
@@ -30,8 +30,8 @@ def few_checks(monkeypatch):
         announce("one form")
         yield selfcheck.check_form("prototype_similarity", "cpu", torch.float32, device, {})
 
-    monkeypatch.setattr(command, "check_device", check_device)
-    monkeypatch.setattr(command, "check_machine", lambda device: [machine.check_precisions(device)])
+    monkeypatch.setattr(examine, "check_device", check_device)
+    monkeypatch.setattr(examine, "check_machine", lambda device: [machine.check_precisions(device)])
 
 
 def test_a_fit_machine(few_checks, capsys):
@@ -39,7 +39,7 @@ def test_a_fit_machine(few_checks, capsys):
     assert code == 0, said
     for words in ("torch ", "triton", "GiB free", "prototype_similarity", "precisions", "pass"):
         assert words in said
-    assert ("triton is not here" in said) == ("triton" in command.missing_backends(CPU))
+    assert ("triton is not here" in said) == ("triton" in examine.missing_backends(CPU))
     assert "all fine on cpu" in said
     assert "estimate" not in said
 
@@ -63,8 +63,8 @@ def test_json_is_whole(few_checks, capsys):
 @pytest.mark.parametrize("as_json", [False, True])
 def test_what_fails_is_named_with_its_mend(few_checks, monkeypatch, capsys, as_json):
     wrong = Finding("info_nce", "cpu", "float32", (Value("loss", "raw", float("nan"), 0.0, 1.0),), None, None, ("bad",))
-    monkeypatch.setattr(command, "check_device", lambda device, announce: [wrong])
-    monkeypatch.setattr(command, "check_machine", lambda device: [Outcome("FFCV", "FAIL", "broken", "Install it.")])
+    monkeypatch.setattr(examine, "check_device", lambda device, announce: [wrong])
+    monkeypatch.setattr(examine, "check_machine", lambda device: [Outcome("FFCV", "FAIL", "broken", "Install it.")])
     code, said, _ = run(*["--json"] * as_json, capsys=capsys)
     assert code == 1
     if as_json:
@@ -81,11 +81,11 @@ def test_an_estimate(few_checks, capsys):
     code, said, _ = run("digits", *QUICK, "--json", capsys=capsys)
     assert code == 0
     found = json.loads(said)["estimate"]
-    for name in ("parameters", "seconds_a_step", "steps_measured", "training_images", "total_seconds"):
+    for name in ("parameters", "seconds_per_step", "steps_measured", "training_images", "total_seconds"):
         assert found[name] > 0, name
     assert found["extra_bytes"] is None or found["extra_bytes"] > 0
     assert (found["batch_size"], found["rows"], found["image_size"], found["total_steps"]) == (8, 64, 8, 7)
-    assert found["total_seconds"] == pytest.approx(7 * found["seconds_a_step"])
+    assert found["total_seconds"] == pytest.approx(7 * found["seconds_per_step"])
     assert found["loader"].startswith("resident")
 
 
@@ -107,7 +107,7 @@ def test_compiling_is_no_step_of_the_estimate(few_checks, monkeypatch, capsys):
     assert code == 0
     found = json.loads(said)["estimate"]
     assert found["steps_measured"] > 1
-    assert found["seconds_a_step"] < 2
+    assert found["seconds_per_step"] < 2
 
 
 def test_an_estimate_without_the_data_says_what_it_assumes(few_checks, tmp_path, capsys):
@@ -139,7 +139,7 @@ def test_memory_that_does_not_suffice_is_a_failure_with_its_mend(few_checks, mon
         (["--device", "cuda:7"], "--device is 'cuda:7'"),
         (["--nothing"], "--nothing"),
         (["--resume"], "--resume"),
-        (["--recipe", "fast"], "paper, released, cpu"),
+        (["--recipe", "fast"], "cpu, paper, released"),
         (["--model.width", "3"], "model.width"),
         (["--model.encoder", "resnet_18"], "timm"),
         (["/gone/away"], "/gone/away"),
@@ -168,16 +168,15 @@ def test_training_and_its_checkpoint():
 
 
 def test_a_checkpoint_that_reads_back_otherwise_is_found(monkeypatch):
-    from hscl_fast.training import trainer
-
-    real = trainer.load_checkpoint
+    real, calls = machine.load_checkpoint, []
 
     def damaged(*arguments, **options):
         checkpoint = real(*arguments, **options)
-        checkpoint.weights["prototypes"] += 1
+        checkpoint.weights["prototypes"] += len(calls)
+        calls.append(1)
         return checkpoint
 
-    monkeypatch.setattr(trainer, "load_checkpoint", damaged)
+    monkeypatch.setattr(machine, "load_checkpoint", damaged)
     found = attempt("training", lambda: machine.check_training(CPU), "")
     assert found.status == "FAIL"
     assert "prototypes" in found.detail
@@ -192,7 +191,7 @@ def test_ffcv_may_be_missing(monkeypatch):
     monkeypatch.setattr(machine, "ffcv_is_installed", lambda: False)
     found = machine.check_ffcv(CPU)
     assert found.status == "not here"
-    assert "pip install" in found.mend
+    assert "pip install" in found.fix
 
 
 def test_torch_compile():
@@ -232,4 +231,4 @@ def test_a_missing_compiler_is_a_warning(monkeypatch):
     monkeypatch.setattr(torch, "compile", no_compiler)
     found = machine.check_compile(CPU)
     assert found.status == "warning"
-    assert "g++" in found.mend
+    assert "g++" in found.fix

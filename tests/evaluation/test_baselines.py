@@ -1,6 +1,7 @@
 """scikit-learn's detectors on a small split."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -37,18 +38,18 @@ def test_detectors_find_the_anomalies_and_say_what_they_saw(split: dict[str, np.
     results = run(split)
     assert list(results) == ["isolation_forest", "one_class_svm", "logistic_regression"]
     for result in results.values():
-        assert result["auroc"] > 0.9
-        assert result["auroc_mean"] > 0.9
-        assert result["seconds"] > 0
-        assert "8x8 grey" in result["note"]
-    assert results["isolation_forest"]["trained_on"].startswith("110 non-anomalous")
-    assert results["logistic_regression"]["trained_on"] == "10 labelled normals and 10 labelled anomalies"
-    json.dumps(results, allow_nan=False)
+        assert result.auroc > 0.9
+        assert result.auroc_mean > 0.9
+        assert result.seconds > 0
+        assert "8x8 grey" in result.note
+    assert results["isolation_forest"].trained_on.startswith("110 non-anomalous")
+    assert results["logistic_regression"].trained_on == "10 labelled normals and 10 labelled anomalies"
+    json.dumps({name: asdict(result) for name, result in results.items()}, allow_nan=False)
 
 
 def test_a_seed_decides_everything(split: dict[str, np.ndarray]) -> None:
     one, other = run(split), run(split)
-    assert [r["auroc"] for r in one.values()] == [r["auroc"] for r in other.values()]
+    assert [r.auroc for r in one.values()] == [r.auroc for r in other.values()]
 
 
 def test_labelled_anomalies_do_not_reach_the_unsupervised_detectors(split: dict[str, np.ndarray]) -> None:
@@ -56,40 +57,40 @@ def test_labelled_anomalies_do_not_reach_the_unsupervised_detectors(split: dict[
     changed[split["roles"] < 0] = 255
     one, other = run(split), run(split, train_images=changed)
     for name in ("isolation_forest", "one_class_svm"):
-        assert one[name]["auroc"] == other[name]["auroc"]
+        assert one[name].auroc == other[name].auroc
 
 
 @pytest.mark.parametrize("role", [1, -1])
 def test_without_both_labels_the_regression_is_not_run(split: dict[str, np.ndarray], role: int) -> None:
     roles = np.where(split["roles"] == role, 0, split["roles"]).astype(np.int8)
     result = run(split, roles=roles)["logistic_regression"]
-    assert result["auroc"] is result["auroc_mean"] is result["seconds"] is None
-    assert "both sides" in result["note"]
+    assert result.auroc is result.auroc_mean is result.seconds is None
+    assert "both sides" in result.note
 
 
 def test_without_normal_images_only_the_regression_could_run(split: dict[str, np.ndarray]) -> None:
     results = run(split, roles=np.full(120, -1, np.int8))
-    assert all(result["auroc"] is None and "Not run" in result["note"] for result in results.values())
+    assert all(result.auroc is None and "Not run" in result.note for result in results.values())
 
 
 def test_without_test_images_nothing_is_run(split: dict[str, np.ndarray]) -> None:
     empty = {name: split[name][:0] for name in ("test_images", "abnormal", "classes")}
-    assert all(result["seconds"] is None for result in run(split, **empty).values())
+    assert all(result.seconds is None for result in run(split, **empty).values())
 
 
 @pytest.mark.parametrize(("normals", "not_run"), [(1, 2), (2, 0)])
 def test_tiny_training_sets(split: dict[str, np.ndarray], normals: int, not_run: int) -> None:
     chosen = [*range(normals), -1]
     results = run(split, train_images=split["train_images"][chosen], roles=split["roles"][chosen])
-    assert sum(result["auroc"] is None for result in results.values()) == not_run
-    assert results["logistic_regression"]["auroc"] is not None
+    assert sum(result.auroc is None for result in results.values()) == not_run
+    assert results["logistic_regression"].auroc is not None
 
 
 def test_the_svm_sees_a_sample_of_a_large_training_set(split: dict[str, np.ndarray]) -> None:
     many = np.resize(split["train_images"], (MAX_SVM_IMAGES + 1, 8, 8, 3))
     results = run(split, train_images=many, roles=np.zeros(len(many), np.int8))
-    assert results["one_class_svm"]["trained_on"].startswith("2,000 random ones of the 2,001 ")
-    assert results["isolation_forest"]["trained_on"].startswith("2,001 ")
+    assert results["one_class_svm"].trained_on.startswith("2,000 random ones of the 2,001 ")
+    assert results["isolation_forest"].trained_on.startswith("2,001 ")
 
 
 @pytest.mark.parametrize("size", [8, 32, 33, 50, 64, 100])
@@ -112,5 +113,5 @@ def test_colour_and_reduction_are_stated(split: dict[str, np.ndarray]) -> None:
     rng = np.random.default_rng(0)
     train, test = (rng.integers(0, 256, (n, 40, 48, 3), np.uint8) for n in (120, 12))
     picked = {"abnormal": split["abnormal"][:12], "classes": split["classes"][:12]}
-    note = run(split, train_images=train, test_images=test, **picked)["isolation_forest"]["note"]
+    note = run(split, train_images=train, test_images=test, **picked)["isolation_forest"].note
     assert note == "On colour pixels averaged down from 40x48 to 32x32."

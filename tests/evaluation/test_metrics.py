@@ -1,6 +1,7 @@
 """Metrics against their definitions, counted by hand."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hscl_fast.errors import UsageError
-from hscl_fast.evaluation.metrics import auroc, decision_metrics, detection_metrics, fit_threshold
+from hscl_fast.evaluation.metrics import Aupr, auroc, detection_metrics
+from hscl_fast.evaluation.threshold import decide, fit_threshold
 
 NAMES = ["normal", "scratch", "dent", "stain"]
 FINITE = st.floats(-1e6, 1e6, width=32)
@@ -59,10 +61,10 @@ def test_the_order_of_the_images_does_not_matter(sample: tuple[np.ndarray, np.nd
     order = np.array(random.sample(range(len(scores)), len(scores)))
     one = detection_metrics(scores, abnormal, classes, NAMES, 0)
     other = detection_metrics(scores[order], abnormal[order], classes[order], NAMES, 0)
-    assert one["auroc_per_class"] == pytest.approx(other["auroc_per_class"])
-    assert one["aupr"] == pytest.approx(other["aupr"])
-    assert [one[k] for k in ("auroc", "auroc_mean", "fpr95")] == pytest.approx(
-        [other[k] for k in ("auroc", "auroc_mean", "fpr95")]
+    assert one.auroc_per_class == pytest.approx(other.auroc_per_class)
+    assert asdict(one.aupr) == pytest.approx(asdict(other.aupr))
+    assert [getattr(one, k) for k in ("auroc", "auroc_mean", "fpr95")] == pytest.approx(
+        [getattr(other, k) for k in ("auroc", "auroc_mean", "fpr95")]
     )
     assert fit_threshold(scores, abnormal) == fit_threshold(scores[order], abnormal[order])
 
@@ -70,9 +72,9 @@ def test_the_order_of_the_images_does_not_matter(sample: tuple[np.ndarray, np.nd
 def test_all_tied_is_chance() -> None:
     abnormal = np.array([True, False, True, False, False])
     figures = detection_metrics(np.zeros(5), abnormal, abnormal.astype(int), NAMES, 0)
-    assert figures["auroc"] == figures["auroc_mean"] == 0.5
-    assert figures["fpr95"] == 1.0
-    assert figures["aupr"] == {"abnormal": pytest.approx(0.4), "normal": pytest.approx(0.6)}
+    assert figures.auroc == figures.auroc_mean == 0.5
+    assert figures.fpr95 == 1.0
+    assert asdict(figures.aupr) == pytest.approx({"abnormal": 0.4, "normal": 0.6})
 
 
 def test_the_mean_weighs_classes_and_the_pooled_figure_weighs_images() -> None:
@@ -80,9 +82,9 @@ def test_the_mean_weighs_classes_and_the_pooled_figure_weighs_images() -> None:
     scores = np.array([1.0, 2.0, 0.0, 3.0, 4.0, 5.0])
     classes = np.array([0, 0, 2, 1, 1, 1])
     figures = detection_metrics(scores, classes != 0, classes, NAMES, 0)
-    assert figures["auroc_per_class"] == {"scratch": 0.0, "dent": 1.0}
-    assert figures["auroc_mean"] == 0.5
-    assert figures["auroc"] == 0.25
+    assert figures.auroc_per_class == {"scratch": 0.0, "dent": 1.0}
+    assert figures.auroc_mean == 0.5
+    assert figures.auroc == 0.25
 
 
 @QUICK
@@ -94,28 +96,28 @@ def test_fpr95_is_the_smallest_share_of_anomalies_that_accepting_95_percent_of_n
     normals, anomalies = scores[~abnormal], scores[abnormal]
     shares = [(anomalies >= t).mean() for t in np.unique(scores) if (normals >= t).mean() >= 0.95]
     figures = detection_metrics(scores, abnormal, abnormal.astype(int), NAMES, 0)
-    assert figures["fpr95"] == pytest.approx(min(shares))
+    assert figures.fpr95 == pytest.approx(min(shares))
 
 
 def test_fpr95_reads_the_curve_at_95_percent_and_not_beyond() -> None:
     # 19 of 20 normals lie above the anomaly.
     scores = np.concatenate([np.arange(20.0), [0.5]])
     abnormal = np.arange(21) == 20
-    assert detection_metrics(scores, abnormal, abnormal.astype(int), NAMES, 0)["fpr95"] == 0.0
+    assert detection_metrics(scores, abnormal, abnormal.astype(int), NAMES, 0).fpr95 == 0.0
     # A straight curve: without its collinear points, the first one at 95 % would be the last.
     scores, abnormal = np.repeat(np.arange(20.0), 2), np.arange(40) % 2 == 1
-    assert detection_metrics(scores, abnormal, abnormal.astype(int), NAMES, 0)["fpr95"] == 0.95
+    assert detection_metrics(scores, abnormal, abnormal.astype(int), NAMES, 0).fpr95 == 0.95
 
 
 @pytest.mark.parametrize("flags", [[False, False], [True, True], []])
 def test_a_missing_side_gives_none_and_valid_json(flags: list[bool]) -> None:
     abnormal = np.array(flags, dtype=bool)
     figures = detection_metrics(np.arange(len(flags)), abnormal, abnormal.astype(np.int64), NAMES, 0)
-    assert figures["auroc"] is figures["auroc_mean"] is figures["fpr95"] is None
-    assert figures["aupr"] == {"abnormal": None, "normal": None}
-    assert set(figures["auroc_per_class"]) == ({"scratch"} if any(flags) else set())
-    json.dumps(figures, allow_nan=False)
-    json.dumps(decision_metrics(np.arange(len(flags)), abnormal, 0.5), allow_nan=False)
+    assert figures.auroc is figures.auroc_mean is figures.fpr95 is None
+    assert figures.aupr == Aupr(None, None)
+    assert set(figures.auroc_per_class) == ({"scratch"} if any(flags) else set())
+    json.dumps(asdict(figures), allow_nan=False)
+    json.dumps(asdict(decide(np.arange(len(flags)), abnormal, 0.5)), allow_nan=False)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -126,7 +128,7 @@ def test_scores_that_are_not_finite_are_refused(bad: float) -> None:
     with pytest.raises(UsageError, match="not finite"):
         fit_threshold(scores, abnormal)
     with pytest.raises(UsageError, match="threshold is"):
-        decision_metrics(scores[:1], abnormal[:1], bad)
+        decide(scores[:1], abnormal[:1], bad)
 
 
 @pytest.mark.parametrize(
@@ -187,8 +189,8 @@ def test_one_side_alone_is_fitted_by_its_quantile() -> None:
 
 def test_decisions_are_counted_with_anomalies_as_positives() -> None:
     scores = np.array([0.0, 1.0, 2.0, 3.0, 4.0])
-    figures = decision_metrics(scores, np.array([True, False, True, False, False]), 2.0)
-    assert figures == {
+    figures = decide(scores, np.array([True, False, True, False, False]), 2.0)
+    assert asdict(figures) == {
         "threshold": 2.0,
         "true_positives": 1,
         "false_positives": 1,

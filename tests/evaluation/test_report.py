@@ -1,6 +1,7 @@
 """The report holds everything, needs nothing and survives whatever a run leaves out."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,12 @@ import pytest
 
 from hscl_fast.config.parsing import to_dict
 from hscl_fast.config.sections import Config
-from hscl_fast.errors import UsageError
-from hscl_fast.evaluation.report.page import duration, write_report
+from hscl_fast.data.types import Counts, TestImages
+from hscl_fast.evaluation.baselines import Baseline
+from hscl_fast.evaluation.metrics import Aupr
+from hscl_fast.evaluation.report.page import ScoredImages, duration, write_report
+from hscl_fast.evaluation.summary import SCORE_DIRECTION, Summary
+from hscl_fast.evaluation.threshold import decide
 
 NASTY = '<script>alert("x")</script> $é_{ & 六'
 VOID = {"meta", "img", "br", "path", "line"}
@@ -44,37 +49,52 @@ def history(steps: int, **extra: float) -> list[dict[str, Any]]:
     return [{"step": 5 * (i + 1), "epoch": i / 3, **row} for i in range(steps)]
 
 
+def summarise(scores: np.ndarray, abnormal: np.ndarray, threshold: float, **changes: Any) -> Summary:
+    given = Summary(
+        data="boards",
+        normal_class="zero",
+        checkpoint="last",
+        step=40,
+        scoring="paper",
+        score_direction=SCORE_DIRECTION,
+        auroc=0.912,
+        auroc_mean=0.905,
+        auroc_per_class={"one": 0.9},
+        aupr=Aupr(0.8, 0.7),
+        fpr95=0.25,
+        threshold=threshold,
+        threshold_source="2 held-out labelled images",
+        decisions=decide(scores, abnormal, threshold),
+        held_out_auroc_best=None,
+        train_seconds=75.0,
+        views_per_second=1234.0,
+        score_images_per_second=None,
+        counts=Counts(3, 20, 3, 0, 0, 12, 30, pollution=None),
+        baselines={"isolation_forest": baseline(0.95), "logistic_regression": baseline(None)},
+    )
+    return replace(given, **changes)
+
+
 def arguments(normals: int = 12, anomalies: int = 30, **changes: Any) -> dict[str, Any]:
+    """What write_report takes; changes are those of the summary, of the images or of the rest."""
     rng = np.random.default_rng(0)
     m = normals + anomalies
     abnormal = np.arange(m) >= normals
-    given = {
-        "title": "A run",
-        "counts": {"labelled_normal": 3, "hidden_anomalies": None},
-        "config": to_dict(Config()),
-        "summary": {
-            "auroc": 0.912,
-            "auroc_mean": 0.905,
-            "aupr": {"abnormal": 0.8, "normal": 0.7},
-            "fpr95": 0.25,
-            "train_seconds": 75.0,
-            "views_per_second": 1234.0,
-            "baselines": {"isolation_forest": baseline(0.95), "logistic_regression": baseline(None)},
-        },
-        "history": history(8),
-        "scores": rng.normal(size=m) - abnormal,
-        "threshold": -0.25,
-        "test_images": rng.integers(0, 256, (m, 8, 8, 3), np.uint8),
-        "abnormal": abnormal,
-        "classes": np.where(abnormal, 1 + np.arange(m) % 2, 0),
-        "class_names": ["zero", "one", NASTY],
-        "names": [f"test/{i}.png" for i in range(m)],
-    }
-    return {**given, **changes}
+    scores = changes.pop("scores", rng.normal(size=m) - abnormal)
+    images = TestImages(
+        changes.pop("test_images", rng.integers(0, 256, (m, 8, 8, 3), np.uint8)),
+        abnormal,
+        np.where(abnormal, 1 + np.arange(m) % 2, 0),
+        tuple(changes.pop("names", [f"test/{i}.png" for i in range(m)])),
+    )
+    rest = {name: changes.pop(name) for name in ("config", "history") if name in changes}
+    summary = summarise(scores, abnormal, changes.pop("threshold", -0.25), **changes)
+    scored = ScoredImages(images, ["zero", "one", NASTY], scores)
+    return {"summary": summary, "scored": scored, "config": to_dict(Config()), "history": history(8), **rest}
 
 
-def baseline(auroc: float | None) -> dict[str, Any]:
-    return {"auroc": auroc, "auroc_mean": auroc, "seconds": 1.0, "trained_on": "9 images", "note": "grey"}
+def baseline(auroc: float | None, note: str = "grey") -> Baseline:
+    return Baseline(auroc, auroc, 1.0, "9 images", note)
 
 
 def render(tmp_path: Path, **given: Any) -> str:
@@ -109,16 +129,15 @@ def test_everything_is_there_and_embedded(tmp_path: Path) -> None:
     ],
 )
 def test_the_comparison_says_who_won(tmp_path: Path, ours: float, verdict: str) -> None:
-    given = arguments()
-    html = render(tmp_path, **{**given, "summary": {**given["summary"], "auroc": ours}})
+    html = render(tmp_path, **arguments(auroc=ours))
     assert verdict in html
 
 
 def test_names_titles_and_values_are_escaped(tmp_path: Path) -> None:
     names = [f"{NASTY}/{NASTY}{i}.png" for i in range(42)]
-    given = arguments(title=NASTY, counts={NASTY: 1}, config={NASTY: {NASTY: NASTY}}, names=names)
-    given["summary"]["baselines"] = {NASTY: {**baseline(0.5), "note": NASTY, "trained_on": NASTY}}
-    html = render(tmp_path, **given)
+    nasty = {"data": NASTY, "normal_class": NASTY, "threshold_source": NASTY}
+    baselines = {NASTY: Baseline(0.5, 0.5, 1.0, NASTY, NASTY)}
+    html = render(tmp_path, **arguments(config={NASTY: {NASTY: NASTY}}, names=names, baselines=baselines, **nasty))
     assert "<script" not in html
     assert "&lt;script&gt;" in html
     assert "$é_{ &amp; 六" in html
@@ -130,16 +149,17 @@ def test_file_names_that_are_not_utf8_do_not_stop_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("normals", "anomalies"), [(0, 0), (5, 0), (0, 5), (1, 1)])
 def test_small_and_one_sided_test_sets(tmp_path: Path, normals: int, anomalies: int) -> None:
-    figures = {"auroc": None, "auroc_mean": None, "aupr": {"abnormal": None, "normal": None}, "fpr95": None}
-    html = render(tmp_path, **arguments(normals, anomalies, summary=figures))
+    figures = {"auroc": None, "auroc_mean": None, "aupr": Aupr(None, None), "fpr95": None, "baselines": {}}
+    html = render(tmp_path, **arguments(normals, anomalies, **figures))
     assert ("No test images." in html) == (normals + anomalies == 0)
     assert ('alt="ROC curve"' in html) == (normals > 0 and anomalies > 0)
     assert "No comparison" in html
 
 
-@pytest.mark.parametrize("summary", [{}, {"auroc": 0.9}, {"auroc": 0.9, "baselines": {}, "aupr": None}])
-def test_figures_may_be_missing(tmp_path: Path, summary: dict[str, Any]) -> None:
-    assert "No comparison" in render(tmp_path, **arguments(summary=summary))
+@pytest.mark.parametrize("missing", [{"views_per_second": None}, {"auroc": None}, {"baselines": {}}])
+def test_figures_may_be_missing(tmp_path: Path, missing: dict[str, Any]) -> None:
+    html = render(tmp_path, **arguments(**missing))
+    assert ("No comparison" in html) == ("views_per_second" not in missing)
 
 
 @pytest.mark.parametrize(
@@ -191,10 +211,12 @@ def test_equal_runs_give_equal_bytes(tmp_path: Path) -> None:
     assert render(tmp_path, **arguments()) == render(tmp_path, **arguments())
 
 
-def test_bad_scores_leave_the_old_report(tmp_path: Path) -> None:
+def test_a_report_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
     html = render(tmp_path, **arguments())
-    with pytest.raises(UsageError, match="not finite"):
-        write_report(tmp_path / "report.html", **arguments(scores=np.full(42, np.nan)))
+    given = arguments()
+    broken = {**given, "scored": replace(given["scored"], scores=np.full(42, np.nan))}
+    with pytest.raises(ValueError, match="NaN"):
+        write_report(tmp_path / "report.html", **broken)
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == html
 
 

@@ -6,11 +6,11 @@ from torch import nn
 
 from hscl_fast.config.sections import ModelConfig
 from hscl_fast.errors import UsageError
-from hscl_fast.method.network import build_detector
+from hscl_fast.method.network import build_network
 
 
 def build(size=32, seed=0, rotation_head=False, **options):
-    return build_detector(ModelConfig(**options), size, rotation_head=rotation_head, seed=seed)
+    return build_network(ModelConfig(**options), size, rotation_head=rotation_head, seed=seed)
 
 
 def test_the_paper_network_for_small_images():

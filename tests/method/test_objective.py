@@ -7,7 +7,7 @@ import torch
 from hscl_kernels import hscl_loss
 
 from hscl_fast.config.sections import ObjectiveConfig
-from hscl_fast.method.objective import compute_loss, loss_names, row_roles
+from hscl_fast.method.objective import compute_loss, objective_terms, row_roles
 from hscl_fast.method.released_loss import released_loss
 
 ROLES = torch.tensor([1, 0, 0, -1], dtype=torch.int64)
@@ -38,7 +38,7 @@ def test_paper_objective_is_hscl_loss_plus_rotation(estimator, shift):
     z, v, logits = features()
     config = ObjectiveConfig(na_estimator=estimator, shift_loss=shift, lambda_abnormal=0.5)
     losses = compute_loss(config, z, v, logits if shift else None, ROLES, seed=SEED, step=STEP)
-    terms = dict(zip(loss_names(config), losses, strict=True))
+    terms = dict(zip((term.name for term in objective_terms(config)), losses, strict=True))
     ids = torch.arange(16).repeat(2)
     direct = hscl_loss(z, v, ids, row_roles(ROLES, "exclude"), lambda_abnormal=0.5)
     assert terms["sample_to_sample"] == direct.sample_to_sample
@@ -55,7 +55,7 @@ def test_released_objective_is_released_loss_plus_rotation():
     z, v, logits = features()
     config = ObjectiveConfig(name="released", rotated_roles="inherit", shift_loss=True)
     losses = compute_loss(config, z, v, logits, ROLES, seed=SEED, step=STEP)
-    terms = dict(zip(loss_names(config), losses, strict=True))
+    terms = dict(zip((term.name for term in objective_terms(config)), losses, strict=True))
     assert terms["nt_xent"] == released_loss(z, v, ROLES.repeat(8)).nt_xent
     torch.testing.assert_close(terms["total"], terms["nt_xent"] + terms["convex"] + terms["rotation"])
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hscl_fast.method.objective import released_loss
+from hscl_fast.method.released_loss import released_loss
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

@@ -7,19 +7,21 @@ from conftest import tiny_config
 from hscl_kernels import augment_views
 
 from hscl_fast.config.sections import AugmentConfig
+from hscl_fast.device import Execution
 from hscl_fast.method.augment import draw_views
-from hscl_fast.method.network import build_detector
-from hscl_fast.method.scoring import RELEASED_AREA, RELEASED_CROPS, Scorer
+from hscl_fast.method.network import build_network
+from hscl_fast.method.scoring.registry import SCORINGS
+from hscl_fast.method.scoring.released import RELEASED_AREA, RELEASED_CROPS
 
 
 @pytest.fixture(scope="module")
 def model():
     config = tiny_config(model={"prototypes": 3})
-    return build_detector(config.model, 8, rotation_head=True, seed=0).eval()
+    return build_network(config.model, 8, rotation_head=True, seed=0).eval()
 
 
 def scorer(model, scoring, batch_size=7):
-    return Scorer(model, scoring, batch_size, torch.float32, AugmentConfig())
+    return SCORINGS[scoring](model, Execution(torch.device("cpu")), batch_size, AugmentConfig())
 
 
 @pytest.fixture

@@ -17,14 +17,14 @@ from spawn_ranks import assert_equal_on_all, spawn
 from test_step import NoSynchronisation
 from test_trainer import wait_for_step, weights
 
-from hscl_fast.cli import commands
 from hscl_fast.cli import main as cli
+from hscl_fast.cli import train
 from hscl_fast.data.loaders.order import Share
 from hscl_fast.data.loaders.resident import ResidentLoader
 from hscl_fast.data.open import load_split
-from hscl_fast.device import resolve_device
+from hscl_fast.device import Execution, resolve_device
 from hscl_fast.errors import FailedElsewhere, UsageError
-from hscl_fast.method.network import Features, build_detector
+from hscl_fast.method.network import Features, build_network
 from hscl_fast.ranks.group import SINGLE, start_ranks
 from hscl_fast.runs.directory import RunDirectory
 from hscl_fast.training.step import TrainingStep
@@ -44,12 +44,12 @@ def without_batch_statistics(model):
 
 
 def make(config, split, ranks, *, groups=False, compile="off"):
-    model = build_detector(config.model, 8, rotation_head=config.objective.shift_loss, seed=0)
+    model = build_network(config.model, 8, rotation_head=config.objective.shift_loss, seed=0)
     if groups:
         without_batch_statistics(model)
     share = Share(ranks.rank, ranks.size)
     loader = ResidentLoader(split.training, config.optim.batch_size, seed=0, device=CPU, share=share)
-    return loader, TrainingStep(config, model, precision=torch.float32, total_steps=40, ranks=ranks, compile=compile)
+    return loader, TrainingStep(config, model, Execution(CPU, compile=compile), total_steps=40, ranks=ranks)
 
 
 def gradients(step, batch):
@@ -210,7 +210,7 @@ def wait_for_another(options, console):
 
 
 def leave_one_waiting():
-    commands.COMMANDS["train"] = wait_for_another
+    train.run = wait_for_another
     cli.main(["train", "digits"])
 
 
@@ -307,7 +307,7 @@ STEPS = 24
 RUN = {
     **TINY,
     "optim": {"epochs": 100, "max_steps": STEPS, "batch_size": 32, "warmup_share": 0.1},
-    "runtime": {**TINY["runtime"], "checkpoint_every": 4},
+    "record": {**TINY["record"], "checkpoint_every": 4},
 }
 
 

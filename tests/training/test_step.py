@@ -10,16 +10,17 @@ from torch.utils._pytree import tree_leaves
 
 from hscl_fast.data.loaders.loader import Batch
 from hscl_fast.data.loaders.resident import ResidentLoader
-from hscl_fast.method.network import build_detector
+from hscl_fast.device import Execution
+from hscl_fast.method.network import build_network
 from hscl_fast.training.step import TrainingStep
 
 CPU = torch.device("cpu")
 
 
 def make(split, config, precision=torch.float32):
-    model = build_detector(config.model, 8, rotation_head=config.objective.shift_loss, seed=0)
+    model = build_network(config.model, 8, rotation_head=config.objective.shift_loss, seed=0)
     loader = ResidentLoader(split.training, config.optim.batch_size, seed=0, device=CPU)
-    step = TrainingStep(config, model, precision=precision, total_steps=40)
+    step = TrainingStep(config, model, Execution(CPU, precision), total_steps=40)
     return loader, step
 
 
@@ -42,16 +43,16 @@ def run(split, config, steps, precision=torch.float32):
     ],
 )
 def test_every_objective_learns(digits, objective):
-    runtime = {"scoring": "knn"} if objective.get("lambda_prototype") == 0 else {}
+    evaluate = {"scoring": "knn"} if objective.get("lambda_prototype") == 0 else {}
     config = tiny_config(
-        objective=objective, augment={"policy": "none"}, optim={"learning_rate": 0.01}, runtime=runtime
+        objective=objective, augment={"policy": "none"}, optim={"learning_rate": 0.01}, evaluate=evaluate
     )
     step, curve = run(digits, config, 25)
     assert step.step.item() == 25
     first, last = (sum(row["total"] for row in rows) / 5 for rows in (curve[:5], curve[-5:]))
     assert last < first - 0.2
     assert all(row["skipped_updates"] == 0 for row in curve)
-    moved = (step.model.prototypes != build_detector(config.model, 8, rotation_head=False, seed=0).prototypes).all()
+    moved = (step.model.prototypes != build_network(config.model, 8, rotation_head=False, seed=0).prototypes).all()
     assert bool(moved) == (objective.get("lambda_prototype") != 0)
 
 
@@ -176,12 +177,14 @@ def test_the_step_stays_on_a_device_that_has_no_values(monkeypatch, objective):
     """On torch's meta device every read of a value and every copy to the host is an error; the path is a GPU's."""
     norm = torch.nn.utils.get_total_norm
     monkeypatch.setattr(torch.nn.utils, "get_total_norm", lambda gradients, foreach: norm(gradients, foreach=False))
-    runtime = {"scoring": "knn"} if objective.get("lambda_prototype") == 0 else {}
-    config = tiny_config(objective=objective, augment={"backend": "triton"}, optim={"clip_norm": 1.0}, runtime=runtime)
+    evaluate = {"scoring": "knn"} if objective.get("lambda_prototype") == 0 else {}
+    config = tiny_config(
+        objective=objective, augment={"backend": "triton"}, optim={"clip_norm": 1.0}, evaluate=evaluate
+    )
     with torch.device("meta"):
-        model = build_detector(config.model, 8, rotation_head=config.objective.shift_loss, seed=0)
+        model = build_network(config.model, 8, rotation_head=config.objective.shift_loss, seed=0)
         batch = Batch(torch.empty(32, 8, 8, 3, dtype=torch.uint8), *torch.empty(2, 32, dtype=torch.int64))
-    step = TrainingStep(config, model.train(), precision=torch.float32, total_steps=40)
+    step = TrainingStep(config, model.train(), Execution(torch.device("meta")), total_steps=40)
     with OneDevice():
         step(batch)
     with pytest.raises(RuntimeError, match="meta"):

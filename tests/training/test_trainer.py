@@ -10,18 +10,23 @@ import time
 import pytest
 import torch
 from conftest import TINY, flags, hscl, subprocess_environment, tiny_config
-from rich.console import Console
 
+from hscl_fast.console import silent
+from hscl_fast.device import Execution
 from hscl_fast.errors import UsageError
+from hscl_fast.evaluation.validation import held_out_auroc
 from hscl_fast.runs.checkpoint import load_checkpoint
 from hscl_fast.runs.directory import RunDirectory
+from hscl_fast.runs.recorder import RunRecorder
+from hscl_fast.training.recorder import SilentRecorder
 from hscl_fast.training.trainer import Trainer
 
+CPU = torch.device("cpu")
 STEPS = 40
 LONG = {
     **TINY,
     "optim": {"epochs": 100, "max_steps": STEPS, "batch_size": 32, "warmup_share": 0.1},
-    "runtime": {**TINY["runtime"], "checkpoint_every": 4},
+    "record": {**TINY["record"], "checkpoint_every": 4},
 }
 
 
@@ -124,52 +129,56 @@ def make(split, path, **sections):
     config = tiny_config(**sections)
     run = RunDirectory(path)
     run.create(config, split.manifest, overwrite=False)
-    return Trainer(config, run, split.training, split.held_out, Console(quiet=True))
+    recorder = RunRecorder(run, silent(), tensorboard=config.record.tensorboard)
+    execution = Execution(CPU)
+    validate = held_out_auroc(config, split, execution)
+    return run, Trainer(config, split.training, recorder, execution, validate=validate)
 
 
 def test_a_run_that_only_skips_stops_with_its_last_good_checkpoint(digits, tmp_path):
-    trainer = make(digits, tmp_path / "run", runtime={"checkpoint_every": 1, "max_skipped_updates": 5, "log_every": 1})
+    record = {"checkpoint_every": 1, "log_every": 1}
+    run, trainer = make(digits, tmp_path / "run", runtime={"max_skipped_updates": 5}, record=record)
     real = trainer.step.losses
     trainer.step.losses = lambda batch: real(batch) * (float("nan") if trainer.state.step >= 4 else 1)
     with pytest.raises(UsageError, match=r"last 5 updates.*non-finite.*learning_rate"):
         trainer.train()
-    checkpoint = load_checkpoint(trainer.run.checkpoint("last"), with_state=True)
+    checkpoint = load_checkpoint(run.checkpoint("last"), with_state=True)
     assert all(torch.isfinite(tensor).all() for tensor in checkpoint.weights.values())
     assert checkpoint.state["guard"]["skipped"] == checkpoint.info["step"] - 4
-    rows = trainer.run.read_metrics()
+    rows = run.read_metrics()
     assert rows[-1]["skipped_in_a_row"] == 5
     assert "total" in rows[3]
     assert "total" not in rows[4]
 
 
 def test_the_best_checkpoint_follows_the_held_out_images(digits, tmp_path, monkeypatch):
-    trainer = make(digits, tmp_path / "run", optim={"epochs": 4})
+    run, trainer = make(digits, tmp_path / "run", optim={"epochs": 4})
     values = iter([0.5, 0.9, 0.9, 0.7])
-    monkeypatch.setattr("hscl_fast.training.trainer.auroc", lambda scores, abnormal: next(values))
+    monkeypatch.setattr("hscl_fast.evaluation.validation.auroc", lambda scores, abnormal: next(values))
     state = trainer.train()
     per_epoch = trainer.loader.steps_per_epoch
     assert (state.best_auroc, state.best_step) == (0.9, 3 * per_epoch)
-    assert load_checkpoint(trainer.run.checkpoint("best")).info["step"] == 3 * per_epoch
+    assert load_checkpoint(run.checkpoint("best")).info["step"] == 3 * per_epoch
 
 
 def test_tensorboard_gets_the_rows_of_the_log(digits, tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    trainer = make(digits, tmp_path / "run", runtime={"tensorboard": True})
+    run, trainer = make(digits, tmp_path / "run", record={"tensorboard": True})
     trainer.train()
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
     logged = [(event.step, event.value) for event in events.Scalars("train/total")]
-    rows = trainer.run.read_metrics()
+    rows = run.read_metrics()
     assert logged == [(row["step"], pytest.approx(row["total"], rel=1e-6)) for row in rows]
 
 
-def test_too_small_a_training_set_is_refused(digits, tmp_path):
+def test_too_small_a_training_set_is_refused(digits):
     from hscl_fast.data.types import TrainingImages
 
     one = TrainingImages(digits.training.images[:1], digits.training.roles[:1])
     with pytest.raises(UsageError, match=r"1 image.*at least 2"):
-        Trainer(tiny_config(), RunDirectory(tmp_path / "run"), one, digits.held_out, Console(quiet=True))
+        Trainer(tiny_config(), one, SilentRecorder(), Execution(CPU))
 
 
 def test_log_rows_are_json_with_the_promised_figures(uninterrupted):

@@ -16,6 +16,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.metrics import roc_curve
 
+from hscl_fast.method.terms import TERMS
+
 Scores = npt.NDArray[np.floating[Any]]
 Flags = npt.NDArray[np.bool_]
 
@@ -25,16 +27,7 @@ MAX_THUMBNAIL = 128  # pixels; keeps a report of large photographs at a few hund
 SMOOTH_FROM = 40  # rows of history from which a trailing mean is drawn over the raw curve
 BINS = 48
 
-LOSS_TITLES = {
-    "total": "Total loss",
-    "sample_to_sample": "Sample to sample",
-    "sample_to_prototype": "Sample to prototype",
-    "normal_to_abnormal": "Normal to abnormal",
-    "nt_xent": "NT-Xent",
-    "convex": "Convex combination",
-    "rotation": "Rotation classification",
-    "learning_rate": "Learning rate",
-}
+LOSS_TITLES = {**{term.name: term.title for term in TERMS}, "learning_rate": "Learning rate"}
 
 
 def _data_uri(png: bytes) -> str:
@@ -63,7 +56,7 @@ def _style(axes: Axes, x_label: str, y_label: str) -> None:
 
 
 def thumbnail(image: npt.NDArray[np.uint8]) -> str:
-    """Return an image uint8 [H, W, 3] as a PNG ``data:`` URI, at most ``MAX_THUMBNAIL`` pixels a side."""
+    """Return an image uint8 [H, W, 3] as a PNG ``data:`` URI, at most ``MAX_THUMBNAIL`` pixels per side."""
     picture = Image.fromarray(np.ascontiguousarray(image))
     picture.thumbnail((MAX_THUMBNAIL, MAX_THUMBNAIL))
     buffer = io.BytesIO()

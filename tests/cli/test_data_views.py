@@ -6,10 +6,10 @@ import torch
 from PIL import Image
 
 from hscl_fast.cli import main as cli
-from hscl_fast.cli.views import choose_images, render_views
 from hscl_fast.config.sections import AugmentConfig
 from hscl_fast.data.types import TrainingImages
 from hscl_fast.method.augment import draw_views
+from hscl_fast.runs.view_sheet import choose_images, render_views
 
 
 def run(*arguments):

@@ -1,4 +1,4 @@
-"""What the commands ``hscl data ...`` do, once their flags are read."""
+"""``hscl data prepare``: write a data set into one ``.beton``."""
 
 from __future__ import annotations
 
@@ -9,60 +9,20 @@ from pathlib import Path
 from jsonargparse import Namespace
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-from hscl_fast.cli.views import views_command
 from hscl_fast.config.sections import NOT_PREPARED, DataConfig
 from hscl_fast.console import say, warn
 from hscl_fast.data.bad_images import SHOWN, BadImages
 from hscl_fast.data.beton.ffcv_import import ffcv_is_installed
-from hscl_fast.data.named.registry import describe_sources
 from hscl_fast.data.prepare import Preparation, prepare_beton
-from hscl_fast.data.verify import verify_source
 from hscl_fast.errors import UsageError
 from hscl_fast.interrupt import Interrupted, StopRequest
 
-_REFRESH = 0.1  # seconds between two looks at the images done
+_REFRESH = 0.1  # seconds between two updates of the bar
 
 
-def data_command(options: Namespace, console: Console) -> int:
-    """``hscl data list | verify | prepare | views``."""
-    actions = {"list": _list, "verify": _verify, "prepare": _prepare, "views": views_command}
-    try:
-        return actions[options.action](options[options.action], console)
-    except UsageError as error:
-        # These commands have the fields of the data section as flags without its name.
-        raise UsageError(str(error).replace("--data.name", "DATA").replace("--data.", "--")) from error
-
-
-def _list(options: Namespace, console: Console) -> int:
-    table = Table("name", "training", "test", "pixels", "classes", "here", "looked for")
-    for source in describe_sources(options.root):
-        table.add_row(
-            source.name,
-            f"{source.train:,}",
-            f"{source.test:,}",
-            f"{source.size}x{source.size}",
-            str(source.classes),
-            "yes" if source.present else "no",
-            "\n".join(source.looked_for) or "(comes with scikit-learn)",
-        )
-    console.print(table)
-    return 0
-
-
-def _verify(options: Namespace, console: Console) -> int:
-    found = verify_source(DataConfig(name=options.DATA, root=options.root))
-    table = Table("class", "training images", "test images", title=found.name)
-    for name in found.train_counts:
-        table.add_row(name, f"{found.train_counts[name]:,}", f"{found.test_counts.get(name, 0):,}")
-    console.print(table)
-    say(console, f"{found.name} is intact: train {list(found.train_shape)}, test {list(found.test_shape)}, uint8")
-    say(console, f"sha256 of pixels and classes: {found.sha256}")
-    return 0
-
-
-def _prepare(options: Namespace, console: Console) -> int:
+def run(options: Namespace, console: Console) -> int:
+    """Prepare and say what was written, how fast, and what was left out."""
     asked = {field.name: options[field.name] for field in fields(DataConfig) if field.name not in NOT_PREPARED}
     config = DataConfig(name=options.DATA, **asked)
     how = Preparation(Path(options.out), options.encoding, options.quality, options.skip_bad, options.overwrite)

@@ -1,0 +1,23 @@
+"""``hscl data verify``: read a whole data set and sum it up."""
+
+from __future__ import annotations
+
+from jsonargparse import Namespace
+from rich.console import Console
+from rich.table import Table
+
+from hscl_fast.config.sections import DataConfig
+from hscl_fast.console import say
+from hscl_fast.data.verify import verify_source
+
+
+def run(options: Namespace, console: Console) -> int:
+    """Print the images of each class, and a checksum."""
+    found = verify_source(DataConfig(name=options.DATA, root=options.root))
+    table = Table("class", "training images", "test images", title=found.name)
+    for name in found.train_counts:
+        table.add_row(name, f"{found.train_counts[name]:,}", f"{found.test_counts.get(name, 0):,}")
+    console.print(table)
+    say(console, f"{found.name} is intact: train {list(found.train_shape)}, test {list(found.test_shape)}, uint8")
+    say(console, f"sha256 of pixels and classes: {found.sha256}")
+    return 0

@@ -1,0 +1,23 @@
+"""``hscl eval``: evaluate a trained run again, perhaps scored otherwise."""
+
+from __future__ import annotations
+
+from jsonargparse import Namespace
+from rich.console import Console
+
+from hscl_fast.cli.show import show_summary
+from hscl_fast.runs.evaluate_run import evaluate_run
+
+
+def run(options: Namespace, console: Console) -> int:
+    """Evaluate and print the results."""
+    done = evaluate_run(
+        options.RUN,
+        scoring=options.scoring,
+        checkpoint=options.checkpoint,
+        device=options.device,
+        root=options.root,
+        console=console,
+    )
+    show_summary(done, console)
+    return 0

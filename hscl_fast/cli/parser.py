@@ -1,0 +1,226 @@
+"""The flags of every command. Those of the configuration are its fields, read by jsonargparse from the dataclasses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace
+
+from hscl_fast import __version__
+from hscl_fast.config.parsing import add_sections, plain_message
+from hscl_fast.config.recipes import RECIPES, recipe_path
+from hscl_fast.config.sections import (
+    NO_PICTURE,
+    NOT_PREPARED,
+    SECTIONS,
+    AugmentConfig,
+    CheckpointName,
+    DataConfig,
+    ScoringName,
+)
+from hscl_fast.errors import UsageError
+
+_DEVICES = "auto, cpu, cuda or cuda:N"
+_CONFIGURED = ("train", "doctor")
+
+
+def parse(arguments: list[str]) -> tuple[str, Namespace]:
+    """Return the command's name, such as ``data list``, and its options.
+
+    Raises
+    ------
+    UsageError
+        An argument is unknown, missing or has a wrong value.
+    """
+    parser, parsers = _parsers()
+    name = next(iter(arguments), "")
+    try:
+        if name in _CONFIGURED:
+            # A first look finds wrong flags, and the recipe or the run from whose values the others start.
+            quiet = [argument for argument in arguments if not argument.startswith("--print_config")]
+            first = parser.parse_args(quiet)[name]
+            parsers[name].default_config_files = [_literally(path) for path in _starting_points(name, first)]
+        options = parser.parse_args(arguments)
+    except ArgumentError as error:
+        raise UsageError(f"{plain_message(error)} See `{' '.join(['hscl', *arguments[:1]])} --help`.") from error
+    if name == "data":
+        return f"data {options.data.action}", options.data[options.data.action]
+    own = options[options.command]
+    if name == "doctor" and (own.DATA is not None or _configures(arguments)):
+        own.estimate = True
+    return options.command, own
+
+
+def _starting_points(name: str, options: Namespace) -> list[Path]:
+    """Return the YAML files that flags and ``--config`` override: the recipe's, or that of the run to resume."""
+    files = []
+    resume = name == "train" and options.resume
+    if resume:
+        if options.out is None:
+            raise UsageError("--resume needs --out RUN, the run directory to continue.")
+        from hscl_fast.runs.directory import RunDirectory
+
+        directory = RunDirectory(Path(options.out))
+        directory.load_config()  # for its errors, which say what is wrong with the file
+        files.append(directory.config)
+    if options.recipe is not None or not resume:
+        files.append(recipe_path(options.recipe or _default_recipe()))
+    return files
+
+
+def _default_recipe() -> str:
+    import torch
+
+    return "paper" if torch.cuda.is_available() else "cpu"
+
+
+def _literally(path: Path) -> str:
+    """jsonargparse takes these paths as glob patterns."""
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in str(path.absolute()))
+
+
+def _configures(arguments: list[str]) -> bool:
+    """Whether a flag sets a field of the configuration."""
+    flags = {"--recipe", "--config", *(f"--{section}" for section in SECTIONS)}
+    return any(argument.split("=")[0].split(".")[0] in flags for argument in arguments)
+
+
+def _parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
+    """Return the parser, and its sub-parsers by name."""
+    parser = ArgumentParser(
+        prog="hscl",
+        version=__version__,
+        exit_on_error=False,
+        description="Train, evaluate and use image anomaly detectors from contaminated data.",
+    )
+    commands = parser.add_subcommands(dest="command")
+    data = ArgumentParser(exit_on_error=False, description="List, verify, prepare or look at data sets.")
+    parsers = {
+        "train": _train_parser(),
+        "eval": _eval_parser(),
+        "predict": _predict_parser(),
+        "doctor": _doctor_parser(),
+        "data": data,
+    }
+    helps = {
+        "train": "train a detector, then evaluate it",
+        "eval": "evaluate a trained run again",
+        "predict": "score image files with a trained run",
+        "doctor": "check what works on this machine, and what training costs on it",
+        "data": "list data sets, verify one, prepare one as a .beton, or look at views",
+    }
+    for name, sub in parsers.items():
+        commands.add_subcommand(name, sub, help=helps[name])
+    _add_data_actions(data)  # after its parent: jsonargparse wants the levels in order
+    return parser, parsers
+
+
+def _train_parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        exit_on_error=False, description="Train a detector on DATA, evaluate it and write a report."
+    )
+    _add_configuration(parser)
+    parser.add_argument("--out", type=str, help="run directory (unset: runs/NAME-TIME)")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
+    parser.add_argument("--overwrite", action="store_true", help="replace the run in --out")
+    add_sections(parser)
+    return parser
+
+
+def _add_configuration(parser: ArgumentParser) -> None:
+    """Add the arguments that say where the configuration comes from, beside the flags of ``add_sections``."""
+    parser.add_argument(
+        "DATA", nargs="?", type=str, help="data-set name, folder, .csv, .npz or .beton (same as --data.name)"
+    )
+    parser.add_argument(
+        "--recipe",
+        type=str,
+        help=f"defaults to start from: {', '.join(RECIPES)} (unset: paper on a GPU, cpu without one)",
+    )
+    parser.add_argument("--config", action=ActionConfigFile, help="YAML with the fields below, such as RUN/config.yaml")
+
+
+def _doctor_parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        exit_on_error=False,
+        description="Check that the kernels and the rest of this machine work; exit code 1 if something does not. With "
+        "DATA, or any flag of the configuration, also measure what training will cost.",
+    )
+    _add_configuration(parser)
+    parser.add_argument("--device", type=str, help=f"{_DEVICES} (unset: --runtime.device)")
+    parser.add_argument("--estimate", action="store_true", help="measure training steps of the default configuration")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
+    add_sections(parser)
+    return parser
+
+
+def _eval_parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        exit_on_error=False, description="Evaluate RUN again: rewrites its scores, summary and report."
+    )
+    parser.add_argument("RUN", type=str, help="run directory")
+    parser.add_argument("--scoring", type=ScoringName, help="normality score (unset: as trained)")
+    parser.add_argument("--checkpoint", type=CheckpointName, help="which weights (unset: as trained)")
+    parser.add_argument("--device", type=str, help=f"{_DEVICES} (unset: as trained)")
+    parser.add_argument("--root", type=str, help="where the data set lies now (unset: as trained)")
+    return parser
+
+
+def _predict_parser() -> ArgumentParser:
+    parser = ArgumentParser(exit_on_error=False, description="Score images; higher anomaly_score = more anomalous.")
+    parser.add_argument("RUN", type=str, help="run directory")
+    parser.add_argument("PATH", type=str, nargs="+", help="image files, and folders of images")
+    parser.add_argument("--out", type=str, required=True, help="CSV to write: path, anomaly_score, decision")
+    parser.add_argument("--device", type=str, help=f"{_DEVICES} (unset: as trained)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing --out")
+    return parser
+
+
+def _add_data_actions(parser: ArgumentParser) -> None:
+    commands = parser.add_subcommands(dest="action")
+    listing = ArgumentParser(exit_on_error=False, description="List the data sets and where they are looked for.")
+    verify = ArgumentParser(exit_on_error=False, description="Read a whole data set and print its counts and checksum.")
+    verify.add_argument("DATA", type=str, help="data-set name, folder, .csv, .npz or .beton")
+    for sub in (listing, verify):
+        sub.add_argument("--root", type=str, help="folder the files lie in")
+    commands.add_subcommand("prepare", _prepare_parser(), help="write a data set into one .beton file")
+    commands.add_subcommand("views", _views_parser(), help="draw a picture of augmented views")
+    commands.add_subcommand("list", listing, help="list the data sets")
+    commands.add_subcommand("verify", verify, help="check one data set")
+
+
+def _prepare_parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        exit_on_error=False,
+        description="Write all images of DATA, resized and with their roles, into one .beton file for hscl train.",
+    )
+    parser.add_argument("DATA", type=str, help="data-set name, folder, .csv or .npz")
+    parser.add_argument("--out", type=str, required=True, help="the .beton to write; its sidecar goes beside it")
+    parser.add_argument(
+        "--encoding",
+        type=Literal["auto", "raw", "jpeg"],
+        default="auto",
+        help="pixels as they are, JPEG, or auto: raw below 64 pixels, else JPEG",
+    )
+    parser.add_argument("--quality", type=int, default=90, help="of the JPEGs, 1 to 100")
+    parser.add_argument("--skip-bad", action="store_true", help="leave out files that are not images")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing --out")
+    parser.add_class_arguments(DataConfig, skip=NOT_PREPARED)
+    return parser
+
+
+def _views_parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        exit_on_error=False,
+        description="Draw some training images of DATA beside the views that a training step would see of them.",
+    )
+    parser.add_argument("DATA", type=str, help="data-set name, folder, .csv, .npz or .beton")
+    parser.add_argument("--out", type=str, required=True, help="the picture to write, a PNG")
+    parser.add_argument("--images", type=int, default=9, help="how many, up to 64; a third of each role")
+    parser.add_argument("--step", type=int, default=0, help="the training step")
+    parser.add_argument("--view_seed", type=int, default=0, help="--runtime.seed of the run")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing --out")
+    parser.add_class_arguments(DataConfig, skip=NO_PICTURE)
+    parser.add_class_arguments(AugmentConfig, "augment")
+    return parser

@@ -1,0 +1,27 @@
+"""``hscl predict``: score image files with a trained run."""
+
+from __future__ import annotations
+
+from jsonargparse import Namespace
+from rich.console import Console
+
+from hscl_fast.console import say
+from hscl_fast.runs.predict_run import predict_run
+
+
+def run(options: Namespace, console: Console) -> int:
+    """Score and say where the scores are."""
+    done = predict_run(
+        options.RUN,
+        options.PATH,
+        options.out,
+        device=options.device,
+        overwrite=options.overwrite,
+        console=console,
+    )
+    say(
+        console,
+        f"{done.images} images scored in {done.seconds:.1f} s, {done.abnormal} of them abnormal: "
+        f"{options.out} (higher anomaly_score = more anomalous, above 0 = abnormal)",
+    )
+    return 0

@@ -1,0 +1,120 @@
+"""From a trained network and a split to scores, threshold and figures."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from hscl_fast.data.types import ABNORMAL, Split, take
+from hscl_fast.evaluation.baselines import Baseline, classic_baselines, left_out
+from hscl_fast.evaluation.metrics import Detection, detection_metrics
+from hscl_fast.evaluation.threshold import Decisions, decide, fit_threshold
+from hscl_fast.method.scoring.scoring import Scoring
+from hscl_fast.progress import image_progress
+
+Scores = NDArray[np.float64]
+
+_TRAINING_QUANTILE = 0.05
+_NOT_IN_MEMORY = (
+    "Left out: they need all images in memory, where this run does not hold them (see --runtime.loader and "
+    "--runtime.resident_gib)."
+)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What came of scoring a split.
+
+    Attributes
+    ----------
+    scores : float64 [m]
+        Normality scores of the test images.
+    threshold, threshold_source
+        The decision threshold, and what it was fitted on, in words.
+    detection, decisions
+        The figures of the test images.
+    images_per_second
+        Test images scored per second; None without any.
+    baselines
+        scikit-learn's detectors on the same split; nothing where normals or anomalies are missing.
+    """
+
+    scores: Scores
+    threshold: float
+    threshold_source: str
+    detection: Detection
+    decisions: Decisions
+    images_per_second: float | None
+    baselines: dict[str, Baseline]
+
+
+def evaluate(scoring: Scoring, split: Split, console: Console, *, seed: int) -> Evaluation:
+    """Calibrate a score on the training images, fit the threshold, score the test images and compare.
+
+    No test label touches calibration or threshold.
+
+    Parameters
+    ----------
+    scoring
+        Of the trained network; it is calibrated here.
+    split
+        The images.
+    console
+        Where progress is shown.
+    seed
+        Of the detectors to compare with.
+    """
+    known = take(split.training.images, split.training.roles >= 0)
+    with image_progress(console, "calibrating", len(known)) as advance:
+        scoring.calibrate(known, advance)
+    threshold, threshold_source = _fit_threshold(scoring, split, console)
+    test = split.test
+    with image_progress(console, "scoring", len(test.images)) as advance:
+        started = time.perf_counter()
+        scores = scoring.score(test.images, advance)
+        seconds = time.perf_counter() - started
+    with console.status("comparing with scikit-learn"):
+        baselines = _compare(split, seed)
+    return Evaluation(
+        scores=scores,
+        threshold=threshold,
+        threshold_source=threshold_source,
+        detection=detection_metrics(scores, test.abnormal, test.classes, split.class_names, split.normal_class),
+        decisions=decide(scores, test.abnormal, threshold),
+        images_per_second=round(len(scores) / seconds, 1) if len(scores) else None,
+        baselines=baselines,
+    )
+
+
+def _fit_threshold(scoring: Scoring, split: Split, console: Console) -> tuple[float, str]:
+    """Fit the decision threshold on held-out labelled images, or without any on the training images' scores."""
+    held_out = split.held_out
+    images = held_out.images if len(held_out.roles) else take(split.training.images, split.training.roles >= 0)
+    with image_progress(console, "fitting the threshold", len(images)) as advance:
+        scores = scoring.score(images, advance)
+    if len(held_out.roles):
+        return fit_threshold(scores, held_out.roles == ABNORMAL), f"{len(held_out.roles)} held-out labelled images"
+    source = f"{_TRAINING_QUANTILE:.0%} quantile of the training scores (no labelled images were held out)"
+    return float(np.quantile(scores, _TRAINING_QUANTILE)), source
+
+
+def _compare(split: Split, seed: int) -> dict[str, Baseline]:
+    test, training = split.test, split.training.images
+    if test.abnormal.all() or not test.abnormal.any():
+        return {}  # no two sides to tell apart
+    if not isinstance(training, np.ndarray) or not isinstance(test.images, np.ndarray):
+        return left_out(_NOT_IN_MEMORY)
+    return classic_baselines(
+        training,
+        split.training.roles,
+        test.images,
+        test.abnormal,
+        test.classes,
+        split.class_names,
+        split.normal_class,
+        seed=seed % 2**32,
+    )

@@ -1,0 +1,66 @@
+"""The figures of one evaluation: ``summary.json`` is the fields of :class:`Summary`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hscl_fast.data.types import Counts
+from hscl_fast.evaluation.baselines import Baseline
+from hscl_fast.evaluation.metrics import Aupr
+from hscl_fast.evaluation.threshold import Decisions
+
+SCORE_DIRECTION = "normality scores: higher is more normal; anomaly_score = threshold - score"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a trained network reached on its test images, and on what it was trained.
+
+    Attributes
+    ----------
+    data, normal_class
+        The data set, and the name of its normal class.
+    checkpoint, step
+        Which weights were evaluated.
+    scoring, score_direction
+        The normality score, and which way it points.
+    auroc, auroc_mean, auroc_per_class, aupr, fpr95
+        As in :class:`hscl_fast.evaluation.metrics.Detection`.
+    threshold, threshold_source
+        The decision threshold in units of the score, and what it was fitted on, in words.
+    decisions
+        What the threshold decides on the test images.
+    held_out_auroc_best
+        The AUROC on held-out labelled images that chose the best checkpoint.
+    train_seconds
+        Time spent in training.
+    views_per_second
+        The median over the log rows, which the slow first steps do not move.
+    score_images_per_second
+        Test images scored per second.
+    counts
+        Images of each kind.
+    baselines
+        scikit-learn's detectors on the same split, by name.
+    """
+
+    data: str
+    normal_class: str
+    checkpoint: str
+    step: int
+    scoring: str
+    score_direction: str
+    auroc: float | None
+    auroc_mean: float | None
+    auroc_per_class: dict[str, float | None]
+    aupr: Aupr
+    fpr95: float | None
+    threshold: float
+    threshold_source: str
+    decisions: Decisions
+    held_out_auroc_best: float | None
+    train_seconds: float
+    views_per_second: float | None
+    score_images_per_second: float | None
+    counts: Counts
+    baselines: dict[str, Baseline]

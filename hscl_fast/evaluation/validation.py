@@ -1,0 +1,34 @@
+"""The AUROC on held-out labelled images, by which training chooses its best checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hscl_fast.config.sections import Config
+from hscl_fast.data.types import ABNORMAL, NORMAL, Split, take
+from hscl_fast.device import Execution
+from hscl_fast.evaluation.metrics import auroc
+from hscl_fast.method.network import Network
+from hscl_fast.method.scoring.registry import SCORINGS
+
+
+def held_out_auroc(config: Config, split: Split, execution: Execution) -> Callable[[Network], float | None] | None:
+    """Return a function from a network in evaluation mode to its AUROC on a split's held-out images.
+
+    Returns
+    -------
+    Callable or None
+        None where normals or anomalies are missing among the held-out images.
+    """
+    held_out, training = split.held_out, split.training
+    if not ((held_out.roles == NORMAL).any() and (held_out.roles == ABNORMAL).any()):
+        return None
+    # The 40 passes of released scoring are for the end; where prototypes are trained, Eq. 9 ranks as well.
+    scoring = SCORINGS["paper" if config.objective.lambda_prototype > 0 else "knn"]
+
+    def validate(network: Network) -> float | None:
+        scorer = scoring(network, execution, config.evaluate.batch_size, config.augment)
+        scorer.calibrate(take(training.images, training.roles >= 0))
+        return auroc(scorer.score(held_out.images), held_out.roles == ABNORMAL)
+
+    return validate

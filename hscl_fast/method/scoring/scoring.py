@@ -1,0 +1,148 @@
+"""What every normality score has in common: images go through the network in batches, each read while one is scored."""
+
+from __future__ import annotations
+
+import functools
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar, Protocol, Self
+
+import numpy as np
+import torch
+from hscl_kernels import ViewParameters, augment_views
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hscl_fast.compiling import compile_whole
+from hscl_fast.config.sections import AugmentConfig
+from hscl_fast.device import Execution, encoder_precision
+from hscl_fast.method.network import Network
+
+Advance = Callable[[int], object]
+_Forward = Callable[[Network, Tensor, torch.dtype], tuple[Tensor, Tensor | None]]
+
+
+class ImageSequence(Protocol):
+    """Images uint8 ``[n, H, W, 3]`` in memory, or read when a slice of them is asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: slice, /) -> NDArray[np.uint8]: ...
+
+
+def ignore(images: int) -> None:
+    """Take the number of images done and do nothing with it."""
+
+
+class Scoring(ABC):
+    """Scores images with a trained network.
+
+    Parameters
+    ----------
+    network
+        The trained network, in evaluation mode on its device.
+    execution
+        Where and how it runs. Compiled, a last batch that is not full is filled up, so that nothing is compiled again
+        for it.
+    batch_size
+        Images per batch; a score that sees an image several times may take fewer.
+    augment
+        The training views.
+    constants
+        What :meth:`calibrate` found of the training images.
+
+    Attributes
+    ----------
+    rows_per_image
+        How many views of an image go through the network.
+    shrink_batch
+        By how much a batch of this score is smaller than ``batch_size``.
+    """
+
+    rows_per_image: ClassVar[int] = 1
+    shrink_batch: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        network: Network,
+        execution: Execution,
+        batch_size: int,
+        augment: AugmentConfig,
+        constants: dict[str, Tensor] | None = None,
+    ) -> None:
+        self.network, self.execution, self.augment = network, execution, augment
+        self.images_per_batch = max(1, batch_size // self.shrink_batch)
+        self.constants = {} if constants is None else constants
+
+    @torch.inference_mode()
+    def calibrate(self, images: ImageSequence, advance: Advance = ignore) -> Self:
+        """Learn what the score needs of the training images, uint8 ``[n, H, W, 3]``, none of them a known anomaly.
+
+        ``advance`` is called with the number of images of every batch.
+        """
+        self.constants = self._learn(self._batches(images, advance))
+        return self
+
+    @torch.inference_mode()
+    def score(self, images: ImageSequence, advance: Advance = ignore) -> NDArray[np.float64]:
+        """Return the score of every image: uint8 ``[n, H, W, 3]`` -> float64 ``[n]``, higher = more normal."""
+        scores = [self._score_batch(batch, first) for first, batch in self._batches(images, advance)]
+        return torch.cat(scores).double().cpu().numpy() if scores else np.zeros(0)
+
+    def _learn(self, batches: Iterator[tuple[int, Tensor]]) -> dict[str, Tensor]:
+        """Return the constants that the training images give; most scores need none."""
+        return {}
+
+    @abstractmethod
+    def _score_batch(self, images: Tensor, first: int) -> Tensor:
+        """Return the scores ``[B]`` of images uint8 ``[B, H, W, 3]``; the first has place ``first`` in the sequence."""
+
+    def _upright(self, images: Tensor, rotations: int = 1) -> Tensor:
+        """Return un-augmented views ``[rotations * B, 3, H, W]``."""
+        places = torch.arange(len(images), device=images.device).repeat(rotations)
+        turns = torch.arange(rotations, device=images.device).repeat_interleave(len(images))
+        return self._render(images, ViewParameters.identity(places, turns))
+
+    def _render(self, images: Tensor, parameters: ViewParameters) -> Tensor:
+        return augment_views(images, parameters, dtype=self.execution.precision, backend=self.augment.backend)
+
+    def _features(self, views: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return embeddings and rotation logits of views, float32."""
+        rows, precision = len(views), self.execution.precision
+        if self.execution.compile == "off":
+            return _forward(self.network, views, precision)
+        full = self.images_per_batch * self.rows_per_image
+        if rows < full:
+            views = torch.cat((views, views.new_zeros(full - rows, *views.shape[1:])))
+        views = views.contiguous(memory_format=torch.channels_last)
+        embeddings, logits = _compiled_forward(self.execution.compile)(self.network, views, precision)
+        # Copies: a captured graph writes its next results where these are.
+        return embeddings[:rows].clone(), None if logits is None else logits[:rows].clone()
+
+    def _batches(self, images: ImageSequence, advance: Advance) -> Iterator[tuple[int, Tensor]]:
+        """Yield batches on the device with the place of their first image; each is read while the last is scored."""
+        device, size = self.execution.device, self.images_per_batch
+
+        def read(first: int) -> Tensor:
+            batch = torch.from_numpy(images[first : first + size])
+            return batch.pin_memory() if device.type == "cuda" else batch
+
+        with ThreadPoolExecutor(1, "reader") as reader:
+            ahead = reader.submit(read, 0)
+            for first in range(0, len(images), size):
+                batch, ahead = ahead.result(), reader.submit(read, first + size)
+                yield first, batch.to(device, non_blocking=True)
+                advance(len(batch))
+
+
+def _forward(network: Network, views: Tensor, precision: torch.dtype) -> tuple[Tensor, Tensor | None]:
+    """Return embeddings and rotation logits of views, in float32."""
+    with encoder_precision(views.device, precision):
+        embeddings, logits = network(views)
+    return embeddings.float(), None if logits is None else logits.float()
+
+
+@functools.cache
+def _compiled_forward(mode: str) -> _Forward:
+    return compile_whole(_forward, mode)

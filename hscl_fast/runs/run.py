@@ -1,0 +1,37 @@
+"""A run: its directory, its configuration and its results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hscl_fast.config.sections import Config
+from hscl_fast.runs.directory import RunDirectory
+
+if TYPE_CHECKING:  # the figures bring scikit-learn along, which loading a run does without
+    from hscl_fast.evaluation.summary import Summary
+
+
+@dataclass(frozen=True)
+class Run:
+    """What :func:`hscl_fast.runs.train_run.train_run` and :func:`hscl_fast.runs.evaluate_run.evaluate_run` return.
+
+    Attributes
+    ----------
+    directory
+        Where its files are.
+    config
+        The configuration it was trained with.
+    summary
+        The figures of its evaluation; None on ranks other than the first, which do not evaluate.
+    """
+
+    directory: RunDirectory
+    config: Config
+    summary: Summary | None
+
+    @property
+    def path(self) -> Path:
+        """The run directory."""
+        return self.directory.path

@@ -1,0 +1,171 @@
+"""Training: a configuration goes in, a run directory and a summary come out."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from rich.console import Console
+
+from hscl_fast.config.parsing import to_dict
+from hscl_fast.config.sections import Config
+from hscl_fast.console import say, silent
+from hscl_fast.data.loaders.choose import choose_loader
+from hscl_fast.data.open import in_memory, open_split
+from hscl_fast.data.types import Split
+from hscl_fast.device import resolve_device, resolve_execution
+from hscl_fast.errors import UsageError
+from hscl_fast.evaluation.validation import held_out_auroc
+from hscl_fast.interrupt import Interrupted
+from hscl_fast.ranks.group import Ranks, start_ranks
+from hscl_fast.runs.backends import prepare_backends, require_threads
+from hscl_fast.runs.checkpoint import MANIFEST, load_checkpoint
+from hscl_fast.runs.directory import RunDirectory
+from hscl_fast.runs.evaluate_run import evaluate_trained
+from hscl_fast.runs.recorder import RunRecorder
+from hscl_fast.runs.run import Run
+from hscl_fast.runs.show import show_split
+from hscl_fast.runs.trained import read_state
+from hscl_fast.training.recorder import Recorder, SilentRecorder
+from hscl_fast.training.trainer import Trainer
+
+
+def train_run(
+    config: Config | None,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    console: Console | None = None,
+) -> Run:
+    """Train a detector, evaluate it and write a report.
+
+    Under torchrun every rank calls this; the first one writes and evaluates.
+
+    Parameters
+    ----------
+    config
+        What to train. With ``resume`` it must be the run's own; None takes that.
+    out
+        The run directory.
+    resume
+        Continue the run in ``out`` from its last checkpoint, bit for bit.
+    overwrite
+        Replace the run in ``out``.
+    console
+        Where progress and warnings are shown; None shows nothing.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    UsageError
+        The configuration does not fit the data or this machine, ``out`` is taken, or a file cannot be written.
+    Interrupted
+        SIGINT or SIGTERM asked the run to stop; all is saved.
+    """
+    directory = RunDirectory(Path(out))
+    config = _asked_config(config, directory, resume=resume)
+    console = silent() if console is None else console
+    with start_ranks(config) as ranks:
+        if not ranks.is_first:
+            console = silent()
+        trainer, split = _prepare(config, directory, ranks, console, resume=resume, overwrite=overwrite)
+        say(console, f"run {directory.path}: {trainer.describe()}")
+        try:
+            trainer.train()
+        except Interrupted as stopped:
+            done = f"step {trainer.state.step} of {trainer.total_steps}"
+            say(console, f"{stopped} at {done}; all is saved. Continue with:")
+            say(console, f"  hscl train --out {shlex.quote(str(directory.path))} --resume")
+            raise
+    if not ranks.is_first:
+        return Run(directory, config, None)
+    return Run(directory, config, evaluate_trained(directory, config, split, trainer.execution.device, console))
+
+
+def _asked_config(config: Config | None, directory: RunDirectory, *, resume: bool) -> Config:
+    if not resume:
+        if config is None:
+            raise UsageError("There is no configuration to train. Give one, or resume a run, which brings its own.")
+        require_threads(config.runtime)
+        return config
+    saved = directory.load_config()
+    if config is not None:
+        _require_same(config, saved, directory)
+    return saved
+
+
+def _require_same(config: Config, saved: Config, directory: RunDirectory) -> None:
+    was, asked = to_dict(saved), to_dict(config)
+    differences = [
+        f"--{section}.{name} is {asked[section][name]!r} and was {value!r}"
+        for section, values in was.items()
+        for name, value in values.items()
+        if asked[section][name] != value
+    ]
+    if differences:
+        raise UsageError(
+            f"--resume continues {directory.path} with the configuration it was started with, but "
+            f"{'; '.join(differences)}. Leave these flags out (`hscl train --out {directory.path} --resume`), or start "
+            "another run in another --out."
+        )
+
+
+def _prepare(
+    config: Config, directory: RunDirectory, ranks: Ranks, console: Console, *, resume: bool, overwrite: bool
+) -> tuple[Trainer, Split]:
+    """Return the trainer of a new run or of one to resume, and the split; the first rank makes the run directory."""
+    prepare_backends(config.runtime)
+    with ranks.together():
+        if not resume and ranks.is_first:
+            directory.require_free(overwrite=overwrite)
+        split = open_split(directory.recorded_data(config) if resume else config.data)
+        device = resolve_device(config.runtime.device, ranks.local_rank)
+        loader = choose_loader(config.data, config.runtime, split, device)
+        if loader.kind == "resident":
+            split = in_memory(split)
+    show_split(split, config.data.name, console)
+    say(console, f"loader {loader.kind}: {loader.reason}")
+    execution = resolve_execution(device, precision=config.runtime.precision, compile=config.runtime.compile)
+    recorder: Recorder = SilentRecorder()
+    if ranks.is_first:
+        recorder = RunRecorder(directory, console, tensorboard=config.record.tensorboard)
+    trainer = Trainer(
+        config,
+        split.training,
+        recorder,
+        execution,
+        loader=loader.kind,
+        validate=held_out_auroc(config, split, execution),
+        ranks=ranks,
+    )
+    with ranks.together():
+        if resume:
+            _continue(trainer, directory, ranks)
+        elif ranks.is_first:
+            directory.create(config, split.manifest, overwrite=overwrite)
+    ranks.require_same_step(trainer.state.step)
+    return trainer, split
+
+
+def _continue(trainer: Trainer, directory: RunDirectory, ranks: Ranks) -> None:
+    """Go on from the last checkpoint, bit for bit; without one, start over."""
+    path = directory.checkpoint("last")
+    if (path / MANIFEST).exists():
+        checkpoint = load_checkpoint(path, with_state=True)
+        assert checkpoint.state is not None
+        try:
+            trainer.continue_from(checkpoint.weights, checkpoint.state, read_state(checkpoint.info, directory))
+        except (RuntimeError, KeyError, TypeError, ValueError) as error:
+            if isinstance(error, UsageError):
+                raise
+            raise UsageError(
+                f"The checkpoint in {path} does not fit this run's configuration: {error}. It belongs to another run; "
+                "train again with --overwrite."
+            ) from error
+    if ranks.is_first:
+        directory.truncate_metrics(trainer.state.step)
+

@@ -1,0 +1,74 @@
+"""A run's trained network, read back from its checkpoint."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+
+from hscl_fast.config.sections import Config
+from hscl_fast.device import resolve_execution
+from hscl_fast.errors import UsageError
+from hscl_fast.method.network import build_network
+from hscl_fast.method.scoring.registry import SCORINGS
+from hscl_fast.method.scoring.scoring import Scoring
+from hscl_fast.outside import first_problem
+from hscl_fast.runs.checkpoint import load_checkpoint
+from hscl_fast.runs.directory import RunDirectory
+from hscl_fast.training.state import TrainingState
+
+_STATE = TypeAdapter(TrainingState)
+
+
+def read_state(info: dict[str, Any], directory: RunDirectory) -> TrainingState:
+    """Return what a checkpoint says of its run.
+
+    Raises
+    ------
+    UsageError
+        It is not what a run writes.
+    """
+    try:
+        return _STATE.validate_json(json.dumps(info), strict=True)
+    except ValidationError as error:
+        raise UsageError(
+            f"The checkpoint in {directory.path} is damaged: {first_problem(error)}. Restore it from a copy, or train "
+            "again with --overwrite."
+        ) from error
+
+
+def load_scoring(
+    directory: RunDirectory, config: Config, image_size: int, device: torch.device
+) -> tuple[Scoring, TrainingState]:
+    """Return a run's score, not yet calibrated, and what its checkpoint says of the run.
+
+    Parameters
+    ----------
+    directory, config
+        The run; ``config.evaluate`` names checkpoint and score.
+    image_size
+        Side of the images in pixels.
+    device
+        Where to score.
+
+    Raises
+    ------
+    UsageError
+        There is no such checkpoint, or it does not fit the configuration.
+    """
+    checkpoint = load_checkpoint(directory.checkpoint(config.evaluate.checkpoint))
+    execution = resolve_execution(device, precision=config.runtime.precision, compile=config.runtime.compile)
+    network = build_network(config.model, image_size, rotation_head=config.objective.shift_loss, seed=0)
+    try:
+        network.load_state_dict(checkpoint.weights)
+    except RuntimeError as error:
+        raise UsageError(
+            f"The weights in {directory.path} do not fit its config.yaml: {str(error).splitlines()[-1].strip()}. "
+            "Restore the config.yaml that was saved with the run."
+        ) from error
+    network.to(device).to(memory_format=torch.channels_last)
+    network.eval()
+    scoring = SCORINGS[config.evaluate.scoring](network, execution, config.evaluate.batch_size, config.augment)
+    return scoring, read_state(checkpoint.info, directory)
