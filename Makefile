@@ -18,13 +18,14 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/pytest -n auto --maxprocesses 8 --dist worksteal --cov --cov-report=term
 
-# Half an hour on two quiet cores, or name some: make bench SUITES=views; the figures go into benchmarks/results/ and the README.
+# Half an hour on two quiet cores, or name some suites: make bench SUITES=views. The figures go into benchmarks/results/,
+# the tables into docs/benchmarks.md and the README.
 bench: $(INSTALLED)
 	$(INSTALL) '.[bench,peers]'
 	mkdir -p $(RESULTS)
 	set -e; for suite in $(SUITES); do \
 		$(BIN)/python -m pytest benchmarks -k $$suite --benchmark-json=$(RESULTS)/$$suite.json; done
-	$(BIN)/python -m benchmarks.readme $(RESULTS) README.md
+	$(BIN)/python -m benchmarks.docs_page $(RESULTS) docs/benchmarks.md README.md
 
 # What proves the kernels on a GPU; without one it fails, since everything would be skipped.
 gpu-check: $(INSTALLED)

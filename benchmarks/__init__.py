@@ -1,1 +1,1 @@
-"""Benchmarks: ``make bench`` runs them and writes their table into the README."""
+"""Benchmarks: ``make bench`` runs them and writes their tables into docs/benchmarks.md."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.ablation import BASE
-from benchmarks.markdown import machine, number, table
+from benchmarks.markdown import machine, spread, table
 
 
 def section(results: dict[str, Any]) -> str:
@@ -13,7 +13,7 @@ def section(results: dict[str, Any]) -> str:
     info = results["benchmarks"][0]["extra_info"]
     usual = info["variants"][BASE]["total"][1]
     title = f"{info['images']} images of {info['side']} px, resnet18 of {info['width']} channels"
-    head = [f"{title}: a step", "milliseconds (quartiles)", "times as long", "loss of the first step"]
+    head = [f"one step, {title}", "milliseconds: median (quartiles; n)", "relative time", "loss of the first step"]
     body = [[name if name == BASE else _title(name), *_row(row, usual)] for name, row in info["variants"].items()]
     return "\n\n".join([machine(results), table(head, body)])
 
@@ -23,5 +23,5 @@ def _title(name: str) -> str:
 
 
 def _row(row: dict[str, Any], usual: float) -> list[str]:
-    low, median, high = (number(1e3 * seconds) for seconds in row["total"])
-    return [f"{median} ({low}-{high})", f"{row['total'][1] / usual:.2f}", f"{row['loss']:.5f}"]
+    time = spread([1e3 * seconds for seconds in row["total"]], row["rounds"])
+    return [time, f"{row['total'][1] / usual:.2f}", f"{row['loss']:.5f}"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.markdown import machine, ratio_verdict, table
+from benchmarks.markdown import machine, ratio_verdict, table, targets
 
 PEER = "DataLoader over PNG files"
 TIMES_PEER = 20.0  # target: FFCV beside the better DataLoader
@@ -12,8 +12,8 @@ SHARE = 0.01  # target: time in the loader beside the time of a step
 
 
 def section(results: dict[str, Any]) -> str:
-    """Return the tables of pytest-benchmark's ``results``: images a second, and the loaders' shares of a step."""
-    infos = [benchmark["extra_info"] for benchmark in results["benchmarks"]]
+    """Return the tables of pytest-benchmark's ``results``: images per second, and the loaders' shares of a step."""
+    infos = [{"rounds": b["stats"]["rounds"], **b["extra_info"]} for b in results["benchmarks"]]
     speeds = {(info["pixels"], info["cache"]): info for info in infos if info["cache"] != "step"}
     shares = [info for info in infos if info["cache"] == "step"]
     return "\n\n".join([machine(results), _speeds(speeds), _verdicts(speeds), *map(_shares, shares)])
@@ -21,7 +21,8 @@ def section(results: dict[str, Any]) -> str:
 
 def _speeds(speeds: dict[tuple[int, str], dict[str, Any]]) -> str:
     names = list(dict.fromkeys(name for info in speeds.values() for name in info["variants"]))
-    head = ["images a second (quartiles)", *(f"{pixels} px, {cache}" for pixels, cache in speeds)]
+    titles = (f"{pixels} px, {cache} (n = {info['rounds']})" for (pixels, cache), info in speeds.items())
+    head = ["images per second: median (quartiles)", *titles]
     body = [[name, *(_speed(info, name) for info in speeds.values())] for name in names]
     return table(head, body)
 
@@ -42,7 +43,7 @@ def _verdicts(speeds: dict[tuple[int, str], dict[str, Any]]) -> str:
             ratio = peer / medians[name]
             target = f"`{name}` {TIMES_PEER:.0f}x as fast as the faster DataLoader at {pixels} px, {cache}"
             parts.append(f"{target}: {ratio_verdict(ratio >= TIMES_PEER, ratio)}.")
-    return "Targets. " + " ".join(parts)
+    return targets(parts)
 
 
 def _shares(info: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 
@@ -22,9 +23,20 @@ def number(value: float) -> str:
     return f"{value:,.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
 
 
+def spread(quartiles: Sequence[float], rounds: int) -> str:
+    """Return a median with its quartiles and the number of rounds they are of."""
+    low, median, high = map(number, quartiles)
+    return f"{median} ({low}-{high}; {rounds})"
+
+
 def ratio_verdict(met: bool, ratio: float) -> str:
     """Return whether a target was met, and by what ratio."""
     return f"{'met' if met else 'missed'} ({ratio:.2f}x)"
+
+
+def targets(sentences: Iterable[str]) -> str:
+    """Return the list of targets, each with whether it was met."""
+    return "\n".join(["Targets:", "", *(f"- {sentence}" for sentence in sentences)])
 
 
 def table(head: list[str], body: list[list[str]]) -> str:

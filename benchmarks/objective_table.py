@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from benchmarks.markdown import machine, number, ratio_verdict, table
+from benchmarks.markdown import machine, number, ratio_verdict, table, targets
 from benchmarks.peers import FLOOR, MEMORY_LIMIT, OURS, PEERS, RELEASED, SAMPLE_TO_SAMPLE
 
 LOSS_ROWS = 2048  # whose losses are shown
@@ -13,7 +13,7 @@ TIMES_RELEASED = {2048: 5.0, 4096: 8.0, 16384: 12.0}  # targets: how many times 
 TIMES_FLOOR = 1.3
 MEMORY_TARGET = (65536, 2**30)
 INHERIT = "hscl_loss, inherit"  # the roles that the released objective has
-_OURS_HEAD = ["N", "forward, ms", "backward, ms", "floor", "ours / floor", "released / ours", "released / inherit"]
+_OURS_HEAD = ["N", "n", "forward, ms", "backward, ms", "floor", "ours / floor", "released / ours", "released / inherit"]
 
 Cells = dict[int, dict[str, dict[str, Any]]]  # by N, then by variant
 
@@ -51,12 +51,12 @@ def _group(device: str, dtype: str, cells: Cells) -> str:
             f"{_left_out(cells)}. {_agreement(cells)}",
             f"**{device.upper()}, {dtype}: extra memory at the peak, MiB**",
             table(["variant", *rows], memory),
-            f"**{device.upper()}, {dtype}: `{OURS}`, median (quartiles)**",
+            f"**{device.upper()}, {dtype}: `{OURS}`, median (quartiles) of n rounds**",
             table(
                 _OURS_HEAD,
                 [_ours(n, variants) for n, variants in cells.items()],
             ),
-            f"Targets. {' '.join(_targets(cells))}",
+            targets(_targets(cells)),
         ]
     )
 
@@ -72,7 +72,8 @@ def _left_out(cells: Cells) -> str:
 def _ours(rows: int, variants: dict[str, dict[str, Any]]) -> list[str]:
     floor = " + ".join(number(1e3 * variants[FLOOR][part][1]) for part in ("forward", "backward") if FLOOR in variants)
     ratios = (_ratio(variants, *pair) for pair in ((OURS, FLOOR), (RELEASED, OURS), (RELEASED, INHERIT)))
-    return [f"{rows:,}", *(_spread(variants[OURS][part]) for part in ("forward", "backward")), floor] + [
+    n = str(variants[OURS]["rounds"])
+    return [f"{rows:,}", n, *(_spread(variants[OURS][part]) for part in ("forward", "backward")), floor] + [
         "" if ratio is None else f"{ratio:.2f}" for ratio in ratios
     ]
 
@@ -99,7 +100,8 @@ def _agreement(cells: Cells) -> str:
     for variants in cells.values():
         losses = [variants[name]["loss"] for name in SAMPLE_TO_SAMPLE if name in variants]
         worst = max(worst, (max(losses) - min(losses)) / min(losses)) if losses else worst
-    return f"From `{next(iter(SAMPLE_TO_SAMPLE))}` down all compute one loss, equal to {worst:.0e} at every N."
+    first = next(iter(SAMPLE_TO_SAMPLE))
+    return f"The variants from `{first}` down compute the same loss; they agree to {worst:.0e} at every N."
 
 
 def _ratio(variants: dict[str, dict[str, Any]], above: str, below: str) -> float | None:

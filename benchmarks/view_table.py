@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.markdown import machine, number, ratio_verdict, table
+from benchmarks.markdown import machine, number, ratio_verdict, spread, table, targets
 from benchmarks.view_peers import OURS, OURS_DRAWN, PER_IMAGE, RELEASED
 
 # Which of ours is how many times as fast as which peer: the released layers get their draws too, torchvision draws.
@@ -22,7 +22,7 @@ def section(results: dict[str, Any]) -> str:
 
 def _group(device: str, infos: dict[int, dict[str, Any]]) -> str:
     names = list(dict.fromkeys(name for info in infos.values() for name in info["variants"]))
-    head = [f"views a second, {device.upper()} (quartiles)", *(f"{side} px" for side in infos)]
+    head = [f"views per second, {device.upper()}: median (quartiles; n)", *(f"{side} px" for side in infos)]
     head += [f"extra MiB at {side} px" for side in infos]
     body = [
         [name, *(_speed(info, name) for info in infos.values()), *(_memory(info, name) for info in infos.values())]
@@ -30,14 +30,14 @@ def _group(device: str, infos: dict[int, dict[str, Any]]) -> str:
     ]
     difference = max(info["difference"] for info in infos.values())
     agreement = f"The views of `{OURS}` and of the {RELEASED} differ by {difference:.0e} at most, of a range of 2."
-    return "\n\n".join([table(head, body), f"{agreement} Targets. {' '.join(_verdicts(infos))}"])
+    return "\n\n".join([table(head, body), agreement, targets(_verdicts(infos))])
 
 
 def _speed(info: dict[str, Any], name: str) -> str:
     if name not in info["variants"]:
         return ""
-    slow, median, fast = (number(info["views"] / seconds) for seconds in reversed(info["variants"][name]["forward"]))
-    return f"{median} ({slow}-{fast})"
+    row = info["variants"][name]
+    return spread([info["views"] / seconds for seconds in reversed(row["forward"])], row["rounds"])
 
 
 def _memory(info: dict[str, Any], name: str) -> str:

@@ -1,0 +1,66 @@
+"""Writes the tables of docs/benchmarks.md and of the README from the results of all suites.
+
+python -m benchmarks.docs_page benchmarks/results docs/benchmarks.md README.md
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks import (
+    ablation_table,
+    highlights,
+    loader_table,
+    objective_table,
+    roofline_table,
+    step_table,
+    view_table,
+)
+
+SUITES = {
+    "objective": objective_table.section,
+    "views": view_table.section,
+    "loaders": loader_table.section,
+    "training_step": step_table.section,
+    "ablation": ablation_table.section,
+    "roofline": roofline_table.section,
+}
+
+
+def read_results(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return pytest-benchmark's results of every suite that has been run, by suite."""
+    files = {suite: folder / f"{suite}.json" for suite in SUITES}
+    return {suite: json.loads(file.read_text(encoding="utf-8")) for suite, file in files.items() if file.exists()}
+
+
+def updated_page(page: str, results: dict[str, dict[str, Any]]) -> str:
+    """Return the text of docs/benchmarks.md with the tables of all results."""
+    for suite, result in results.items():
+        page = replaced(page, suite, SUITES[suite](result))
+    return page
+
+
+def updated_readme(readme: str, results: dict[str, dict[str, Any]]) -> str:
+    """Return the text of the README with its table, where the suites that it needs have been run."""
+    complete = all(row.suite in results for row in highlights.ROWS)
+    return replaced(readme, "speed", highlights.section(results)) if complete else readme
+
+
+def replaced(page: str, name: str, text: str) -> str:
+    """Return ``page`` with ``text`` between the two markers of ``name``."""
+    begin, end = f"<!-- {name}: written by make bench -->", f"<!-- {name}: end -->"
+    before, _, rest = page.partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise SystemExit(f"the page lacks the line {begin!r} or, after it, {end!r}: add both where the tables belong")
+    return f"{before}{begin}\n{text}\n{end}{after}"
+
+
+if __name__ == "__main__":
+    folder, page, readme = map(Path, sys.argv[1:])
+    measured = read_results(folder)
+    page.write_text(updated_page(page.read_text(encoding="utf-8"), measured), encoding="utf-8")
+    readme.write_text(updated_readme(readme.read_text(encoding="utf-8"), measured), encoding="utf-8")
