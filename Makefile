@@ -4,19 +4,27 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --editable
 INSTALLED := $(VENV)/.installed
+PYTEST := $(BIN)/pytest -n auto --maxprocesses 8 --dist worksteal
 DEMO_RUN ?= runs/demo
 SUITES ?= objective views loaders training_step ablation roofline
 GPU_SUITES ?= objective views ablation
 RESULTS := benchmarks/results
 
-.PHONY: demo test bench gpu-check check format clean
+.PHONY: demo test quick coverage bench gpu-check check format clean
 
 demo: $(INSTALLED)
 	$(BIN)/hscl train digits --out $(DEMO_RUN) --overwrite
 
-# Each test uses one thread, so there is a process a core; --dist worksteal evens out long and short ones.
+# Each test uses one thread, so there is one process per core; --dist worksteal evens out long and short ones.
 test: $(INSTALLED)
-	$(BIN)/pytest -n auto --maxprocesses 8 --dist worksteal --cov --cov-report=term
+	$(PYTEST) --durations=25
+
+# Everything but the tests marked slow: a few minutes, for use while working.
+quick: $(INSTALLED)
+	$(PYTEST) -m 'not slow'
+
+coverage: $(INSTALLED)
+	$(PYTEST) --cov --cov-report=term
 
 # Half an hour on two quiet cores, or name some suites: make bench SUITES=views. The figures go into benchmarks/results/,
 # the tables into docs/benchmarks.md and the README.

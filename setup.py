@@ -6,8 +6,6 @@ from setuptools import find_packages, setup
 
 EXTRAS = {
     "ffcv": ["ffcv>=1.0.2", "numba>=0.59"],
-    "export": ["onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.1"],
-    "ray": ["ray[default]>=2.10"],
     "tensorboard": ["tensorboard>=2.16"],
     "bench": ["pytest-benchmark>=5.0"],
     "peers": ["kornia>=0.8", "lightly>=1.5", "pytorch-metric-learning>=2.6"],  # what benchmarks/ compares with
@@ -34,7 +32,7 @@ setup(
     packages=find_packages(where=".", include=["hscl_fast*"])
     + find_packages(where="kernels", include=["hscl_kernels*"]),
     package_dir={"hscl_kernels": "kernels/hscl_kernels", "hscl_fast": "hscl_fast"},
-    package_data={"hscl_fast.evaluation.report": ["*.html.j2"]},
+    package_data={"hscl_fast.config.recipes": ["*.yaml"], "hscl_fast.evaluation.report": ["*.html.j2"]},
     install_requires=[
         "torch~=2.14.1",
         "torchvision~=0.29.1",

@@ -23,7 +23,7 @@ def run(options: Namespace, console: Console) -> int:
     """Examine the machine; return 0 if all works, 1 if something failed."""
     config, device = _read(options)
     shown = silent() if options.json else console
-    found = examine(config, device, shown, estimate=options.estimate, named=options.DATA is not None)
+    found = examine(config, device, shown, estimate=options.estimate, named=options.named)
     if options.json:
         console.file.write(json.dumps(found.to_json(), indent=1, allow_nan=False) + "\n")
     return _FAILED if found.failed else 0
@@ -32,8 +32,6 @@ def run(options: Namespace, console: Console) -> int:
 def _read(options: Namespace) -> tuple[Config, torch.device]:
     """Return the configuration and the device that are meant."""
     config = from_namespace(options)
-    if options.DATA is not None:
-        config = replace(config, data=replace(config.data, name=options.DATA))
     if options.device is None:
         return config, resolve_device(config.runtime.device)
     try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace
 
@@ -34,7 +36,7 @@ def parse(arguments: list[str]) -> tuple[str, Namespace]:
         An argument is unknown, missing or has a wrong value.
     """
     parser, parsers = _parsers()
-    name = next(iter(arguments), "")
+    name, arguments = next(iter(arguments), ""), _config_first(arguments)
     try:
         if name in _CONFIGURED:
             # A first look finds wrong flags, and the recipe or the run from whose values the others start.
@@ -47,9 +49,39 @@ def parse(arguments: list[str]) -> tuple[str, Namespace]:
     if name == "data":
         return f"data {options.data.action}", options.data[options.data.action]
     own = options[options.command]
-    if name == "doctor" and (own.DATA is not None or _configures(arguments)):
-        own.estimate = True
+    if name == "doctor":
+        own.named = any(action.given for action in parsers[name]._actions if isinstance(action, _DataName))
+        own.estimate |= own.named or _configures(arguments)
     return options.command, own
+
+
+def _config_first(arguments: list[str]) -> list[str]:
+    """Return the arguments with every ``--config`` directly after the command, so that all flags override the files."""
+    command, rest = arguments[:1], arguments[1:]
+    configs: list[str] = []
+    others: list[str] = []
+    while rest:
+        count = 2 if rest[0] == "--config" else 1
+        (configs if rest[0].partition("=")[0] == "--config" else others).extend(rest[:count])
+        rest = rest[count:]
+    return [*command, *configs, *others]
+
+
+class _DataName(argparse.Action):
+    """The argument DATA: another way to give ``--data.name``."""
+
+    given = False
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        if values is not None:
+            namespace["data.name"] = values
+            self.given = True
 
 
 def _starting_points(name: str, options: Namespace) -> list[Path]:
@@ -131,7 +163,11 @@ def _train_parser() -> ArgumentParser:
 def _add_configuration(parser: ArgumentParser) -> None:
     """Add the arguments that say where the configuration comes from, beside the flags of ``add_sections``."""
     parser.add_argument(
-        "DATA", nargs="?", type=str, help="data-set name, folder, .csv, .npz or .beton (same as --data.name)"
+        "DATA",
+        nargs="?",
+        action=_DataName,
+        default=argparse.SUPPRESS,
+        help="data-set name, folder, .csv, .npz or .beton (same as --data.name)",
     )
     parser.add_argument(
         "--recipe",

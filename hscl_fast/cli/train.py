@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from jsonargparse import Namespace
@@ -19,8 +18,6 @@ from hscl_fast.runs.train_run import train_run
 def run(options: Namespace, console: Console) -> int:
     """Train or resume, and print the results."""
     config = from_namespace(options)
-    if options.DATA is not None:
-        config = replace(config, data=replace(config.data, name=options.DATA))
     out = options.out or _fresh_name(config)
     try:
         done = train_run(config, out, resume=options.resume, overwrite=options.overwrite, console=console)

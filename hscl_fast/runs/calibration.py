@@ -9,13 +9,12 @@ from pydantic import Field, ValidationError
 from torch import Tensor
 
 from hscl_fast.config.sections import CheckpointName, Config, ScoringName
-from hscl_fast.device import Execution
 from hscl_fast.errors import UsageError
 from hscl_fast.method.scoring.scoring import Scoring
-from hscl_fast.strict_json import Number, StrictModel, first_problem
 from hscl_fast.runs.checkpoint import DamagedCheckpoint, NoCheckpoint, load_checkpoint, save_checkpoint
 from hscl_fast.runs.directory import RunDirectory
 from hscl_fast.runs.trained import load_scoring
+from hscl_fast.strict_json import Number, StrictModel, first_problem
 
 
 class Calibration(StrictModel):

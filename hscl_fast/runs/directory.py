@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from hscl_fast.atomic import write_json, write_text
-from hscl_fast.config.sections import Config, DataConfig
 from hscl_fast.config.parsing import from_dict, to_dict
+from hscl_fast.config.sections import Config, DataConfig
 from hscl_fast.data.split.record import SplitRecord, write_record
 from hscl_fast.errors import UsageError
 from hscl_fast.runs.environment import environment

@@ -61,9 +61,7 @@ def evaluate_run(
     directory = RunDirectory(Path(path))
     config = directory.load_config()
     evaluate = config.evaluate
-    used = replace(
-        evaluate, scoring=scoring or evaluate.scoring, checkpoint=checkpoint or evaluate.checkpoint
-    )
+    used = replace(evaluate, scoring=scoring or evaluate.scoring, checkpoint=checkpoint or evaluate.checkpoint)
     config = replace(config, evaluate=used)
     if device is not None:
         config = replace(config, runtime=replace(config.runtime, device=device))

@@ -20,7 +20,10 @@ def show_split(split: Split, name: str, console: Console) -> None:
     table.add_row("test (normal, abnormal)", f"{counts.test_normal:,}", "", f"{counts.test_abnormal:,}")
     console.print(table)
     if counts.pollution is not None:
-        say(console, f"{counts.pollution:,} of the unlabelled images are hidden anomalies (training does not know which)")
+        say(
+            console,
+            f"{counts.pollution:,} of the unlabelled images are hidden anomalies (unknown to training)",
+        )
     for warning in _warnings(counts):
         warn(console, warning)
 

@@ -168,4 +168,3 @@ def _continue(trainer: Trainer, directory: RunDirectory, ranks: Ranks) -> None:
             ) from error
     if ranks.is_first:
         directory.truncate_metrics(trainer.state.step)
-

@@ -14,9 +14,9 @@ from hscl_fast.errors import UsageError
 from hscl_fast.method.network import build_network
 from hscl_fast.method.scoring.registry import SCORINGS
 from hscl_fast.method.scoring.scoring import Scoring
-from hscl_fast.strict_json import first_problem
 from hscl_fast.runs.checkpoint import load_checkpoint
 from hscl_fast.runs.directory import RunDirectory
+from hscl_fast.strict_json import first_problem
 from hscl_fast.training.state import TrainingState
 
 _STATE = TypeAdapter(TrainingState)

@@ -25,9 +25,7 @@ _CELL = 0.9  # inches
 _PIXELS_PER_INCH = 110
 
 
-def draw_view_sheet(
-    data: DataConfig, augment: AugmentConfig, *, count: int, seed: int, step: int
-) -> tuple[bytes, int]:
+def draw_view_sheet(data: DataConfig, augment: AugmentConfig, *, count: int, seed: int, step: int) -> tuple[bytes, int]:
     """Draw the views that a training step sees of some training images of every role.
 
     Parameters

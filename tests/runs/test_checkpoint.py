@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from hscl_fast.errors import UsageError
 from hscl_fast.runs import checkpoint
 from hscl_fast.runs.checkpoint import MANIFEST, load_checkpoint, save_checkpoint
-from hscl_fast.errors import UsageError
 
 WEIGHTS = {"a": torch.arange(6.0).view(2, 3), "b": torch.tensor(7, dtype=torch.int64)}
 STATE = {

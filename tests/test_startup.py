@@ -1,0 +1,89 @@
+"""What a command imports before it needs it: heavy packages take seconds to import."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import TINY, flags, hscl, subprocess_environment
+from PIL import Image
+
+# The compiler itself; stand-ins for torch._dynamo do not count.
+COMPILER = "torch._dynamo.convert_frame"
+HEAVY = {"sklearn", "scipy", "matplotlib", "pandas", "jinja2"}
+
+
+def imported(*arguments, cwd=None):
+    """The modules in a process that has run a command."""
+    script = (
+        "import sys\n"
+        "from hscl_fast.cli import main\n"
+        "try:\n"
+        "    status = main.run(sys.argv[1:])\n"
+        "except SystemExit as stopped:\n"
+        "    status = stopped.code\n"
+        "print('status', status)\n"
+        "print('modules', *sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env=subprocess_environment(),
+        check=True,
+    )
+    *_, status, modules = done.stdout.splitlines()
+    return int(status.split()[1]), set(modules.split()[1:])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["--help"], 0),
+        (["train", "--help"], 0),
+        (["train", "digits", "--no_such_flag"], 2),
+        (["train", "digits", "--model.width", "wide"], 2),
+        (["predict", "run"], 2),
+        (["data", "list"], 0),
+    ],
+)
+def test_without_torch(arguments, status):
+    found, modules = imported(*arguments)
+    assert found == status
+    assert not modules & {"torch", "timm", "pydantic", *HEAVY}
+
+
+def test_predicting_needs_neither_the_compiler_nor_what_evaluation_needs(tmp_path):
+    run, image = tmp_path / "run", tmp_path / "image.png"
+    config = {**TINY, "optim": {"epochs": 1, "max_steps": 1, "batch_size": 32}}
+    assert hscl("train", "digits", "--out", run, *flags(config)).returncode == 0
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(image)
+    status, modules = imported("predict", run, image, "--out", tmp_path / "scores.csv")
+    assert status == 0
+    assert "torch" in modules
+    assert not modules & {COMPILER, "torch._inductor", "sympy", *HEAVY}
+
+
+def test_the_compiler_is_there_as_soon_as_something_asks_for_it():
+    script = (
+        "import sys\n"
+        "from hscl_fast.deferred_compiler import defer_compiler\n"
+        "import torch\n"
+        "defer_compiler()\n"
+        "import timm\n"
+        f"assert {COMPILER!r} not in sys.modules\n"
+        "{statement}\n"
+        f"assert {COMPILER!r} in sys.modules\n"
+        "assert torch.compile(lambda x: x + 1, backend='eager')(torch.ones(1)).item() == 2\n"
+        "torch._dynamo.reset()\n"
+    )
+    for statement in ("torch.compile(lambda x: x)(1)", "import torch._dynamo.exc", "from torch._dynamo import config"):
+        done = subprocess.run(
+            [sys.executable, "-c", script.replace("{statement}", statement)],
+            capture_output=True,
+            text=True,
+            env=subprocess_environment(),
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
