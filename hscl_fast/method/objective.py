@@ -9,23 +9,32 @@ from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from hscl_fast.config.sections import ObjectiveConfig
-from hscl_fast.method import terms
 from hscl_fast.method.augment import ROTATIONS, VIEWS, instance_ids
 from hscl_fast.method.released_loss import released_loss
-from hscl_fast.method.rotation_loss import rotation_loss
+from hscl_fast.method.rotation_loss import ROTATION
 from hscl_fast.method.scaled_gradient import scale_gradient
-from hscl_fast.method.terms import Term
+from hscl_fast.method.terms import Term, TermInputs
+
+TOTAL = Term("total", "Total loss", "loss")
+SAMPLE_TO_SAMPLE = Term("sample_to_sample", "Sample to sample", "S-S")
+SAMPLE_TO_PROTOTYPE = Term("sample_to_prototype", "Sample to prototype", "S-P")
+NORMAL_TO_ABNORMAL = Term("normal_to_abnormal", "Normal to abnormal", "N-A")
+NT_XENT = Term("nt_xent", "NT-Xent", "NT-Xent")
+CONVEX = Term("convex", "Convex combination", "convex")
+
+PAPER_TERMS = (TOTAL, SAMPLE_TO_SAMPLE, SAMPLE_TO_PROTOTYPE, NORMAL_TO_ABNORMAL)
+RELEASED_TERMS = (TOTAL, NT_XENT, CONVEX)
+# To add a term that needs no similarities between all pairs of rows, write a file beside this one and list it here.
+EXTRA_TERMS = (ROTATION,)
+TERMS = tuple(dict.fromkeys((*PAPER_TERMS, *RELEASED_TERMS, *(extra.term for extra in EXTRA_TERMS))))
 
 _STREAM = 1  # of the counter-based generator
 
 
 def objective_terms(config: ObjectiveConfig) -> tuple[Term, ...]:
     """Return the terms that :func:`compute_loss` returns, in order; the first is the sum that is trained on."""
-    if config.name == "released":
-        own: tuple[Term, ...] = (terms.TOTAL, terms.NT_XENT, terms.CONVEX)
-    else:
-        own = (terms.TOTAL, terms.SAMPLE_TO_SAMPLE, terms.SAMPLE_TO_PROTOTYPE, terms.NORMAL_TO_ABNORMAL)
-    return (*own, terms.ROTATION) if config.shift_loss else own
+    own = RELEASED_TERMS if config.name == "released" else PAPER_TERMS
+    return (*own, *(extra.term for extra in EXTRA_TERMS if extra.is_on(config)))
 
 
 def row_roles(roles: Tensor, rotated_roles: str) -> Tensor:
@@ -85,9 +94,11 @@ def compute_loss(
     else:
         ids = instance_ids(len(roles), roles.device)
         losses = _paper_losses(config, embeddings, prototypes, ids, rows, seed=seed, step=step, group=group)
-    if rotation_logits is not None:
-        losses[terms.ROTATION] = rotation_loss(rotation_logits, group)
-        losses[terms.TOTAL] = losses[terms.TOTAL] + losses[terms.ROTATION]
+    inputs = TermInputs(embeddings, prototypes, rotation_logits, rows, group)
+    for extra in EXTRA_TERMS:
+        if extra.is_on(config):
+            losses[extra.term] = extra.loss(config, inputs)
+            losses[TOTAL] = losses[TOTAL] + losses[extra.term]
     return torch.stack([losses[term] for term in objective_terms(config)])
 
 
@@ -96,7 +107,7 @@ def _released_losses(
 ) -> dict[Term, Tensor]:
     uniforms = _uniforms(seed, step, len(rows), 12).view(6, 2, -1).transpose(1, 2)
     loss = released_loss(embeddings.float(), prototypes, rows, temperature=config.temperature, uniforms=uniforms)
-    return {terms.TOTAL: loss.nt_xent + loss.convex, terms.NT_XENT: loss.nt_xent, terms.CONVEX: loss.convex}
+    return {TOTAL: loss.nt_xent + loss.convex, NT_XENT: loss.nt_xent, CONVEX: loss.convex}
 
 
 def _paper_losses(
@@ -130,10 +141,10 @@ def _paper_losses(
     # Averaging over the ranks divides the gradient by their number.
     total = loss.total if group is None else scale_gradient(loss.total, torch.full_like(loss.total, ranks))
     return {
-        terms.TOTAL: total,
-        terms.SAMPLE_TO_SAMPLE: loss.sample_to_sample,
-        terms.SAMPLE_TO_PROTOTYPE: loss.sample_to_prototype,
-        terms.NORMAL_TO_ABNORMAL: loss.normal_to_abnormal,
+        TOTAL: total,
+        SAMPLE_TO_SAMPLE: loss.sample_to_sample,
+        SAMPLE_TO_PROTOTYPE: loss.sample_to_prototype,
+        NORMAL_TO_ABNORMAL: loss.normal_to_abnormal,
     }
 
 

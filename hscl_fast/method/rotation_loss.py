@@ -5,31 +5,29 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.distributed import ProcessGroup
 
+from hscl_fast.config.sections import ObjectiveConfig
 from hscl_fast.method.augment import ROTATIONS, VIEWS
 from hscl_fast.method.scaled_gradient import scale_gradient
+from hscl_fast.method.terms import ExtraTerm, Term, TermInputs
 
 
-def rotation_loss(logits: Tensor, group: ProcessGroup | None) -> Tensor:
+def rotation_loss(config: ObjectiveConfig, inputs: TermInputs) -> Tensor:
     """Return the mean cross-entropy of the four-way rotation classifier over this rank's rows.
 
-    Parameters
-    ----------
-    logits
-        ``[V * R * B, R]`` in row order.
-    group
-        Ranks over which the batch is spread, or None.
-
-    Returns
-    -------
-    Tensor
-        float32 scalar. Infinite on one rank alone, its gradient is NaN there, so that all ranks skip the update.
+    Where it is infinite on one rank alone, its gradient is NaN there, so that all ranks skip the update.
     """
+    logits = inputs.rotation_logits
+    assert logits is not None  # shift_loss gives the network its rotation head
     images = len(logits) // (VIEWS * ROTATIONS)
     rotations = torch.arange(ROTATIONS, device=logits.device).repeat_interleave(images).repeat(VIEWS)
     loss = F.cross_entropy(logits.float(), rotations)
-    if group is None:
+    if inputs.group is None:
         return loss
     poison = torch.where(torch.isfinite(loss.detach()), 1.0, torch.nan)
     return scale_gradient(loss, poison)
+
+
+ROTATION = ExtraTerm(
+    Term("rotation", "Rotation classification", "rot"), is_on=lambda config: config.shift_loss, loss=rotation_loss
+)

@@ -1,8 +1,14 @@
-"""The terms of the objectives: their names in ``metrics.jsonl``, in the report and on the progress bar."""
+"""A term of the objective: its names, and how one that is computed beside the sweep is added."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
+
+from torch import Tensor
+from torch.distributed import ProcessGroup
+
+from hscl_fast.config.sections import ObjectiveConfig
 
 
 class Term(NamedTuple):
@@ -13,12 +19,43 @@ class Term(NamedTuple):
     short: str
 
 
-TOTAL = Term("total", "Total loss", "loss")
-SAMPLE_TO_SAMPLE = Term("sample_to_sample", "Sample to sample", "S-S")
-SAMPLE_TO_PROTOTYPE = Term("sample_to_prototype", "Sample to prototype", "S-P")
-NORMAL_TO_ABNORMAL = Term("normal_to_abnormal", "Normal to abnormal", "N-A")
-NT_XENT = Term("nt_xent", "NT-Xent", "NT-Xent")
-CONVEX = Term("convex", "Convex combination", "convex")
-ROTATION = Term("rotation", "Rotation classification", "rot")
+class TermInputs(NamedTuple):
+    """The batch as an :class:`ExtraTerm` sees it.
 
-TERMS = (TOTAL, SAMPLE_TO_SAMPLE, SAMPLE_TO_PROTOTYPE, NORMAL_TO_ABNORMAL, NT_XENT, CONVEX, ROTATION)
+    Attributes
+    ----------
+    embeddings
+        Raw features ``[N, D]`` in row order, N = 2 views x 4 rotations x B.
+    prototypes
+        Raw prototypes ``[K, D]``.
+    rotation_logits
+        ``[N, 4]``, or None without ``shift_loss``.
+    roles
+        The role of every row, int64 ``[N]``.
+    group
+        Ranks over which the batch is spread, or None: the tensors are this rank's share. Gradients are averaged.
+    """
+
+    embeddings: Tensor
+    prototypes: Tensor
+    rotation_logits: Tensor | None
+    roles: Tensor
+    group: ProcessGroup | None
+
+
+class ExtraTerm(NamedTuple):
+    """A term that needs no similarities between all pairs of rows, and is added to the total.
+
+    Attributes
+    ----------
+    term
+        Its names.
+    is_on
+        Whether the objective has it.
+    loss
+        Its weighted value, a float32 scalar.
+    """
+
+    term: Term
+    is_on: Callable[[ObjectiveConfig], bool]
+    loss: Callable[[ObjectiveConfig, TermInputs], Tensor]

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from torch import Tensor
 
-from hscl_fast.method.terms import TERMS
+from hscl_fast.method.objective import TERMS
 from hscl_fast.progress import TrainingProgress
 from hscl_fast.runs.checkpoint import save_checkpoint
 from hscl_fast.runs.directory import RunDirectory

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.metrics import roc_curve
 
-from hscl_fast.method.terms import TERMS
+from hscl_fast.method.objective import TERMS
 
 Scores = npt.NDArray[np.floating[Any]]
 Flags = npt.NDArray[np.bool_]
