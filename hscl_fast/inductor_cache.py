@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 _VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
@@ -12,6 +13,21 @@ def set_inductor_cache_dir() -> Path:
     """Have torch keep compiled code in ``$XDG_CACHE_HOME/hscl_fast``, unless its variable is set; return the folder.
 
     Torch's own choice is a temporary folder, and parts of torch create it when they are imported: call this before.
+    Where the home is missing or not writable, the folder is a temporary one of this user.
     """
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(os.environ.setdefault(_VARIABLE, str(home / "hscl_fast" / "inductor")))
+    if _VARIABLE not in os.environ:
+        os.environ[_VARIABLE] = str(_writable_cache() / "hscl_fast" / "inductor")
+    return Path(os.environ[_VARIABLE])
+
+
+def _writable_cache() -> Path:
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # no home at all
+        return _temporary()
+    nearest = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    return cache if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK) else _temporary()
+
+
+def _temporary() -> Path:
+    return Path(tempfile.gettempdir()) / f"hscl_fast-{os.getuid()}"

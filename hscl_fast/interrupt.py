@@ -1,11 +1,12 @@
-"""Stopping on Ctrl-C and SIGTERM at a step's end, with everything saved."""
+"""Stopping on Ctrl-C, SIGTERM, a closed terminal or a closed pipe at a step's end, with everything saved."""
 
 from __future__ import annotations
 
 import signal
 from types import FrameType, TracebackType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# SIGPIPE: Python ignores it, and a console whose reader has gone raises it by hand.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
 
 
 class Interrupted(Exception):
@@ -23,7 +24,7 @@ class Interrupted(Exception):
 
 
 class StopRequest:
-    """While entered, the first SIGINT or SIGTERM is remembered in ``received``; a second one acts at once."""
+    """While entered, the first signal to stop is remembered in ``received``; a second one acts at once."""
 
     def __init__(self) -> None:
         self.received: int | None = None

@@ -87,3 +87,26 @@ def test_the_compiler_is_there_as_soon_as_something_asks_for_it():
             check=False,
         )
         assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("home", ["missing", "read-only", "a file"])
+def test_a_home_that_cannot_be_written_stops_nothing(tmp_path, home):
+    folder = tmp_path / "home"
+    if home == "a file":
+        folder.write_text("")
+    elif home == "read-only":
+        folder.mkdir()
+        folder.chmod(0o500)
+    environment = {**subprocess_environment(), "HOME": str(folder), "XDG_CACHE_HOME": ""}
+    environment.pop("TORCHINDUCTOR_CACHE_DIR", None)
+    done = subprocess.run(
+        [sys.executable, "-m", "hscl_fast", "data", "verify", "digits"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "intact" in done.stdout
+    if home == "missing":
+        assert not folder.exists()

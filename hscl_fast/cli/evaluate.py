@@ -13,10 +13,12 @@ def run(options: Namespace, console: Console) -> int:
     """Evaluate and print the results."""
     done = evaluate_run(
         options.RUN,
+        name=options.name,
         scoring=options.scoring,
         checkpoint=options.checkpoint,
         device=options.device,
         root=options.root,
+        overwrite=options.overwrite,
         console=console,
     )
     show_summary(done, console)

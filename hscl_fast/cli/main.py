@@ -7,9 +7,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from rich.console import Console
-
 from hscl_fast.cli.parser import parse
+from hscl_fast.console import PatientConsole
 from hscl_fast.errors import FailedElsewhere, UsageError
 from hscl_fast.inductor_cache import set_inductor_cache_dir
 
@@ -43,8 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; return its exit code. An error that a user can fix is printed as one paragraph."""
-    console = Console()
-    errors = Console(stderr=True)
+    console = PatientConsole()
+    errors = PatientConsole(stderr=True)
     try:
         set_inductor_cache_dir()
         command, options = parse(arguments)

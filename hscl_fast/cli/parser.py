@@ -192,14 +192,16 @@ def _doctor_parser() -> ArgumentParser:
 
 
 def _eval_parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        exit_on_error=False, description="Evaluate RUN again: rewrites its scores, summary and report."
-    )
+    parser = ArgumentParser(exit_on_error=False, description="Evaluate RUN again, perhaps scored otherwise.")
     parser.add_argument("RUN", type=str, help="run directory")
     parser.add_argument("--scoring", type=ScoringName, help="normality score (unset: as trained)")
     parser.add_argument("--checkpoint", type=CheckpointName, help="which weights (unset: as trained)")
     parser.add_argument("--device", type=str, help=f"{_DEVICES} (unset: as trained)")
     parser.add_argument("--root", type=str, help="where the data set lies now (unset: as trained)")
+    parser.add_argument(
+        "--name", type=str, help="of the evaluation in RUN/evaluations (unset: the run's own, or SCORING-CHECKPOINT)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace results that are there and up to date")
     return parser
 
 
@@ -209,6 +211,7 @@ def _predict_parser() -> ArgumentParser:
     parser.add_argument("PATH", type=str, nargs="+", help="image files, and folders of images")
     parser.add_argument("--out", type=str, required=True, help="CSV to write: path, anomaly_score, decision")
     parser.add_argument("--device", type=str, help=f"{_DEVICES} (unset: as trained)")
+    parser.add_argument("--evaluation", type=str, help="whose score and threshold to use (unset: the run's own)")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing --out")
     return parser
 

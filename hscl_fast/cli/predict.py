@@ -16,8 +16,16 @@ def run(options: Namespace, console: Console) -> int:
         options.PATH,
         options.out,
         device=options.device,
+        evaluation=options.evaluation,
         overwrite=options.overwrite,
         console=console,
+    )
+    used = done.calibration
+    name = options.evaluation or "the run's own"
+    say(
+        console,
+        f"evaluation {name}: score {used.scoring} of checkpoint {used.checkpoint} at step {used.step}, threshold "
+        f"{used.threshold:.4g} from {used.threshold_source}",
     )
     say(
         console,

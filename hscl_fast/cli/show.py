@@ -28,8 +28,9 @@ def show_summary(run: Run, console: Console) -> None:
         f"{summary.counts.test_abnormal:,} abnormal test images (scores: higher = more normal)"
         f"{_rate(summary.score_images_per_second)}",
     )
-    say(console, f"report: {run.directory.report}")
-    say(console, f"next:   hscl predict {shlex.quote(str(run.path))} IMAGES... --out scores.csv")
+    say(console, f"report: {(run.results or run.directory).report}")
+    named = "" if run.results in (None, run.directory) else f" --evaluation {run.results.path.name}"
+    say(console, f"next:   hscl predict {shlex.quote(str(run.path))} IMAGES...{named} --out scores.csv")
 
 
 def _rate(images_per_second: float | None) -> str:

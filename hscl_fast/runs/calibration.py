@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 
 import torch
@@ -12,7 +13,7 @@ from hscl_fast.config.sections import CheckpointName, Config, ScoringName
 from hscl_fast.errors import UsageError
 from hscl_fast.method.scoring.scoring import Scoring
 from hscl_fast.runs.checkpoint import DamagedCheckpoint, NoCheckpoint, load_checkpoint, save_checkpoint
-from hscl_fast.runs.directory import RunDirectory
+from hscl_fast.runs.directory import Results, RunDirectory
 from hscl_fast.runs.trained import load_scoring
 from hscl_fast.strict_json import Number, StrictModel, first_problem
 
@@ -38,38 +39,77 @@ class Calibration(StrictModel):
     image_size: int = Field(ge=8, le=1024)
 
 
-def save_calibration(directory: RunDirectory, calibration: Calibration, constants: dict[str, Tensor]) -> None:
-    """Write a run's calibration in place of the one before."""
-    save_checkpoint(directory.calibration, weights=constants, info=calibration.model_dump())
+def save_calibration(results: Results, calibration: Calibration, constants: dict[str, Tensor]) -> None:
+    """Write the calibration of an evaluation in place of the one before."""
+    save_checkpoint(results.calibration, weights=constants, info=calibration.model_dump())
 
 
-def load_calibrated(directory: RunDirectory, config: Config, device: torch.device) -> tuple[Scoring, Calibration]:
-    """Return a run's score as last evaluated, without the training images.
+def load_calibration(results: Results, again: str) -> tuple[Calibration, dict[str, Tensor]]:
+    """Return the calibration of an evaluation, and its constants.
+
+    Parameters
+    ----------
+    results
+        Of the evaluation.
+    again
+        The command that evaluates again, for the error.
 
     Raises
     ------
     UsageError
-        The run was not evaluated since it was trained, or a file is damaged.
+        There is none, or a file is damaged.
     """
-    again = f"Run `hscl eval {directory.path}`"
     try:
-        saved = load_checkpoint(directory.calibration)
-        calibration = Calibration.model_validate(saved.info)
+        saved = load_checkpoint(results.calibration)
+        return Calibration.model_validate(saved.info), saved.weights
     except NoCheckpoint as error:
-        raise UsageError(f"{directory.path} was trained but not evaluated, so it has no threshold. {again}.") from error
+        missing = f"{results.path} was trained but not evaluated, so it has no threshold. Run {again}."
+        raise UsageError(missing) from error
     except DamagedCheckpoint as error:
-        reason = str(error).partition(" is damaged: ")[2].partition(". Restore")[0]
-        raise UsageError(f"The calibration in {directory.calibration} is damaged: {reason}. {again} again.") from error
+        raise _damaged(results, error.reason, again) from error
     except ValidationError as error:
-        problem = first_problem(error)
-        raise UsageError(f"The calibration in {directory.calibration} is damaged: {problem}. {again} again.") from error
+        raise _damaged(results, first_problem(error), again) from error
+
+
+def _damaged(results: Results, reason: str, again: str) -> UsageError:
+    return UsageError(f"The calibration in {results.calibration} is damaged: {reason}. Run {again} again.")
+
+
+def load_calibrated(
+    directory: RunDirectory, config: Config, device: torch.device, evaluation: str | None = None
+) -> tuple[Scoring, Calibration]:
+    """Return a run's score as it was evaluated, without the training images.
+
+    Parameters
+    ----------
+    directory, config
+        The run.
+    device
+        Where to score.
+    evaluation
+        The name of an evaluation; None takes the run's own.
+
+    Raises
+    ------
+    UsageError
+        The run was not evaluated since it was trained, there is no such evaluation, or a file is damaged.
+    """
+    results: Results = directory
+    again = f"`hscl eval {shlex.quote(str(directory.path))}`"
+    if evaluation is not None:
+        results = directory.evaluation(evaluation)
+        if not results.path.is_dir():
+            known = sorted(path.name for path in results.path.parent.glob("*") if path.is_dir())
+            listed = f"It has {', '.join(known)}" if known else "It has none beside its own"
+            raise UsageError(f"--evaluation is {evaluation!r}, which {directory.path} does not have. {listed}.")
+        again = again[:-1] + f" --name {evaluation} --overwrite`"
+    calibration, constants = load_calibration(results, again)
     used = replace(config.evaluate, scoring=calibration.scoring, checkpoint=calibration.checkpoint)
     config = replace(config, evaluate=used)
     scoring, state = load_scoring(directory, config, calibration.image_size, device)
     if state.step != calibration.step:
         raise UsageError(
-            f"{directory.path} was trained on after its last evaluation, so its threshold is out of date. {again} "
-            "first."
+            f"{directory.path} was trained on after its evaluation, so its threshold is out of date. Run {again} first."
         )
-    scoring.constants = {name: tensor.to(device) for name, tensor in saved.weights.items()}
+    scoring.constants = {name: tensor.to(device) for name, tensor in constants.items()}
     return scoring, calibration

@@ -33,7 +33,22 @@ class NoCheckpoint(UsageError):
 
 
 class DamagedCheckpoint(UsageError):
-    """A checkpoint that cannot be trusted."""
+    """A checkpoint that cannot be trusted.
+
+    Parameters
+    ----------
+    directory
+        Where it is.
+    reason
+        What is wrong with it.
+    """
+
+    def __init__(self, directory: Path, reason: str) -> None:
+        super().__init__(
+            f"The checkpoint in {directory} is damaged: {reason}. Restore it from a copy, use the run's other "
+            "checkpoint (last or best), or train again with --overwrite."
+        )
+        self.reason = reason
 
 
 class _File(StrictModel):
@@ -122,17 +137,17 @@ def load_checkpoint(directory: Path, *, with_state: bool = False) -> Checkpoint:
     try:
         weights = safetensors.torch.load(_read_verified(directory, manifest, "weights"))
     except safetensors.SafetensorError as error:
-        raise _damaged(directory, f"the weights are not a safetensors file ({error})") from error
+        raise DamagedCheckpoint(directory, f"the weights are not a safetensors file ({error})") from error
     state = None
     if with_state:
         if "state" not in manifest.files:
-            raise _damaged(directory, "it has weights but no training state, so it cannot be resumed")
+            raise DamagedCheckpoint(directory, "it has weights but no training state, so it cannot be resumed")
         data = _read_verified(directory, manifest, "state")
         try:
             state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         except Exception as error:  # the restricted unpickler and the zip reader raise many types
             reason = "its training state holds something else than tensors and plain values; it was not executed"
-            raise _damaged(directory, reason) from error
+            raise DamagedCheckpoint(directory, reason) from error
     return Checkpoint(weights, state, manifest.info)
 
 
@@ -147,24 +162,17 @@ def _read_manifest(directory: Path) -> _Manifest:
             f"There is no checkpoint in {directory}: {MANIFEST} is missing. Train first, or name a run that has been "
             "trained."
         )
-    return read_strict(path, _Manifest, lambda reason: _damaged(directory, f"in {MANIFEST}, {reason}"))
+    return read_strict(path, _Manifest, lambda reason: DamagedCheckpoint(directory, f"in {MANIFEST}, {reason}"))
 
 
 def _read_verified(directory: Path, manifest: _Manifest, kind: str) -> bytes:
     file = manifest.files.get(kind)  # type: ignore[call-overload]
     if file is None:
-        raise _damaged(directory, f"{MANIFEST} names no {kind} file")
+        raise DamagedCheckpoint(directory, f"{MANIFEST} names no {kind} file")
     try:
         data = (directory / file.name).read_bytes()
     except OSError as error:
-        raise _damaged(directory, f"{file.name} cannot be read ({error.strerror})") from error
+        raise DamagedCheckpoint(directory, f"{file.name} cannot be read ({error.strerror})") from error
     if hashlib.sha256(data).hexdigest() != file.sha256:
-        raise _damaged(directory, f"the bytes of {file.name} do not match their SHA-256")
+        raise DamagedCheckpoint(directory, f"the bytes of {file.name} do not match their SHA-256")
     return data
-
-
-def _damaged(directory: Path, reason: str) -> DamagedCheckpoint:
-    return DamagedCheckpoint(
-        f"The checkpoint in {directory} is damaged: {reason}. Restore it from a copy, use the run's other checkpoint "
-        "(last or best), or train again with --overwrite."
-    )

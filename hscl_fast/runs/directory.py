@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,53 @@ from hscl_fast.config.parsing import from_dict, to_dict
 from hscl_fast.config.sections import Config, DataConfig
 from hscl_fast.data.split.record import SplitRecord, write_record
 from hscl_fast.errors import UsageError
+from hscl_fast.runs.contents import EVALUATION_NAME, MARKER, foreign_entries, remove_contents
 from hscl_fast.runs.environment import environment
+from hscl_fast.runs.lock import RunLock
+
+_SHOWN = 5  # files in a message
 
 
 @dataclass(frozen=True)
-class RunDirectory:
-    """Where a run keeps its configuration, its record, its checkpoints and its results."""
+class Results:
+    """Where the results of one evaluation are.
+
+    Attributes
+    ----------
+    path
+        Their folder.
+    """
 
     path: Path
+
+    @property
+    def summary(self) -> Path:
+        """The figures."""
+        return self.path / "summary.json"
+
+    @property
+    def scores(self) -> Path:
+        """The score of every test image."""
+        return self.path / "scores.csv"
+
+    @property
+    def report(self) -> Path:
+        """The report, a self-contained web page."""
+        return self.path / "report.html"
+
+    @property
+    def calibration(self) -> Path:
+        """Threshold and scoring constants, which ``hscl predict`` uses."""
+        return self.path / "calibration"
+
+
+@dataclass(frozen=True)
+class RunDirectory(Results):
+    """Where a run keeps its configuration, its record, its checkpoints and its results.
+
+    The results beside them are those of the run's own evaluation, with which training ends; other evaluations have
+    folders of their own.
+    """
 
     @property
     def config(self) -> Path:
@@ -39,29 +78,29 @@ class RunDirectory:
         """One JSON object per line, one line every ``record.log_every`` steps."""
         return self.path / "metrics.jsonl"
 
-    @property
-    def summary(self) -> Path:
-        """The figures of the last evaluation."""
-        return self.path / "summary.json"
-
-    @property
-    def scores(self) -> Path:
-        """The score of every test image."""
-        return self.path / "scores.csv"
-
-    @property
-    def report(self) -> Path:
-        """The report, a self-contained web page."""
-        return self.path / "report.html"
-
     def checkpoint(self, name: str) -> Path:
         """The directory of checkpoint ``last`` or ``best``."""
         return self.path / "checkpoints" / name
 
+    def evaluation(self, name: str) -> Results:
+        """Return the results of an evaluation by its name.
+
+        Raises
+        ------
+        UsageError
+            The name is not one of letters, digits, dots, hyphens and underscores.
+        """
+        if not re.fullmatch(EVALUATION_NAME, name):
+            raise UsageError(
+                f"--name is {name!r}, but may have only letters, digits, dots, hyphens and underscores, and must "
+                "begin with a letter or digit. Give another name."
+            )
+        return Results(self.path / "evaluations" / name)
+
     @property
-    def calibration(self) -> Path:
-        """Threshold and scoring constants of the last evaluation, which ``hscl predict`` uses."""
-        return self.path / "calibration"
+    def is_run(self) -> bool:
+        """Whether the directory has the marker of a run."""
+        return (self.path / MARKER).is_file()
 
     def require_free(self, *, overwrite: bool) -> None:
         """Refuse a path that is taken.
@@ -73,25 +112,35 @@ class RunDirectory:
         """
         if not self.path.exists() and not self.path.is_symlink():
             return
-        if overwrite and self.config.is_file():
-            return
-        if overwrite:
+        if not overwrite:
             raise UsageError(
-                f"--out {self.path} exists and is not a run directory (it has no config.yaml), so --overwrite will not "
-                "delete it. Give another --out."
+                f"--out {self.path} exists already. Continue it with --resume, replace it with --overwrite, or give "
+                "another --out."
             )
-        raise UsageError(
-            f"--out {self.path} exists already. Continue it with --resume, replace it with --overwrite, or give "
-            "another --out."
-        )
+        if not self.is_run or self.path.is_symlink():
+            raise UsageError(
+                f"--out {self.path} exists and is not a run directory (it has no {MARKER}), so --overwrite will not "
+                "touch it. Give another --out."
+            )
+        if foreign := foreign_entries(self.path):
+            shown = ", ".join(str(path.relative_to(self.path)) for path in foreign[:_SHOWN])
+            more = f" and {len(foreign) - _SHOWN} more" if len(foreign) > _SHOWN else ""
+            raise UsageError(
+                f"--out {self.path} holds files that no run writes ({shown}{more}), so --overwrite will not touch it. "
+                "Move them elsewhere, or give another --out."
+            )
 
-    def create(self, config: Config, record: SplitRecord, *, overwrite: bool) -> None:
-        """Make the directory and write what is known before training: configuration, environment, split."""
+    def create(self, config: Config, record: SplitRecord, lock: RunLock, *, overwrite: bool) -> None:
+        """Create the directory, locked, and write what is known before training: configuration, environment, split.
+
+        A run that is replaced loses the files that runs write, and no others.
+        """
         self.require_free(overwrite=overwrite)
         try:
-            if self.path.exists():
-                shutil.rmtree(self.path)
-            self.path.mkdir(parents=True)
+            self.path.mkdir(parents=True, exist_ok=overwrite)
+            lock.acquire()
+            write_text(self.path / MARKER, "This folder is a run of hscl-fast.\n")
+            remove_contents(self.path)
             write_text(self.config, yaml.safe_dump(to_dict(config), sort_keys=False))
             write_json(self.path / "env.json", environment())
             write_record(record, self.split)
@@ -103,10 +152,10 @@ class RunDirectory:
 
     def require_run(self) -> None:
         """Raise a :class:`UsageError` unless this is the directory of a run."""
-        if not self.config.is_file():
+        if not self.is_run:
             raise UsageError(
-                f"{self.path} is not a run directory: it has no config.yaml. Give the directory that `hscl train` "
-                "printed as its run."
+                f"{self.path} is not a run directory: it has no {MARKER}. Give the directory that `hscl train` printed "
+                "as its run."
             )
 
     def load_config(self) -> Config:

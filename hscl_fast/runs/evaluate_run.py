@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -24,8 +25,10 @@ from hscl_fast.evaluation.scores_csv import scores_csv
 from hscl_fast.evaluation.summary import SCORE_DIRECTION, Summary
 from hscl_fast.method.scoring.scoring import Scoring
 from hscl_fast.runs.backends import prepare_backends
-from hscl_fast.runs.calibration import Calibration, save_calibration
-from hscl_fast.runs.directory import RunDirectory
+from hscl_fast.runs.calibration import Calibration, load_calibration, save_calibration
+from hscl_fast.runs.checkpoint import load_checkpoint
+from hscl_fast.runs.directory import Results, RunDirectory
+from hscl_fast.runs.lock import RunLock
 from hscl_fast.runs.run import Run
 from hscl_fast.runs.trained import load_scoring
 from hscl_fast.training.state import TrainingState
@@ -34,52 +37,88 @@ from hscl_fast.training.state import TrainingState
 def evaluate_run(
     path: str | Path,
     *,
+    name: str | None = None,
     scoring: ScoringName | None = None,
     checkpoint: CheckpointName | None = None,
     device: str | None = None,
     root: str | None = None,
+    overwrite: bool = False,
     console: Console | None = None,
 ) -> Run:
-    """Evaluate a trained run again, perhaps scored otherwise; its scores, summary and report are rewritten.
+    """Evaluate a trained run again.
+
+    As it was trained, and without a name, the results replace the run's own where these are missing, damaged or older
+    than the weights. Scored otherwise they go to ``RUN/evaluations/NAME``, so that what ``hscl predict`` says without
+    ``--evaluation`` stays as it is.
 
     Parameters
     ----------
     path
         The run directory.
+    name
+        Of the evaluation. None: the run's own, or ``SCORING-CHECKPOINT`` where one of these is not the run's.
     scoring, checkpoint, device
         As ``evaluate.scoring``, ``evaluate.checkpoint`` and ``runtime.device``; None: as trained.
     root
         Where the data set lies now; None: as trained.
+    overwrite
+        Replace results that are there and up to date.
     console
         Where progress is shown; None shows nothing.
 
     Raises
     ------
     UsageError
-        It is not a trained run, its data has changed or is not there, or a file cannot be written.
+        It is not a trained run, its data has changed or is not there, the results are there already, or a file cannot
+        be written.
     """
     directory = RunDirectory(Path(path))
-    config = directory.load_config()
-    evaluate = config.evaluate
-    used = replace(evaluate, scoring=scoring or evaluate.scoring, checkpoint=checkpoint or evaluate.checkpoint)
-    config = replace(config, evaluate=used)
+    trained = directory.load_config()
+    used = replace(
+        trained.evaluate,
+        scoring=scoring or trained.evaluate.scoring,
+        checkpoint=checkpoint or trained.evaluate.checkpoint,
+    )
+    config = replace(trained, evaluate=used)
     if device is not None:
         config = replace(config, runtime=replace(config.runtime, device=device))
     if root is not None:
         config = replace(config, data=replace(config.data, root=root))
-    prepare_backends(config.runtime)
-    split = open_split(directory.recorded_data(config))
-    where = resolve_device(config.runtime.device)
-    if is_held_in_memory(config.runtime, split, where):
-        split = in_memory(split)
-    summary = evaluate_trained(directory, config, split, where, silent() if console is None else console)
-    return Run(directory, config, summary)
+    if name is None and used != trained.evaluate:
+        name = f"{used.scoring}-{used.checkpoint}"
+    results = directory if name is None else directory.evaluation(name)
+    with RunLock(directory.path) as lock:
+        lock.acquire()
+        if not overwrite:
+            _require_stale(directory, config, results)
+        prepare_backends(config.runtime)
+        split = open_split(directory.recorded_data(config))
+        where = resolve_device(config.runtime.device)
+        if is_held_in_memory(config.runtime, split, where):
+            split = in_memory(split)
+        summary = evaluate_trained(results, directory, config, split, where, silent() if console is None else console)
+    return Run(directory, config, summary, results)
+
+
+def _require_stale(directory: RunDirectory, config: Config, results: Results) -> None:
+    """Refuse to replace results that are whole and of the weights as they are."""
+    if not results.summary.exists():
+        return
+    try:
+        calibration, _ = load_calibration(results, "hscl eval")
+        weights = load_checkpoint(directory.checkpoint(config.evaluate.checkpoint))
+    except UsageError:
+        return  # damaged, which another evaluation fixes, or about to be reported
+    if calibration.step == weights.info.get("step"):
+        raise UsageError(
+            f"{results.summary} exists already and is up to date. Replace it with --overwrite, or give another --name."
+        )
 
 
 def evaluate_trained(
-    directory: RunDirectory, config: Config, split: Split, device: torch.device, console: Console
+    results: Results, directory: RunDirectory, config: Config, split: Split, device: torch.device, console: Console
 ) -> Summary:
-    """Score the test images of a run and write its results: see :func:`evaluate_run`.
+    """Score the test images of a run and write the results: see :func:`evaluate_run`.
 
     Writes ``scores.csv``, ``summary.json``, ``report.html`` and the calibration that ``hscl predict`` uses, each in one
     step. No test label touches the threshold or the choice of the checkpoint.
@@ -88,11 +127,12 @@ def evaluate_trained(
     found = evaluate(scoring, split, console, seed=config.data.seed)
     summary = _summarise(directory, config, split, state, found)
     try:
-        _write(directory, config, split, scoring, found, summary)
+        results.path.mkdir(parents=True, exist_ok=True)
+        _write(results, directory, config, split, scoring, found, summary)
     except OSError as error:
         raise UsageError(
-            f"The results of {directory.path} cannot be written: {error.strerror or error}. Free some space, then run "
-            f"`hscl eval {directory.path}`."
+            f"The results in {results.path} cannot be written: {error.strerror or error}. Free some space, then run "
+            f"`hscl eval {shlex.quote(str(directory.path))}`."
         ) from error
     return summary
 
@@ -122,7 +162,13 @@ def _summarise(
 
 
 def _write(
-    directory: RunDirectory, config: Config, split: Split, scoring: Scoring, found: Evaluation, summary: Summary
+    results: Results,
+    directory: RunDirectory,
+    config: Config,
+    split: Split,
+    scoring: Scoring,
+    found: Evaluation,
+    summary: Summary,
 ) -> None:
     test = split.test
     calibration = Calibration(
@@ -133,12 +179,12 @@ def _write(
         step=summary.step,
         image_size=split.training.images.shape[1],
     )
-    save_calibration(directory, calibration, scoring.constants)
+    save_calibration(results, calibration, scoring.constants)
     classes = [split.class_names[label] for label in test.classes]
-    write_text(directory.scores, scores_csv(test.names, found.scores, found.threshold, **{"class": classes}))
-    write_json(directory.summary, asdict(summary))
+    write_text(results.scores, scores_csv(test.names, found.scores, found.threshold, **{"class": classes}))
+    write_json(results.summary, asdict(summary))
     write_report(
-        directory.report,
+        results.report,
         summary,
         ScoredImages(test, split.class_names, found.scores),
         config=to_dict(config),

@@ -21,16 +21,17 @@ from hscl_fast.errors import UsageError
 from hscl_fast.evaluation.scores_csv import scores_csv
 from hscl_fast.progress import image_progress
 from hscl_fast.runs.backends import prepare_backends
-from hscl_fast.runs.calibration import load_calibrated
+from hscl_fast.runs.calibration import Calibration, load_calibrated
 from hscl_fast.runs.directory import RunDirectory
 
 
 class Prediction(NamedTuple):
-    """How many images were scored, in how many seconds, and how many of them were called abnormal."""
+    """How many images were scored, in how many seconds, how many were called abnormal, and by which calibration."""
 
     images: int
     seconds: float
     abnormal: int
+    calibration: Calibration
 
 
 def predict_run(
@@ -39,6 +40,7 @@ def predict_run(
     out: str | Path,
     *,
     device: str | None = None,
+    evaluation: str | None = None,
     overwrite: bool = False,
     console: Console | None = None,
 ) -> Prediction:
@@ -56,6 +58,8 @@ def predict_run(
         The CSV; written in one step after every image was read.
     device
         As ``runtime.device``; None: as trained.
+    evaluation
+        The name of an evaluation in ``RUN/evaluations``, whose score and threshold are used; None: the run's own.
     overwrite
         Whether an existing file may be replaced.
     console
@@ -76,7 +80,7 @@ def predict_run(
         raise UsageError(f"--out {out}: the folder {out.parent} does not exist. Create it, or give another file.")
     found = _collect([Path(file) for file in files])
     prepare_backends(config.runtime)
-    scoring, calibration = load_calibrated(directory, config, resolve_device(config.runtime.device))
+    scoring, calibration = load_calibrated(directory, config, resolve_device(config.runtime.device), evaluation)
     size = calibration.image_size
     images = LazyImages(ImageFiles(tuple(found), size), np.arange(len(found)), size)
     started = time.perf_counter()
@@ -89,7 +93,8 @@ def predict_run(
         write_text(out, scores_csv([str(file) for file in found], scores, calibration.threshold))
     except OSError as error:
         raise UsageError(f"--out {out} cannot be written: {error}. Give a file that you may write.") from error
-    return Prediction(len(found), time.perf_counter() - started, int((scores < calibration.threshold).sum()))
+    abnormal = int((scores < calibration.threshold).sum())
+    return Prediction(len(found), time.perf_counter() - started, abnormal, calibration)
 
 
 def _collect(paths: Sequence[Path]) -> list[Path]:

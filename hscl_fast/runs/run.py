@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hscl_fast.config.sections import Config
-from hscl_fast.runs.directory import RunDirectory
+from hscl_fast.runs.directory import Results, RunDirectory
 
 if TYPE_CHECKING:  # the figures bring scikit-learn along, which loading a run does without
     from hscl_fast.evaluation.summary import Summary
@@ -25,11 +25,14 @@ class Run:
         The configuration it was trained with.
     summary
         The figures of its evaluation; None on ranks other than the first, which do not evaluate.
+    results
+        Where the evaluation's files are; None: in the run directory itself.
     """
 
     directory: RunDirectory
     config: Config
     summary: Summary | None
+    results: Results | None = None
 
     @property
     def path(self) -> Path:

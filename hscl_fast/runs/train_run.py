@@ -22,6 +22,7 @@ from hscl_fast.runs.backends import prepare_backends, require_threads
 from hscl_fast.runs.checkpoint import MANIFEST, load_checkpoint
 from hscl_fast.runs.directory import RunDirectory
 from hscl_fast.runs.evaluate_run import evaluate_trained
+from hscl_fast.runs.lock import RunLock
 from hscl_fast.runs.recorder import RunRecorder
 from hscl_fast.runs.run import Run
 from hscl_fast.runs.show import show_split
@@ -69,21 +70,23 @@ def train_run(
     directory = RunDirectory(Path(out))
     config = _asked_config(config, directory, resume=resume)
     console = silent() if console is None else console
-    with start_ranks(config) as ranks:
+    with RunLock(directory.path) as lock:
+        with start_ranks(config) as ranks:
+            if not ranks.is_first:
+                console = silent()
+            trainer, split = _prepare(config, directory, lock, ranks, console, resume=resume, overwrite=overwrite)
+            say(console, f"run {directory.path}: {trainer.describe()}")
+            try:
+                trainer.train()
+            except Interrupted as stopped:
+                done = f"step {trainer.state.step} of {trainer.total_steps}"
+                say(console, f"{stopped} at {done}; all is saved. Continue with:")
+                say(console, f"  hscl train --out {shlex.quote(str(directory.path))} --resume")
+                raise
         if not ranks.is_first:
-            console = silent()
-        trainer, split = _prepare(config, directory, ranks, console, resume=resume, overwrite=overwrite)
-        say(console, f"run {directory.path}: {trainer.describe()}")
-        try:
-            trainer.train()
-        except Interrupted as stopped:
-            done = f"step {trainer.state.step} of {trainer.total_steps}"
-            say(console, f"{stopped} at {done}; all is saved. Continue with:")
-            say(console, f"  hscl train --out {shlex.quote(str(directory.path))} --resume")
-            raise
-    if not ranks.is_first:
-        return Run(directory, config, None)
-    return Run(directory, config, evaluate_trained(directory, config, split, trainer.execution.device, console))
+            return Run(directory, config, None)
+        summary = evaluate_trained(directory, directory, config, split, trainer.execution.device, console)
+    return Run(directory, config, summary)
 
 
 def _asked_config(config: Config | None, directory: RunDirectory, *, resume: bool) -> Config:
@@ -115,13 +118,23 @@ def _require_same(config: Config, saved: Config, directory: RunDirectory) -> Non
 
 
 def _prepare(
-    config: Config, directory: RunDirectory, ranks: Ranks, console: Console, *, resume: bool, overwrite: bool
+    config: Config,
+    directory: RunDirectory,
+    lock: RunLock,
+    ranks: Ranks,
+    console: Console,
+    *,
+    resume: bool,
+    overwrite: bool,
 ) -> tuple[Trainer, Split]:
     """Return the trainer of a new run or of one to resume, and the split; the first rank makes the run directory."""
     prepare_backends(config.runtime)
     with ranks.together():
-        if not resume and ranks.is_first:
-            directory.require_free(overwrite=overwrite)
+        if ranks.is_first:
+            if not resume:
+                directory.require_free(overwrite=overwrite)
+            if directory.path.exists():
+                lock.acquire()  # before anything of another writer is read
         split = open_split(directory.recorded_data(config) if resume else config.data)
         device = resolve_device(config.runtime.device, ranks.local_rank)
         loader = choose_loader(config.data, config.runtime, split, device)
@@ -133,20 +146,19 @@ def _prepare(
     recorder: Recorder = SilentRecorder()
     if ranks.is_first:
         recorder = RunRecorder(directory, console, tensorboard=config.record.tensorboard)
-    trainer = Trainer(
-        config,
-        split.training,
-        recorder,
-        execution,
-        loader=loader.kind,
-        validate=held_out_auroc(config, split, execution),
-        ranks=ranks,
-    )
+    validate = held_out_auroc(config, split, execution)
+    trainer = Trainer(config, split.training, recorder, execution, loader=loader.kind, validate=validate, ranks=ranks)
     with ranks.together():
+        if validate is None and config.evaluate.checkpoint == "best":
+            raise UsageError(
+                "--evaluate.checkpoint is 'best', which is chosen on held-out labelled images, but not both normal and "
+                "abnormal ones are held out. Label at least two of each and give --data.held_out_ratio a value above "
+                "0, or use --evaluate.checkpoint last."
+            )
         if resume:
             _continue(trainer, directory, ranks)
         elif ranks.is_first:
-            directory.create(config, split.record, overwrite=overwrite)
+            directory.create(config, split.record, lock, overwrite=overwrite)
     ranks.require_same_step(trainer.state.step)
     return trainer, split
 
@@ -157,11 +169,10 @@ def _continue(trainer: Trainer, directory: RunDirectory, ranks: Ranks) -> None:
     if (path / MANIFEST).exists():
         checkpoint = load_checkpoint(path, with_state=True)
         assert checkpoint.state is not None
+        state = read_state(checkpoint.info, directory)
         try:
-            trainer.continue_from(checkpoint.weights, checkpoint.state, read_state(checkpoint.info, directory))
+            trainer.continue_from(checkpoint.weights, checkpoint.state, state)
         except (RuntimeError, KeyError, TypeError, ValueError) as error:
-            if isinstance(error, UsageError):
-                raise
             raise UsageError(
                 f"The checkpoint in {path} does not fit this run's configuration: {error}. It belongs to another run; "
                 "train again with --overwrite."

@@ -93,16 +93,38 @@ def test_a_run_leaves_everything_promised(trained):
     assert not list(trained.rglob("*.tmp"))
 
 
-def test_eval_repeats_the_evaluation_and_scores_otherwise(trained, capsys):
-    before = (trained / "scores.csv").read_text()
-    assert run("eval", trained, capsys=capsys)[0] == 0
-    assert (trained / "scores.csv").read_text() == before
-    assert run("eval", trained, "--scoring", "knn", capsys=capsys)[0] == 0
-    assert json.loads((trained / "summary.json").read_text())["scoring"] == "knn"
-    assert (trained / "scores.csv").read_text() != before
-    assert run("eval", trained, capsys=capsys)[0] == 0
-    refused("eval", trained, "--scoring", "released", capsys=capsys, match="rotation head is not trained")
-    refused("eval", trained, "--scoring", "best", capsys=capsys, match="scoring")
+def test_eval_repeats_the_evaluation_and_scores_otherwise(copied, capsys):
+    before = copied.scores.read_text()
+    refused("eval", copied.path, capsys=capsys, match="exists already and is up to date")
+    assert run("eval", copied.path, "--overwrite", capsys=capsys)[0] == 0
+    assert copied.scores.read_text() == before
+    code, said, _ = run("eval", copied.path, "--scoring", "knn", capsys=capsys)
+    assert code == 0
+    knn = copied.evaluation("knn-last")
+    assert f"report: {knn.report}" in said
+    assert f"hscl predict {copied.path} IMAGES... --evaluation knn-last" in said
+    assert json.loads(knn.summary.read_text())["scoring"] == "knn"
+    assert knn.scores.read_text() != before
+    assert copied.scores.read_text() == before
+    refused("eval", copied.path, "--scoring", "released", capsys=capsys, match="rotation head is not trained")
+    refused("eval", copied.path, "--scoring", "best", capsys=capsys, match="scoring")
+
+
+def test_predictions_stay_when_another_evaluation_is_made(copied, pictures, tmp_path, capsys):
+    def predict(name, *options):
+        code, said, error = run("predict", copied.path, pictures, "--out", tmp_path / name, *options, capsys=capsys)
+        assert code == 0, error
+        return said, (tmp_path / name).read_text()
+
+    said, before = predict("before.csv")
+    assert "evaluation the run's own: score paper of checkpoint last" in said
+    assert run("eval", copied.path, "--scoring", "knn", "--name", "near", capsys=capsys)[0] == 0
+    assert predict("after.csv")[1] == before
+    said, near = predict("near.csv", "--evaluation", "near")
+    assert "evaluation near: score knn" in said
+    assert near != before
+    options = ("--out", tmp_path / "no.csv", "--evaluation", "far")
+    refused("predict", copied.path, pictures, *options, capsys=capsys, match="does not have. It has near")
 
 
 def test_predict_scores_mixed_files_and_folders(trained, pictures, tmp_path, capsys):
@@ -332,13 +354,12 @@ def test_a_checkpoint_that_is_a_pickle_is_not_executed(copied, capsys, tmp_path)
 def test_a_garbled_run_is_refused(copied, capsys, name):
     path = copied.path / name
     path.write_text(path.read_text().replace("digits", "{", 1))
-    refused("eval", copied.path, capsys=capsys, match=name if name == "split.json" else "{")
+    refused("eval", copied.path, "--overwrite", capsys=capsys, match=name if name == "split.json" else "{")
 
 
 def test_predict_scores_as_the_last_evaluation_did_and_notices_a_stale_one(copied, capsys, tmp_path, digits):
     image, out = tmp_path / "image.png", tmp_path / "out.csv"
     Image.fromarray(digits.test.images[0]).save(image)
-    assert run("eval", copied.path, "--scoring", "knn", "--checkpoint", "best", capsys=capsys)[0] == 0
     assert run("predict", copied.path, image, "--out", out, capsys=capsys)[0] == 0
     first = next(csv.DictReader(copied.scores.open()))
     assert float(next(csv.DictReader(out.open()))["anomaly_score"]) == pytest.approx(

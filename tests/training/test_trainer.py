@@ -17,6 +17,7 @@ from hscl_fast.errors import UsageError
 from hscl_fast.evaluation.validation import held_out_auroc
 from hscl_fast.runs.checkpoint import load_checkpoint
 from hscl_fast.runs.directory import RunDirectory
+from hscl_fast.runs.lock import RunLock
 from hscl_fast.runs.recorder import RunRecorder
 from hscl_fast.training.recorder import SilentRecorder
 from hscl_fast.training.trainer import Trainer
@@ -92,7 +93,7 @@ def test_killed_at_random_steps_and_resumed_bit_for_bit(uninterrupted, tmp_path)
     assert_same_run(run, uninterrupted)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_asked_to_stop_it_saves_says_how_to_go_on_and_does(uninterrupted, tmp_path, number, code):
     run = tmp_path / "stopped"
     process = start(run, "digits", *flags(LONG))
@@ -106,6 +107,21 @@ def test_asked_to_stop_it_saves_says_how_to_go_on_and_does(uninterrupted, tmp_pa
     resumed = hscl("train", "--out", run, "--resume")
     assert resumed.returncode == 0, resumed.stderr
     assert f"from step {step} to step {STEPS}" in resumed.stdout
+    assert_same_run(run, uninterrupted)
+
+
+def test_a_reader_that_leaves_stops_the_run_with_everything_saved(uninterrupted, tmp_path):
+    """As in ``hscl train ... | head``."""
+    run = tmp_path / "piped"
+    process = start(run, "digits", *flags(LONG))
+    for line in process.stdout:
+        if "step " in line:
+            break
+    process.stdout.close()
+    assert process.wait(timeout=120) == 128 + signal.SIGPIPE
+    assert 2 <= weights(run).info["step"] < STEPS
+    resumed = hscl("train", "--out", run, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
     assert_same_run(run, uninterrupted)
 
 
@@ -128,7 +144,8 @@ def test_the_saved_configuration_runs_again_identically(uninterrupted, tmp_path)
 def make(split, path, **sections):
     config = tiny_config(**sections)
     run = RunDirectory(path)
-    run.create(config, split.record, overwrite=False)
+    with RunLock(path) as lock:
+        run.create(config, split.record, lock, overwrite=False)
     recorder = RunRecorder(run, silent(), tensorboard=config.record.tensorboard)
     execution = Execution(CPU)
     validate = held_out_auroc(config, split, execution)

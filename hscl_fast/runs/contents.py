@@ -1,0 +1,64 @@
+"""The files that a run writes, by name: all that ``--overwrite`` may remove."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from hscl_fast.runs.lock import LOCK
+
+EVALUATION_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+MARKER = ".hscl-run"  # a folder with this file is a run directory
+
+_CHECKPOINT = r"(checkpoint\.json|(weights|state)-[0-9a-f]{16}\.(safetensors|pt))"
+_RESULTS = rf"(summary\.json|scores\.csv|report\.html|calibration/{_CHECKPOINT})"
+_FOLDER = rf"(checkpoints(/(last|best))?|calibration|tensorboard|evaluations(/{EVALUATION_NAME}(/calibration)?)?)"
+_FILE = re.compile(
+    "|".join(
+        (
+            r"config\.yaml|env\.json|split\.json|metrics\.jsonl",
+            re.escape(MARKER),
+            re.escape(LOCK),
+            rf"(evaluations/{EVALUATION_NAME}/)?{_RESULTS}",
+            rf"checkpoints/(last|best)/{_CHECKPOINT}",
+            r"tensorboard/events\.out\.tfevents\.[^/]+",
+            rf"({_FOLDER}/)?\.[0-9a-f]{{16}}\.tmp",  # left by a crash
+        )
+    )
+)
+
+
+def foreign_entries(run: Path) -> list[Path]:
+    """Return what lies in a run directory that no run writes: other files and folders, and every link."""
+    return [path for path in _entries(run) if not _is_own(run, path)]
+
+
+def remove_contents(run: Path) -> None:
+    """Remove the files and folders that a run writes, but not its marker and its lock.
+
+    Raises
+    ------
+    OSError
+        Something cannot be removed, such as a folder in which another file has appeared.
+    """
+    kept = {run / MARKER, run / LOCK}
+    for path in reversed(_entries(run)):  # what is inside of a folder before the folder
+        if path in kept or not _is_own(run, path):
+            continue
+        path.rmdir() if path.is_dir() else path.unlink()
+
+
+def _entries(run: Path) -> list[Path]:
+    """Return all files and folders below a run directory, folders before what is in them."""
+    found = []
+    for parent, folders, files in os.walk(run):
+        found += [Path(parent, name) for name in (*folders, *files)]
+    return found
+
+
+def _is_own(run: Path, path: Path) -> bool:
+    name = path.relative_to(run).as_posix()
+    if path.is_symlink():
+        return False
+    return re.fullmatch(_FOLDER, name) is not None if path.is_dir() else _FILE.fullmatch(name) is not None
