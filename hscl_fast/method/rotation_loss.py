@@ -1,4 +1,4 @@
-"""The loss of classifying by how many quarter turns a view was rotated (CSI; not part of Eq. 8)."""
+"""The loss of predicting by how many quarter turns a view was rotated (CSI; not part of Eq. 8)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def rotation_loss(logits: Tensor, group: ProcessGroup | None) -> Tensor:
     Returns
     -------
     Tensor
-        float32 scalar. Infinite on one rank alone, its gradient is NaN there, so that all ranks skip the update.
+        float32 scalar. If it is not finite on one rank, its gradient is NaN there, so that all ranks skip the update.
     """
     images = len(logits) // (VIEWS * ROTATIONS)
     rotations = torch.arange(ROTATIONS, device=logits.device).repeat_interleave(images).repeat(VIEWS)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Term(NamedTuple):
-    """One term: ``name`` as a key of files, ``title`` in the report, ``short`` where there is little room."""
+    """One term: ``name`` as a key of files, ``title`` in the report, ``short`` on the progress bar."""
 
     name: str
     title: str
