@@ -1,4 +1,4 @@
-"""Plain lines on the console."""
+"""Prints plain lines on the console."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from rich.console import Console
 
 
 def say(console: Console, text: str) -> None:
-    """Print one line as it is: no markup, no colours, no line breaks of its own."""
+    """Print one line verbatim, without markup, colours or wrapping."""
     console.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
@@ -16,5 +16,5 @@ def warn(console: Console, text: str) -> None:
 
 
 def silent() -> Console:
-    """Return a console that shows nothing."""
+    """Return a console that prints nothing."""
     return Console(quiet=True, force_terminal=False)

@@ -1,4 +1,4 @@
-"""Stopping on Ctrl-C and SIGTERM at a step's end, with everything saved."""
+"""Stops work on Ctrl-C or SIGTERM at a safe moment, such as the end of a training step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(Exception):
-    """The run was asked to stop and has saved its state.
+    """A signal stopped the work; a training run has saved its state.
 
     Attributes
     ----------
@@ -23,7 +23,7 @@ class Interrupted(Exception):
 
 
 class StopRequest:
-    """While entered, the first SIGINT or SIGTERM is remembered in ``received``; a second one acts at once."""
+    """Context manager that stores the first SIGINT or SIGTERM in ``received``; a second signal acts at once."""
 
     def __init__(self) -> None:
         self.received: int | None = None

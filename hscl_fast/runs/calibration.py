@@ -1,4 +1,4 @@
-"""A run's calibration: the threshold and the constants of its score, which scoring new images needs."""
+"""The calibration of a run: the threshold and the constants of its score, which are needed to score new images."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from hscl_fast.strict_json import Number, StrictModel, first_problem
 
 
 class Calibration(StrictModel):
-    """The facts beside the constants.
+    """The values that are saved beside the constants.
 
     Attributes
     ----------
     threshold, threshold_source
-        In units of the score, and what it was fitted on, in words.
+        The threshold in units of the score, and what it was fitted on, in words.
     scoring, checkpoint, step
-        Which score, of which weights.
+        The score, and the checkpoint it was calibrated for.
     image_size
         Side of the images in pixels.
     """
@@ -39,17 +39,17 @@ class Calibration(StrictModel):
 
 
 def save_calibration(directory: RunDirectory, calibration: Calibration, constants: dict[str, Tensor]) -> None:
-    """Write a run's calibration in place of the one before."""
+    """Write the calibration of a run in place of the previous one."""
     save_checkpoint(directory.calibration, weights=constants, info=calibration.model_dump())
 
 
 def load_calibrated(directory: RunDirectory, config: Config, device: torch.device) -> tuple[Scoring, Calibration]:
-    """Return a run's score as last evaluated, without the training images.
+    """Return the score of a run as last evaluated; the training images are not needed.
 
     Raises
     ------
     UsageError
-        The run was not evaluated since it was trained, or a file is damaged.
+        The run has not been evaluated since it was trained, or a file is damaged.
     """
     again = f"Run `hscl eval {directory.path}`"
     try:
@@ -68,7 +68,7 @@ def load_calibrated(directory: RunDirectory, config: Config, device: torch.devic
     scoring, state = load_scoring(directory, config, calibration.image_size, device)
     if state.step != calibration.step:
         raise UsageError(
-            f"{directory.path} was trained on after its last evaluation, so its threshold is out of date. {again} "
+            f"{directory.path} was trained further after its last evaluation, so its threshold is out of date. {again} "
             "first."
         )
     scoring.constants = {name: tensor.to(device) for name, tensor in saved.weights.items()}

@@ -1,4 +1,4 @@
-"""The files of one run and the rules for touching them."""
+"""The files of a run directory, and the rules for creating, replacing and reading them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hscl_fast.runs.environment import environment
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """Where a run keeps its configuration, its record, its checkpoints and its results."""
+    """The directory in which a run keeps its configuration, split record, checkpoints and results."""
 
     path: Path
 
@@ -64,12 +64,12 @@ class RunDirectory:
         return self.path / "calibration"
 
     def require_free(self, *, overwrite: bool) -> None:
-        """Refuse a path that is taken.
+        """Check that a run may be written to this path.
 
         Raises
         ------
         UsageError
-            Something is there, and it is not a run that ``overwrite`` allows to be replaced.
+            The path exists, and ``overwrite`` does not allow replacing it.
         """
         if not self.path.exists() and not self.path.is_symlink():
             return
@@ -81,12 +81,12 @@ class RunDirectory:
                 "delete it. Give another --out."
             )
         raise UsageError(
-            f"--out {self.path} exists already. Continue it with --resume, replace it with --overwrite, or give "
+            f"--out {self.path} already exists. Continue it with --resume, replace it with --overwrite, or give "
             "another --out."
         )
 
     def create(self, config: Config, record: SplitRecord, *, overwrite: bool) -> None:
-        """Make the directory and write what is known before training: configuration, environment, split."""
+        """Create the directory and write the files known before training: configuration, environment, split record."""
         self.require_free(overwrite=overwrite)
         try:
             if self.path.exists():
@@ -143,11 +143,12 @@ class RunDirectory:
                 file.write(json.dumps(row, allow_nan=False) + "\n")
         except OSError as error:
             raise UsageError(
-                f"{self.metrics} cannot be written: {error.strerror or error}. Free space, then go on with --resume."
+                f"{self.metrics} cannot be written: {error.strerror or error}. Free some space, then continue with "
+                "--resume."
             ) from error
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """Return the rows of ``metrics.jsonl``; a last line cut short by a crash is left out."""
+        """Return the rows of ``metrics.jsonl``; a last line cut short by a crash is ignored."""
         rows: list[dict[str, Any]] = []
         if not self.metrics.exists():
             return rows

@@ -1,4 +1,4 @@
-"""Evaluation of a trained run: scores, threshold, figures and report, written into its directory."""
+"""Evaluates a trained run and writes scores, threshold, figures and report into its directory."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def evaluate_run(
     root: str | None = None,
     console: Console | None = None,
 ) -> Run:
-    """Evaluate a trained run again, perhaps scored otherwise; its scores, summary and report are rewritten.
+    """Evaluate a trained run again, optionally with another score; rewrite its scores, summary and report.
 
     Parameters
     ----------
@@ -49,14 +49,14 @@ def evaluate_run(
     scoring, checkpoint, device
         As ``evaluate.scoring``, ``evaluate.checkpoint`` and ``runtime.device``; None: as trained.
     root
-        Where the data set lies now; None: as trained.
+        Folder of the data set, if it has moved; None: as trained.
     console
         Where progress is shown; None shows nothing.
 
     Raises
     ------
     UsageError
-        It is not a trained run, its data has changed or is not there, or a file cannot be written.
+        It is not a trained run, its data is missing or has changed, or a file cannot be written.
     """
     directory = RunDirectory(Path(path))
     config = directory.load_config()
@@ -81,8 +81,8 @@ def evaluate_trained(
 ) -> Summary:
     """Score the test images of a run and write its results: see :func:`evaluate_run`.
 
-    Writes ``scores.csv``, ``summary.json``, ``report.html`` and the calibration that ``hscl predict`` uses, each in one
-    step. No test label touches the threshold or the choice of the checkpoint.
+    Writes ``scores.csv``, ``summary.json``, ``report.html`` and the calibration that ``hscl predict`` uses, each
+    atomically. Test labels affect neither the threshold nor the choice of the checkpoint.
     """
     scoring, state = load_scoring(directory, config, split.training.images.shape[1], device)
     found = evaluate(scoring, split, console, seed=config.data.seed)

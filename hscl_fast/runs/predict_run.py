@@ -1,4 +1,4 @@
-"""Scores of new images by a trained run."""
+"""Scores new images with a trained run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from hscl_fast.runs.directory import RunDirectory
 
 
 class Prediction(NamedTuple):
-    """How many images were scored, in how many seconds, and how many of them were called abnormal."""
+    """The number of images scored, the seconds this took, and the number of images called abnormal."""
 
     images: int
     seconds: float
@@ -53,7 +53,7 @@ def predict_run(
     files
         Files of any size and colour mode, and folders, searched recursively.
     out
-        The CSV; written in one step after every image was read.
+        The CSV file, written atomically after every image was scored.
     device
         As ``runtime.device``; None: as trained.
     overwrite
@@ -71,7 +71,7 @@ def predict_run(
     if device is not None:
         config = replace(config, runtime=replace(config.runtime, device=device))
     if out.exists() and not overwrite:
-        raise UsageError(f"--out {out} exists already. Give another file, or add --overwrite to replace it.")
+        raise UsageError(f"--out {out} already exists. Give another file, or add --overwrite to replace it.")
     if not out.parent.is_dir():
         raise UsageError(f"--out {out}: the folder {out.parent} does not exist. Create it, or give another file.")
     found = _collect([Path(file) for file in files])
