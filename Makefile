@@ -19,15 +19,15 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(PYTEST) --durations=25
 
-# Everything but the tests marked slow: a few minutes, for use while working.
+# All tests except those marked slow: a few minutes, for use while working.
 quick: $(INSTALLED)
 	$(PYTEST) -m 'not slow'
 
 coverage: $(INSTALLED)
 	$(PYTEST) --cov --cov-report=term
 
-# Half an hour on two quiet cores, or name some suites: make bench SUITES=views. The figures go into benchmarks/results/,
-# the tables into docs/benchmarks.md and the README.
+# Takes half an hour on two quiet cores; to run fewer suites: make bench SUITES=views. The figures are written to
+# benchmarks/results/, the tables to docs/benchmarks.md and the README.
 bench: $(INSTALLED)
 	$(INSTALL) '.[bench,peers]'
 	mkdir -p $(RESULTS)
@@ -35,7 +35,7 @@ bench: $(INSTALLED)
 		$(BIN)/python -m pytest benchmarks -k $$suite --benchmark-json=$(RESULTS)/$$suite.json; done
 	$(BIN)/python -m benchmarks.docs_page $(RESULTS) docs/benchmarks.md README.md
 
-# What proves the kernels on a GPU; without one it fails, since everything would be skipped.
+# Checks the kernels on a GPU. Without one it fails, because everything would be skipped.
 gpu-check: $(INSTALLED)
 	@$(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' \
 		|| { echo "gpu-check: torch finds no CUDA or ROCm device here, so nothing was checked; hscl doctor checks the CPU"; \
@@ -62,7 +62,7 @@ $(INSTALLED): setup.py pyproject.toml tools/debian-packages
 		|| { echo "hscl-fast needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(INSTALL) '.[dev,bench,tensorboard,ffcv]' \
-		|| { echo "going on without the FFCV loader, whose tests are skipped: it did not build (see above)"; \
+		|| { echo "continuing without the FFCV loader, which did not build (see above); its tests are skipped"; \
 			$(INSTALL) '.[dev,bench,tensorboard]'; }
 	touch $@
 

@@ -8,7 +8,7 @@ EXTRAS = {
     "ffcv": ["ffcv>=1.0.2", "numba>=0.59"],
     "tensorboard": ["tensorboard>=2.16"],
     "bench": ["pytest-benchmark>=5.0"],
-    "peers": ["kornia>=0.8", "lightly>=1.5", "pytorch-metric-learning>=2.6"],  # what benchmarks/ compares with
+    "peers": ["kornia>=0.8", "lightly>=1.5", "pytorch-metric-learning>=2.6"],  # benchmarks/ compares with these
     "dev": [
         "hypothesis>=6.100",
         "mypy>=1.10",

@@ -1,3 +1,3 @@
-"""hscl-fast: anomaly detectors from contaminated images, one contrastive sweep, no fine-tuning."""
+"""hscl-fast trains image anomaly detectors on contaminated data with one contrastive objective."""
 
 __version__ = "0.1.0"

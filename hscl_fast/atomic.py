@@ -1,4 +1,4 @@
-"""Files that are either the old version or the whole new one, never something in between."""
+"""Writes files atomically: a file is either the old version or the complete new one."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def _sync_directory(directory: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a new name in the same directory to write to; the file then replaces ``path`` in one step.
+    """Yield a new name in the same directory to write to; the file then replaces ``path`` atomically.
 
-    It is flushed to disk and renamed; then the directory entry is flushed as well. On any failure before the rename
-    ``path`` is untouched and the new file is removed.
+    The new file is flushed to disk and renamed, then the directory entry is flushed. If anything fails before the
+    rename, ``path`` is unchanged and the new file is removed.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def replacing(path: Path) -> Iterator[Path]:
     OSError
         The directory is missing or not writable, or the disk is full.
     """
-    # Not mkstemp: its mode 0600 would survive the rename. The short name fits where path's is at the limit.
+    # Not mkstemp, whose mode 0600 would survive the rename. The name is short because path's may be as long as allowed.
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         yield temporary
@@ -50,9 +50,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-    """Replace a file's content in one step.
+    """Replace a file's content atomically.
 
-    On any failure the old file is untouched: see :func:`replacing`.
+    On any failure the old file is unchanged: see :func:`replacing`.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Replace a text file in one step, as UTF-8 with its line ends as given.
+    """Replace a text file atomically, as UTF-8 and with line endings as given.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def write_json(path: str | os.PathLike[str], obj: Any) -> None:
-    """Replace a JSON file in one step, indented, with a final line end.
+    """Replace a JSON file atomically, indented and with a trailing newline.
 
     Parameters
     ----------
@@ -103,9 +103,9 @@ def write_json(path: str | os.PathLike[str], obj: Any) -> None:
     Raises
     ------
     ValueError
-        ``obj`` holds NaN or an infinity, which JSON has no word for.
+        ``obj`` holds NaN or an infinity, which JSON cannot represent.
     TypeError
-        ``obj`` holds something that is not JSON, such as a numpy array.
+        ``obj`` holds a value that JSON cannot represent, such as a NumPy array.
     OSError
         As in :func:`write_bytes`.
     """

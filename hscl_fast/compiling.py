@@ -1,4 +1,4 @@
-"""Compiling a whole function into one graph, for training and for scoring."""
+"""Compiles a whole function into one graph, for training and scoring."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ MODES = ("off", "default", "max-autotune", "reduce-overhead")
 
 
 def resolve_mode(mode: str, device: torch.device) -> str:
-    """Return what ``runtime.compile`` means; ``auto``: ``default`` on a GPU, ``off`` on the CPU.
+    """Return the mode that ``runtime.compile`` selects; ``auto`` is ``default`` on a GPU and ``off`` on the CPU.
 
-    On the CPU compiling takes a minute or more, and the encoder's convolutions, which it leaves as they are, take the
-    time.
+    On the CPU compiling takes a minute or more and saves little, because most of the time goes into the encoder's
+    convolutions, which it does not change.
     """
     if mode != "auto":
         return mode
@@ -30,19 +30,19 @@ def resolve_mode(mode: str, device: torch.device) -> str:
 def keep_addresses(tensors: Iterable[Tensor]) -> None:
     """Promise the compiler that these tensors, which a compiled function changes in place, never move in memory.
 
-    Without it torch captures no CUDA graph of such a function.
+    Without this promise torch does not capture a CUDA graph of such a function.
     """
     for tensor in tensors:
         torch._dynamo.mark_static_address(tensor, guard=False)
 
 
 def compile_whole(function: Callable[P, R], mode: str) -> Callable[P, R]:
-    """Return ``function`` compiled into one graph, or as it is.
+    """Return ``function`` compiled into one graph, or unchanged.
 
     Parameters
     ----------
     function
-        Tensors in, tensors out; always called with the same shapes.
+        A function from tensors to tensors, always called with the same shapes.
     mode
         ``off``, or ``default``, ``max-autotune`` or ``reduce-overhead`` of ``torch.compile``; the last two capture CUDA
         graphs on a GPU.
@@ -50,11 +50,12 @@ def compile_whole(function: Callable[P, R], mode: str) -> Callable[P, R]:
     Raises
     ------
     UsageError
-        On a call: the function cannot be one graph, which would only be slower, or this machine cannot compile it.
+        On a call: the function cannot be compiled into a single graph (several would be slower than none), or this
+        machine cannot compile it.
     """
     if mode == "off":
         return function
-    from torch._dynamo.exc import TorchDynamoException  # here, because importing it takes a second
+    from torch._dynamo.exc import TorchDynamoException  # imported here because it takes a second
 
     # torch.autograd.grad inside the graph: backward and the optimizer's step are then part of it.
     torch._dynamo.config.trace_autograd_ops = True
@@ -66,8 +67,8 @@ def compile_whole(function: Callable[P, R], mode: str) -> Callable[P, R]:
         except TorchDynamoException as error:
             reason = str(error).strip().partition("\n")[0]
             raise UsageError(
-                f"torch.compile failed: {reason}. Give --runtime.compile off, or see what "
-                "`hscl doctor` says of this machine's compiler."
+                f"torch.compile failed: {reason}. Use --runtime.compile off, or run `hscl doctor` to "
+                "check this machine's compiler."
             ) from error
 
     return run

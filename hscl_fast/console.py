@@ -19,7 +19,7 @@ class PatientConsole(Console):
 
 
 def say(console: Console, text: str) -> None:
-    """Print one line as it is: no markup, no colours, no line breaks of its own."""
+    """Print one line verbatim, without markup, colours or wrapping."""
     console.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
@@ -29,5 +29,5 @@ def warn(console: Console, text: str) -> None:
 
 
 def silent() -> Console:
-    """Return a console that shows nothing."""
+    """Return a console that prints nothing."""
     return Console(quiet=True, force_terminal=False)

@@ -1,8 +1,8 @@
-"""Keeps torch's compiler from being imported before something is compiled, which takes two seconds.
+"""Postpones the import of torch's compiler, which takes two seconds, until something is compiled.
 
-torch's own library operations, torchvision and timm all ask ``torch._dynamo`` for a decorator that keeps the compiler
-out of a function, or whether a device can compile. As long as the compiler is not there, nothing can be compiled, so
-both questions have an answer without it.
+torch's own library operations, torchvision and timm import two functions from ``torch._dynamo``: a decorator that
+excludes a function from compilation, and a test whether a device supports compilation. Stand-ins for the modules
+provide both without the compiler.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ _COMPILER, _UTILS = "torch._dynamo", "torch._dynamo.utils"
 
 
 def defer_compiler() -> None:
-    """Let stand-ins answer for ``torch._dynamo`` until anything else is asked of it, which imports it."""
+    """Put stand-ins in place of ``torch._dynamo``; anything but their functions imports the real modules."""
     if not any(name == _COMPILER or name.startswith(f"{_COMPILER}.") for name in sys.modules):
         sys.modules[_COMPILER] = _StandIn(_COMPILER, disable=_disable)
         sys.modules[_UTILS] = _StandIn(_UTILS, is_compile_supported=_is_compile_supported)
 
 
 class _StandIn(ModuleType):
-    """Answers what is asked while modules are imported and operations called; else imports the real module."""
+    """Provides the functions that other modules import; any other attribute imports the real module."""
 
     def __init__(self, name: str, **answers: Callable[..., Any]) -> None:
         super().__init__(name)
@@ -34,14 +34,14 @@ class _StandIn(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name in self._answers:
             return self._answers[name]
-        below = name == "__path__" and self.__name__ == _COMPILER  # a module below it is being imported
+        below = name == "__path__" and self.__name__ == _COMPILER  # a submodule is being imported
         if name.startswith("__") and not below:
             raise AttributeError(name)
         return getattr(_real(self.__name__), name)
 
 
 def _real(name: str) -> ModuleType:
-    """Return the real module, imported now if it has not been."""
+    """Return the real module, importing it if necessary."""
     for stand_in in (_COMPILER, _UTILS):
         if isinstance(sys.modules.get(stand_in), _StandIn):
             del sys.modules[stand_in]
@@ -49,7 +49,7 @@ def _real(name: str) -> ModuleType:
 
 
 def _disable(function: Callable[..., Any] | None = None, recursive: bool = True, **options: Any) -> Any:
-    """As ``torch._dynamo.disable``: the function as it is, kept from the compiler as soon as there is one."""
+    """Stand in for ``torch._dynamo.disable``; once the compiler is imported, calls go through the real one."""
     if function is None:
         return functools.partial(_disable, recursive=recursive, **options)
     disabled: list[Callable[..., Any]] = []

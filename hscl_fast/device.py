@@ -1,4 +1,4 @@
-"""Which device a run uses, and how its network runs there."""
+"""Resolves the device, precision and compile mode of a run."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _DTYPES = {
 
 @dataclass(frozen=True)
 class Execution:
-    """Where and how a network runs: resolved once for a run, then carried on.
+    """The device, precision and compile mode of a network, resolved once per run.
 
     Parameters
     ----------
     device
-        Where tensors lie.
+        Device of the tensors.
     precision
-        dtype the encoder runs in.
+        dtype that the encoder runs in.
     compile
         ``off`` or a mode of ``torch.compile``: see :func:`hscl_fast.compiling.compile_whole`.
     """
@@ -44,24 +44,24 @@ class Execution:
 
 
 def resolve_execution(device: torch.device, *, precision: str, compile: str) -> Execution:
-    """Return what ``runtime.precision`` and ``runtime.compile`` mean on a device."""
+    """Return the execution that ``runtime.precision`` and ``runtime.compile`` select on a device."""
     return Execution(device, resolve_precision(precision, device), resolve_mode(compile, device))
 
 
 def usable_cores() -> int:
-    """Return how many cores this process may use, which a container or ``taskset`` may limit."""
+    """Return the number of cores that this process may use, which a container or ``taskset`` can limit."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def resolve_device(name: str, local_rank: int = 0) -> torch.device:
     """Return the device that ``runtime.device`` names.
 
-    ``cuda`` is the CUDA device number ``local_rank``, and so is ``auto`` where there are CUDA devices.
+    ``cuda`` selects the CUDA device number ``local_rank``, and so does ``auto`` if there are CUDA devices.
 
     Raises
     ------
     UsageError
-        If the device does not exist on this machine.
+        The device does not exist on this machine.
     """
     available = torch.cuda.device_count()
     if name == "cpu" or (name == "auto" and not available):
@@ -69,13 +69,13 @@ def resolve_device(name: str, local_rank: int = 0) -> torch.device:
     device = torch.device(name if ":" in name else f"cuda:{local_rank}")
     if device.index >= available:
         who = f"Rank {local_rank} of this machine needs {device}" if local_rank else f"--runtime.device is {name!r}"
-        fix = f"Start {available} ranks here" if local_rank and available else "Use --runtime.device auto"
+        fix = f"Start {available} ranks on this machine" if local_rank and available else "Use --runtime.device auto"
         raise UsageError(f"{who}, but this machine has {available} CUDA device(s). {fix}, or use --runtime.device cpu.")
     return device
 
 
 def resolve_precision(name: str, device: torch.device) -> torch.dtype:
-    """Return the encoder's dtype; ``auto``: bfloat16 where the device computes in it, else float16 on a GPU."""
+    """Return the encoder's dtype; ``auto``: bfloat16 if the device supports it, else float16 on a GPU or float32."""
     if name != "auto":
         return _DTYPES[name]
     if device.type == "cuda":
@@ -84,5 +84,5 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 def encoder_precision(device: torch.device, precision: torch.dtype) -> AbstractContextManager[object]:
-    """Return the context in which the encoder runs: autocast to ``precision``, nothing for float32."""
+    """Return the context in which the encoder runs: autocast to ``precision``, or no autocast for float32."""
     return nullcontext() if precision == torch.float32 else torch.autocast(device.type, precision)

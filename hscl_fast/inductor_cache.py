@@ -1,4 +1,4 @@
-"""Where compiled code is kept from run to run."""
+"""Sets the folder in which torch keeps compiled code between runs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
 
 def set_inductor_cache_dir() -> Path:
-    """Have torch keep compiled code in ``$XDG_CACHE_HOME/hscl_fast``, unless its variable is set; return the folder.
+    """Make torch keep compiled code in ``$XDG_CACHE_HOME/hscl_fast``, unless its variable is set; return the folder.
 
-    Torch's own choice is a temporary folder, and parts of torch create it when they are imported: call this before.
+    Torch's default is a temporary folder, which parts of torch create when they are imported; call this before.
     Where the home is missing or not writable, the folder is a temporary one of this user.
     """
     if _VARIABLE not in os.environ:

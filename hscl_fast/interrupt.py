@@ -10,7 +10,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
 
 
 class Interrupted(Exception):
-    """The run was asked to stop and has saved its state.
+    """A signal stopped the work; a training run has saved its state.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Progress of a run: a live bar on a terminal; elsewhere some twenty lines per training."""
+"""Shows the progress of a run: a live bar on a terminal, about twenty lines per training elsewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LINES_PER_RUN = 20
 
 
 class TrainingProgress:
-    """Epoch, time left, views per second and losses.
+    """Shows the epoch, the time left, views per second and losses.
 
     Parameters
     ----------
@@ -22,9 +22,9 @@ class TrainingProgress:
     losses
         Short names of the losses by their keys in a log row, in the order in which they are shown.
     done, total
-        Steps done before (a resumed run) and steps in all.
+        Steps already done (in a resumed run), and the total number of steps.
     steps_per_epoch
-        From which the epoch follows.
+        Steps per pass over the images, which gives the epoch.
     """
 
     def __init__(
@@ -88,9 +88,9 @@ def image_progress(console: Console, title: str, total: int) -> Iterator[Callabl
     console
         Where to write.
     title
-        Names the work.
+        Text beside the bar.
     total
-        Images in all.
+        Total number of images.
 
     Yields
     ------

@@ -1,4 +1,4 @@
-"""JSON files that come from outside, read as strict pydantic models and refused in one paragraph."""
+"""Reads JSON files from outside as strict pydantic models; an error is one paragraph."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def read_strict(path: Path, model: type[Model], refusal: Callable[[str], UsageEr
         The model. A :class:`ValueError` of a field's validator is a predicate such as ``is 2, expected 1``; one of a
         model's validator is a whole sentence.
     refusal
-        Makes the error out of a reason such as ``it is not JSON``.
+        Builds the error from a reason such as ``it is not JSON``.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def first_problem(error: ValidationError) -> str:
-    """Return what is wrong first: the key, what it is and what it should be."""
+    """Return a description of the first problem: the key, its value and what is expected."""
     problem = error.errors(include_url=False)[0]
     key = ".".join(short(part).strip("'\"") for part in problem["loc"])
     if problem["type"] == "missing":

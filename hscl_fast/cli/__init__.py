@@ -1,1 +1,1 @@
-"""The command line: reads flags, calls the road, prints. Nothing outside of this room knows a flag."""
+"""The command line: reads flags, calls the functions that do the work and prints. Only this folder parses flags."""

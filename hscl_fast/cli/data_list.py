@@ -1,4 +1,4 @@
-"""``hscl data list``: the public data sets, and whether they are on this machine."""
+"""``hscl data list``: shows the public data sets and whether they are on this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hscl_fast.data.named.registry import describe_sources
 
 def run(options: Namespace, console: Console) -> int:
     """Print one row per data set."""
-    table = Table("name", "training", "test", "pixels", "classes", "here", "looked for")
+    table = Table("name", "training", "test", "pixels", "classes", "found", "searched")
     for source in describe_sources(options.root):
         table.add_row(
             source.name,

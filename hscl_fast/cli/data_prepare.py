@@ -1,4 +1,4 @@
-"""``hscl data prepare``: write a data set into one ``.beton``."""
+"""``hscl data prepare``: writes a data set into one ``.beton``."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from hscl_fast.data.prepare import Preparation, prepare_beton
 from hscl_fast.errors import UsageError
 from hscl_fast.interrupt import Interrupted, StopRequest
 
-_REFRESH = 0.1  # seconds between two updates of the bar
+_REFRESH = 0.1  # seconds between two refreshes of the bar
 
 
 def run(options: Namespace, console: Console) -> int:
-    """Prepare and say what was written, how fast, and what was left out."""
-    asked = {field.name: options[field.name] for field in fields(DataConfig) if field.name not in NOT_PREPARED}
-    config = DataConfig(name=options.DATA, **asked)
+    """Write the file, then print what was written, how fast, and what was left out."""
+    given = {field.name: options[field.name] for field in fields(DataConfig) if field.name not in NOT_PREPARED}
+    config = DataConfig(name=options.DATA, **given)
     how = Preparation(Path(options.out), options.encoding, options.quality, options.skip_bad, options.overwrite)
     started = time.perf_counter()
     try:
@@ -34,10 +34,10 @@ def run(options: Namespace, console: Console) -> int:
         say(console, f"{stopped}; {how.out} was not written")
         return stopped.exit_code
     except BadImages as error:
-        if len(error.files) > SHOWN:  # more than its message has
+        if len(error.files) > SHOWN:  # more than its message lists
             for path, reason in error.files:
                 say(console, f"{path}: {reason}")
-        raise UsageError(f"{error} To go on without them, add --skip-bad.") from error
+        raise UsageError(f"{error} To leave them out, add --skip-bad.") from error
     seconds = time.perf_counter() - started
     for skipped in sidecar.skipped:
         warn(console, f"skipped {skipped.file}: {skipped.reason}")
@@ -48,13 +48,13 @@ def run(options: Namespace, console: Console) -> int:
         f"{sidecar.bytes / 2**20:,.1f} MiB, in {seconds:.1f} s ({count / seconds:,.0f} images/s)",
     )
     if not ffcv_is_installed():
-        warn(console, "FFCV is not installed, so only images that fit in memory can be trained on from this file")
+        warn(console, "FFCV is not installed, so this file can be trained on only if its images fit in memory")
     say(console, f"next: hscl train {how.out}")
     return 0
 
 
 class _Shown:
-    """Images done, images per second and time left; stops the work when asked to."""
+    """Shows images done, images per second and time left; stops the work after a signal."""
 
     def __init__(self, console: Console, stop: StopRequest) -> None:
         self._stop, self._started, self._shown = stop, time.monotonic(), 0.0

@@ -1,4 +1,4 @@
-"""``hscl data verify``: read a whole data set and sum it up."""
+"""``hscl data verify``: reads a whole data set and prints its counts and a checksum."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hscl_fast.data.verify import verify_source
 
 
 def run(options: Namespace, console: Console) -> int:
-    """Print the images of each class, and a checksum."""
+    """Print the number of images of each class, and a checksum."""
     found = verify_source(DataConfig(name=options.DATA, root=options.root))
     table = Table("class", "training images", "test images", title=found.name)
     for name in found.train_counts:

@@ -1,4 +1,4 @@
-"""``hscl data views``: a picture of what training sees of some images."""
+"""``hscl data views``: draws some training images beside their views."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hscl_fast.runs.view_sheet import MOST_IMAGES, draw_view_sheet
 
 
 def run(options: Namespace, console: Console) -> int:
-    """Draw what step ``step`` of a run seeded ``view_seed`` would see of some images of every role."""
+    """Draw the views of some images of every role, as step ``--step`` of a run with seed ``--view_seed`` uses them."""
     out, count = Path(options.out), options.images
     if not 1 <= count <= MOST_IMAGES:
         raise UsageError(f"--images is {count}, but must be between 1 and {MOST_IMAGES}. Give another number.")
@@ -25,9 +25,9 @@ def run(options: Namespace, console: Console) -> int:
         if not 0 <= options[name] < 2**63:
             raise UsageError(f"--{name} is {options[name]}, but must be in [0, 2**63). Give another number.")
     if out.exists() and not options.overwrite:
-        raise UsageError(f"--out {out} exists already. Replace it with --overwrite, or give another --out.")
-    asked = {field.name: options[field.name] for field in fields(DataConfig) if field.name not in NO_PICTURE}
-    data, augment = DataConfig(name=options.DATA, **asked), AugmentConfig(**vars(options.augment))
+        raise UsageError(f"--out {out} already exists. Replace it with --overwrite, or give another --out.")
+    given = {field.name: options[field.name] for field in fields(DataConfig) if field.name not in NO_PICTURE}
+    data, augment = DataConfig(name=options.DATA, **given), AugmentConfig(**vars(options.augment))
     picture, shown = draw_view_sheet(data, augment, count=count, seed=options.view_seed, step=options.step)
     try:
         write_bytes(out, picture)

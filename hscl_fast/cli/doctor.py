@@ -1,4 +1,4 @@
-"""``hscl doctor``: what works on this machine, and what a configuration costs on it."""
+"""``hscl doctor``: checks this machine and estimates what a configuration costs on it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FAILED = 1
 
 
 def run(options: Namespace, console: Console) -> int:
-    """Examine the machine; return 0 if all works, 1 if something failed."""
+    """Check the machine; return 0 if everything works and 1 if something failed."""
     config, device = _read(options)
     shown = silent() if options.json else console
     found = examine(config, device, shown, estimate=options.estimate, named=options.named)
@@ -30,7 +30,7 @@ def run(options: Namespace, console: Console) -> int:
 
 
 def _read(options: Namespace) -> tuple[Config, torch.device]:
-    """Return the configuration and the device that are meant."""
+    """Return the configuration and the device that the options select."""
     config = from_namespace(options)
     if options.device is None:
         return config, resolve_device(config.runtime.device)

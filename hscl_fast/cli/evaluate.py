@@ -1,4 +1,4 @@
-"""``hscl eval``: evaluate a trained run again, perhaps scored otherwise."""
+"""``hscl eval``: evaluates a trained run again, optionally with another score or checkpoint."""
 
 from __future__ import annotations
 

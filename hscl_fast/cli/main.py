@@ -1,4 +1,4 @@
-"""The command line: ``hscl train | eval | predict | data | doctor``, its exit codes and its errors."""
+"""The entry point ``hscl train | eval | predict | data | doctor``, with its errors and exit codes."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run ``hscl`` and exit: 0 done, 1 the doctor found a fault, 2 bad input, 130 and 143 stopped by a signal."""
+    """Run ``hscl`` and exit with 0 (done), 1 (the doctor found a fault), 2 (bad input) or 130, 143 (a signal)."""
     status = run(sys.argv[1:] if arguments is None else list(arguments))
     if status and "RANK" in os.environ:
-        # Unless all went well a rank ends at once, for its process groups may be left standing: a thread of theirs that
-        # lets go of a tensor while the interpreter is torn down aborts the process, SIGABRT in place of this status.
+        # After an error a rank exits at once, because its process groups may still exist: if one of their threads frees
+        # a tensor while the interpreter shuts down, the process aborts with SIGABRT instead of this status.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
@@ -54,7 +54,7 @@ def run(arguments: list[str]) -> int:
         status: int = importlib.import_module(COMMANDS[command]).run(options, console)
         return status
     except UsageError as error:
-        message = _in_words_of(arguments, str(error))
+        message = _with_flags_of(arguments, str(error))
         errors.print(f"hscl: error: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
         return _USAGE_ERROR
     except FailedElsewhere:
@@ -64,8 +64,8 @@ def run(arguments: list[str]) -> int:
         return _INTERRUPTED
 
 
-def _in_words_of(arguments: list[str], message: str) -> str:
-    """The commands ``hscl data ...`` have the fields of the data section as flags without its name."""
+def _with_flags_of(arguments: list[str], message: str) -> str:
+    """Return the message with the command's own flags: ``hscl data ...`` has ``--root`` for ``--data.root``."""
     if arguments[:1] != ["data"]:
         return message
     return message.replace("--data.name", "DATA").replace("--data.", "--")

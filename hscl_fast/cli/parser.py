@@ -1,4 +1,4 @@
-"""The flags of every command. Those of the configuration are its fields, read by jsonargparse from the dataclasses."""
+"""The flags of every command. jsonargparse makes those of the configuration from its dataclasses."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def parse(arguments: list[str]) -> tuple[str, Namespace]:
     name, arguments = next(iter(arguments), ""), _config_first(arguments)
     try:
         if name in _CONFIGURED:
-            # A first look finds wrong flags, and the recipe or the run from whose values the others start.
+            # The first pass finds wrong flags, and the recipe or run whose values are the defaults of the second.
             quiet = [argument for argument in arguments if not argument.startswith("--print_config")]
             first = parser.parse_args(quiet)[name]
             parsers[name].default_config_files = [_literally(path) for path in _starting_points(name, first)]
@@ -85,7 +85,7 @@ class _DataName(argparse.Action):
 
 
 def _starting_points(name: str, options: Namespace) -> list[Path]:
-    """Return the YAML files that flags and ``--config`` override: the recipe's, or that of the run to resume."""
+    """Return the YAML files that ``--config`` and flags override: the recipe's, or that of the run to resume."""
     files = []
     resume = name == "train" and options.resume
     if resume:
@@ -108,12 +108,12 @@ def _default_recipe() -> str:
 
 
 def _literally(path: Path) -> str:
-    """jsonargparse takes these paths as glob patterns."""
+    """Return the path with its special characters escaped, because jsonargparse reads these paths as glob patterns."""
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in str(path.absolute()))
 
 
 def _configures(arguments: list[str]) -> bool:
-    """Whether a flag sets a field of the configuration."""
+    """Return whether a flag sets a field of the configuration."""
     flags = {"--recipe", "--config", *(f"--{section}" for section in SECTIONS)}
     return any(argument.split("=")[0].split(".")[0] in flags for argument in arguments)
 
@@ -127,7 +127,7 @@ def _parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         description="Train, evaluate and use image anomaly detectors from contaminated data.",
     )
     commands = parser.add_subcommands(dest="command")
-    data = ArgumentParser(exit_on_error=False, description="List, verify, prepare or look at data sets.")
+    data = ArgumentParser(exit_on_error=False, description="List, verify or prepare data sets, or draw their views.")
     parsers = {
         "train": _train_parser(),
         "eval": _eval_parser(),
@@ -139,8 +139,8 @@ def _parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         "train": "train a detector, then evaluate it",
         "eval": "evaluate a trained run again",
         "predict": "score image files with a trained run",
-        "doctor": "check what works on this machine, and what training costs on it",
-        "data": "list data sets, verify one, prepare one as a .beton, or look at views",
+        "doctor": "check this machine, and estimate the cost of training",
+        "data": "list, verify or prepare data sets, or draw their views",
     }
     for name, sub in parsers.items():
         commands.add_subcommand(name, sub, help=helps[name])
@@ -172,7 +172,7 @@ def _add_configuration(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--recipe",
         type=str,
-        help=f"defaults to start from: {', '.join(RECIPES)} (unset: paper on a GPU, cpu without one)",
+        help=f"defaults to start from: {', '.join(RECIPES)} (unset: paper with a GPU, cpu without one)",
     )
     parser.add_argument("--config", action=ActionConfigFile, help="YAML with the fields below, such as RUN/config.yaml")
 
@@ -180,8 +180,8 @@ def _add_configuration(parser: ArgumentParser) -> None:
 def _doctor_parser() -> ArgumentParser:
     parser = ArgumentParser(
         exit_on_error=False,
-        description="Check that the kernels and the rest of this machine work; exit code 1 if something does not. With "
-        "DATA, or any flag of the configuration, also measure what training will cost.",
+        description="Check that the kernels and all that training needs work on this machine; the exit code is 1 if "
+        "something does not. With DATA, or any flag of the configuration, also estimate the cost of training.",
     )
     _add_configuration(parser)
     parser.add_argument("--device", type=str, help=f"{_DEVICES} (unset: --runtime.device)")
@@ -195,9 +195,9 @@ def _eval_parser() -> ArgumentParser:
     parser = ArgumentParser(exit_on_error=False, description="Evaluate RUN again, perhaps scored otherwise.")
     parser.add_argument("RUN", type=str, help="run directory")
     parser.add_argument("--scoring", type=ScoringName, help="normality score (unset: as trained)")
-    parser.add_argument("--checkpoint", type=CheckpointName, help="which weights (unset: as trained)")
+    parser.add_argument("--checkpoint", type=CheckpointName, help="checkpoint to evaluate (unset: as trained)")
     parser.add_argument("--device", type=str, help=f"{_DEVICES} (unset: as trained)")
-    parser.add_argument("--root", type=str, help="where the data set lies now (unset: as trained)")
+    parser.add_argument("--root", type=str, help="folder of the data set, if it has moved (unset: as trained)")
     parser.add_argument(
         "--name", type=str, help="of the evaluation in RUN/evaluations (unset: the run's own, or SCORING-CHECKPOINT)"
     )
@@ -218,11 +218,11 @@ def _predict_parser() -> ArgumentParser:
 
 def _add_data_actions(parser: ArgumentParser) -> None:
     commands = parser.add_subcommands(dest="action")
-    listing = ArgumentParser(exit_on_error=False, description="List the data sets and where they are looked for.")
+    listing = ArgumentParser(exit_on_error=False, description="List the data sets and the places searched for them.")
     verify = ArgumentParser(exit_on_error=False, description="Read a whole data set and print its counts and checksum.")
     verify.add_argument("DATA", type=str, help="data-set name, folder, .csv, .npz or .beton")
     for sub in (listing, verify):
-        sub.add_argument("--root", type=str, help="folder the files lie in")
+        sub.add_argument("--root", type=str, help="folder that holds the files")
     commands.add_subcommand("prepare", _prepare_parser(), help="write a data set into one .beton file")
     commands.add_subcommand("views", _views_parser(), help="draw a picture of augmented views")
     commands.add_subcommand("list", listing, help="list the data sets")
@@ -235,15 +235,15 @@ def _prepare_parser() -> ArgumentParser:
         description="Write all images of DATA, resized and with their roles, into one .beton file for hscl train.",
     )
     parser.add_argument("DATA", type=str, help="data-set name, folder, .csv or .npz")
-    parser.add_argument("--out", type=str, required=True, help="the .beton to write; its sidecar goes beside it")
+    parser.add_argument("--out", type=str, required=True, help="the .beton to write; its sidecar is written beside it")
     parser.add_argument(
         "--encoding",
         type=Literal["auto", "raw", "jpeg"],
         default="auto",
-        help="pixels as they are, JPEG, or auto: raw below 64 pixels, else JPEG",
+        help="raw pixels, JPEG, or auto: raw below 64 pixels, else JPEG",
     )
-    parser.add_argument("--quality", type=int, default=90, help="of the JPEGs, 1 to 100")
-    parser.add_argument("--skip-bad", action="store_true", help="leave out files that are not images")
+    parser.add_argument("--quality", type=int, default=90, help="JPEG quality, 1 to 100")
+    parser.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be read as images")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing --out")
     parser.add_class_arguments(DataConfig, skip=NOT_PREPARED)
     return parser
@@ -252,13 +252,13 @@ def _prepare_parser() -> ArgumentParser:
 def _views_parser() -> ArgumentParser:
     parser = ArgumentParser(
         exit_on_error=False,
-        description="Draw some training images of DATA beside the views that a training step would see of them.",
+        description="Draw some training images of DATA beside the views of them that a training step would use.",
     )
     parser.add_argument("DATA", type=str, help="data-set name, folder, .csv, .npz or .beton")
-    parser.add_argument("--out", type=str, required=True, help="the picture to write, a PNG")
-    parser.add_argument("--images", type=int, default=9, help="how many, up to 64; a third of each role")
-    parser.add_argument("--step", type=int, default=0, help="the training step")
-    parser.add_argument("--view_seed", type=int, default=0, help="--runtime.seed of the run")
+    parser.add_argument("--out", type=str, required=True, help="the PNG file to write")
+    parser.add_argument("--images", type=int, default=9, help="number of images, up to 64; a third of each role")
+    parser.add_argument("--step", type=int, default=0, help="number of the training step")
+    parser.add_argument("--view_seed", type=int, default=0, help="seed of the views, --runtime.seed of a run")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing --out")
     parser.add_class_arguments(DataConfig, skip=NO_PICTURE)
     parser.add_class_arguments(AugmentConfig, "augment")

@@ -1,4 +1,4 @@
-"""``hscl predict``: score image files with a trained run."""
+"""``hscl predict``: scores image files with a trained run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hscl_fast.runs.predict_run import predict_run
 
 
 def run(options: Namespace, console: Console) -> int:
-    """Score and say where the scores are."""
+    """Score the images and print where the scores are."""
     done = predict_run(
         options.RUN,
         options.PATH,

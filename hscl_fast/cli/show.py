@@ -1,4 +1,4 @@
-"""The results of a run, as the command line prints them."""
+"""Prints the results of a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hscl_fast.runs.run import Run
 
 
 def show_summary(run: Run, console: Console) -> None:
-    """Print the AUROC beside that of scikit-learn's detectors, and where to find more."""
+    """Print the AUROC beside that of scikit-learn's detectors, and the paths of the report and the run."""
     summary = run.summary
     assert summary is not None
     table = Table("detector", "AUROC", "AUROC, mean over anomaly classes", "seconds")

@@ -1,4 +1,4 @@
-"""``hscl train``: split, train or resume, evaluate."""
+"""``hscl train``: splits the data, trains or resumes, and evaluates."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Everything a user can set: typed sections, which are the YAML file and the command-line flags at once."""
+"""The configuration: typed sections that define both the YAML file and the command-line flags."""

@@ -1,4 +1,4 @@
-"""The configuration out of flags and plain dictionaries, and back."""
+"""Converts between the configuration and flags or plain dictionaries."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def from_dict(plain: object, origin: str) -> Config:
     Raises
     ------
     UsageError
-        It is not a mapping, has an unknown or mistyped key, or a value out of range. ``origin`` is named.
+        ``plain`` is not a mapping, or has an unknown key, a value of the wrong type or a value out of range. The
+        message begins with ``origin``.
     """
     if not isinstance(plain, Mapping):
         raise UsageError(

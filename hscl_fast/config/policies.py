@@ -1,4 +1,4 @@
-"""The augmentation policies, and the numbers that make one."""
+"""The view policies and the numbers that define them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Policy:
-    """How views are drawn, in numbers: those of :class:`hscl_fast.config.sections.AugmentConfig`, none unset.
+    """The numbers that define how views are drawn; see :class:`hscl_fast.config.sections.AugmentConfig`.
 
     Parameters
     ----------
     crop_first
-        Crop before the colours, which then are jittered against the crop's mean, rather than last of all.
+        Whether to crop before the colours are changed, so that contrast refers to the mean of the crop, or last.
     """
 
     crop_first: bool
@@ -27,7 +27,7 @@ class Policy:
     crop_ratio: tuple[float, float]
 
 
-# The layers of CSI, which the released code uses, in their order.
+# The layers of CSI in their order, as in the released code.
 _RELEASED = Policy(
     crop_first=False,
     flip_probability=0.5,
@@ -54,7 +54,7 @@ _NONE = Policy(
 )
 POLICIES: dict[str, Policy] = {
     "released": _RELEASED,
-    # SimCLR (Chen et al., ICML 2020) as for small images: colour strength 0.5, no blur.
+    # SimCLR (Chen et al., ICML 2020) with its settings for small images: colour strength 0.5, no blur.
     "simclr": replace(_RELEASED, crop_first=True),
     "none": _NONE,
 }

@@ -1,4 +1,4 @@
-"""The configuration: frozen typed dataclasses that are the YAML file and the command-line flags at once.
+"""The configuration: frozen typed dataclasses that define both the YAML file and the command-line flags.
 
 Every field is read somewhere; every value is validated once, here, when the dataclass is built.
 """
@@ -38,35 +38,36 @@ def _require_counts(section: str, values: object, names: tuple[str, ...]) -> Non
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Which images, and how they are split into roles.
+    """The images, and how roles are assigned to them.
 
     Parameters
     ----------
     name
         A data-set name (see ``hscl data list``), a folder, or a ``.csv``, ``.npz`` or ``.beton`` file.
     root
-        Where the files of a named data set lie, or the folder a CSV's paths are relative to.
+        Folder with the files of a named data set, or the folder that the paths in a CSV file are relative to.
     image_size
-        Side in pixels to which every image is resized. Unset: the data set's own size, 32 for folders.
+        Side in pixels to which every image is resized. Unset: the data set's own size, or 32 for folders and CSV
+        files.
     protocol
-        How roles are dealt out of a labelled data set: ``elsa`` or ``released``.
+        How roles are assigned to the images of a named data set: ``elsa`` or ``released``.
     normal_class
-        The class that counts as normal; all others are anomalies. (A user's own images bring their roles along.)
+        The normal class; all other classes are anomalies. Not used for your own images, which come with roles.
     known_abnormal_class
         The one anomaly class that labelled anomalies come from (``elsa``). Unset: the class after the normal one.
     labelled_ratio
-        gamma_l: labelled share of the training set, for normals and for anomalies each.
+        gamma_l: share of the training set that is labelled, for normals and for anomalies each.
     pollution_ratio
         gamma_p: share of anomalies hidden among the unlabelled images.
     superclasses
-        Which 20 super-classes of CIFAR-100: the ``standard`` ones or the list of ``csi``.
+        Which 20 super-classes of CIFAR-100 to use: the ``standard`` ones or those of ``csi``.
     held_out_ratio
         Share of the labelled training images kept out of training, to fit the decision threshold and to choose the
         best checkpoint.
     seed
         Seed of the split.
     split_record
-        A ``split.json`` to reload exactly, in place of drawing a split.
+        A ``split.json`` whose split is reloaded exactly, instead of drawing a new one.
     """
 
     name: str = "digits"
@@ -93,7 +94,7 @@ class DataConfig:
                 known != self.normal_class,
                 "data.known_abnormal_class",
                 known,
-                "another class than normal_class",
+                "a class other than normal_class",
             )
         _require(0 <= self.labelled_ratio < 0.5, "data.labelled_ratio", self.labelled_ratio, "in [0, 0.5)")
         _require(0 <= self.pollution_ratio < 1, "data.pollution_ratio", self.pollution_ratio, "in [0, 1)")
@@ -120,7 +121,7 @@ class ModelConfig:
     projection_hidden
         Width of the projection head's hidden layer. Unset: the encoder's number of features.
     embedding_dim
-        D, the number of features the objective sees.
+        D, the dimension of the embeddings that the objective is computed on.
     prototypes
         K, the number of normal prototypes.
     """
@@ -152,21 +153,21 @@ class ObjectiveConfig:
     temperature
         tau of the contrastive terms.
     lambda_prototype
-        lambda_1, weight of the sample-to-prototype term. 0 switches prototypes off (score with ``knn`` then).
+        lambda_1, weight of the sample-to-prototype term. 0 turns prototypes off; then score with ``knn``.
     lambda_abnormal
         lambda_2, weight of the normal-to-abnormal term.
     weight_threshold
-        w_delta: rows with a smaller weight take no part in the normal-to-abnormal term.
+        w_delta: rows with a smaller weight are left out of the normal-to-abnormal term.
     na_estimator
         How the normal-to-abnormal term is computed: ``expectation`` (no sampling) or ``multinomial``.
     rotated_roles
-        What rotated copies count as: ``exclude`` (contrastive term only), ``inherit`` the image's role, or
-        ``abnormal`` (copies of non-abnormal images count as anomalies). The released objective always inherits.
+        Role of the rotated copies of an image: ``exclude`` (used in the contrastive term only), ``inherit`` (the role
+        of the image) or ``abnormal``. The released objective requires ``inherit``.
     shift_loss
-        Add the four-way rotation-classification cross-entropy. Needed for ``evaluate.scoring=released``.
+        Add the four-way rotation-classification cross-entropy. Required by ``evaluate.scoring=released``.
     backend
-        Which form of the paper objective runs: ``auto`` (``triton`` on a GPU, ``cpu`` on the CPU), ``cpu``, ``triton``
-        or ``reference``, plain PyTorch that stores the N x N similarities. The released objective has one form.
+        Form of the paper objective: ``auto`` (``triton`` on a GPU, ``cpu`` on the CPU), ``cpu``, ``triton`` or
+        ``reference`` (plain PyTorch, which stores the N x N similarities). The released objective has only one form.
     """
 
     name: Literal["paper", "released"] = "paper"
@@ -201,13 +202,13 @@ class ObjectiveConfig:
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """What a training view looks like.
+    """How training views are drawn.
 
     Parameters
     ----------
     policy
         ``released``: flip, rotation, jitter, grey, crop, in the order of the released code. ``simclr``: the crop comes
-        before the colours. ``none``: rotations only. The fields below, unset, are the policy's.
+        before the colours. ``none``: rotations only. The fields below override the numbers of the policy.
     flip_probability, jitter_probability, gray_probability
         Chances of a horizontal flip (per image and view), of colour jitter and of grey (per row).
     brightness, contrast, saturation, hue
@@ -215,10 +216,10 @@ class AugmentConfig:
     crop_area
         Smallest and largest area of the Inception crop, as a share of the image.
     crop_ratio
-        Smallest and largest aspect ratio of the crop.
+        Smallest and largest aspect ratio of the crop, width over height.
     backend
-        Which form renders the views: ``auto`` (``triton`` on a GPU, ``cpu`` on the CPU), ``cpu``, ``triton`` or
-        ``reference``, plain PyTorch.
+        Form that renders the views: ``auto`` (``triton`` on a GPU, ``cpu`` on the CPU), ``cpu``, ``triton`` or
+        ``reference`` (plain PyTorch).
     """
 
     policy: Literal["released", "simclr", "none"] = "released"
@@ -249,7 +250,7 @@ class AugmentConfig:
 
     @property
     def numbers(self) -> Policy:
-        """The policy, with the fields that are set in place of its own."""
+        """The policy, with its numbers replaced by the fields that are set."""
         policy = POLICIES[self.policy]
         given = {name: getattr(self, name, None) for name in vars(policy)}
         return replace(policy, **{name: value for name, value in given.items() if value is not None})
@@ -264,13 +265,13 @@ class OptimConfig:
     epochs
         Passes over the training images.
     max_steps
-        Upper limit on optimizer steps; the schedule then spans this many.
+        Upper limit on the number of steps; the learning-rate schedule is shortened to it.
     batch_size
-        B, images a step, those of all ranks; 8 B rows go through the encoder (2 views x 4 rotations).
+        B, images per step over all ranks; 8 B rows go through the encoder (2 views x 4 rotations).
     learning_rate
         Peak learning rate, reached at the end of the warm-up.
     warmup_share
-        Share of all steps that the linear warm-up takes (the paper: 10 of 250 epochs).
+        Share of all steps that the linear warm-up takes (in the paper, 10 of 250 epochs).
     weight_decay
         Adam's L2 penalty.
     clip_norm
@@ -299,39 +300,40 @@ class OptimConfig:
 
 @dataclass(frozen=True)
 class RuntimeConfig:
-    """Where and how the run executes.
+    """Device, precision and other settings of how a run executes.
 
     Parameters
     ----------
     device
-        ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+        ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
     precision
-        What the encoder computes in. ``auto``: bfloat16 where the device has it, else float16 on a GPU, else float32.
-        ``tf32`` is float32 whose products a GPU may round to TF32, the loss's too; with ``float32`` it may not.
+        Precision of the encoder. ``auto``: bfloat16 if the device supports it, else float16 on a GPU and float32 on
+        the CPU. ``tf32`` is float32 with products that a GPU may round to TF32, also in the loss; with ``float32`` it
+        may not.
     threads
-        CPU threads of torch, up to the number of cores that this process may use. Unset: torch's own choice.
+        CPU threads of torch, at most the number of cores that this process may use. Unset: torch's default.
     compile
         Compile the whole training step, and scoring, into one graph with ``torch.compile``: ``off``, ``default``,
         ``max-autotune`` or ``reduce-overhead`` (both capture CUDA graphs). ``auto``: ``default`` on a GPU, ``off`` on
         the CPU, where the first step of a compiled run takes a minute or more.
     deterministic
-        Ask the GPU libraries for kernels that give the same bits every run (needed to resume bit for bit).
+        Use GPU kernels that give the same bits in every run (needed to resume bit for bit).
     seed
-        Seed of the initial weights, of the order of the images and of every view.
+        Seed of the initial weights, the order of the images and the views.
     max_skipped_updates
-        The run stops after this many updates in a row with a non-finite loss or gradient.
+        Stop the run after this many consecutive updates with a non-finite loss or gradient.
     loader
-        Where batches come from: ``resident`` (all images on the device), ``ffcv`` (out of a ``.beton``, see ``hscl data
-        prepare``), ``torch`` (a DataLoader), or ``auto``, the first of these that can serve the data. All give the same
-        batches.
+        Loader kind: ``resident`` (all images on the device), ``ffcv`` (reads a ``.beton``, see ``hscl data prepare``),
+        ``torch`` (a DataLoader) or ``auto`` (the first of these that can serve the data). All give the same batches.
     resident_gib
-        The most memory, in GiB, that ``auto`` lets the images take. Unset: half of what is free.
+        Most memory, in GiB, that the images may take for ``auto`` to choose ``resident``. Unset: half of the free
+        memory.
     workers
-        Threads of ``ffcv`` or processes of ``torch`` that decode images; 0: ``torch`` decodes in the main process.
-        Unset: one per core (a single one for raw images).
+        Threads of ``ffcv`` or processes of ``torch`` that decode images. With 0, ``torch`` decodes in the main process.
+        Unset: one per core, or a single one for raw images.
     timeout_minutes
-        With several ranks, how long one waits for the others before the run ends with an error. It must cover the
-        scoring of the held-out images, which the first rank does while the others wait.
+        Minutes for which a rank waits for the others before the run ends with an error. It must cover the scoring
+        of the held-out images, which the first rank does while the others wait.
     """
 
     device: str = "auto"
@@ -365,16 +367,16 @@ class RuntimeConfig:
 
 @dataclass(frozen=True)
 class RecordConfig:
-    """What a run writes down while it trains.
+    """Logs and checkpoints that a run writes while it trains.
 
     Parameters
     ----------
     log_every
-        Steps between two rows of ``metrics.jsonl``, and between two reads of the device.
+        Steps between two rows of ``metrics.jsonl``. Only then are the metrics read from the device.
     checkpoint_every
         Steps between two checkpoints.
     validate_every
-        Epochs between two scorings of the held-out labelled images, which choose the best checkpoint.
+        Epochs between two validations on the held-out labelled images, by which the best checkpoint is chosen.
     tensorboard
         Write TensorBoard event files beside ``metrics.jsonl`` (needs the extra ``tensorboard``).
     """
@@ -390,15 +392,15 @@ class RecordConfig:
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """How images are scored.
+    """Scoring and evaluation.
 
     Parameters
     ----------
     checkpoint
         Which checkpoint is evaluated: ``last`` or ``best`` (on held-out labelled images).
     scoring
-        Normality score: ``paper`` (Eq. 9), ``rotations`` (its mean over four rotations), ``released`` (10 crops x 4
-        rotations and rotation logits) or ``knn`` (no prototypes).
+        Normality score: ``paper`` (Eq. 9), ``rotations`` (the mean of Eq. 9 over four rotations), ``released`` (that of
+        the released code, with 10 crops x 4 rotations and rotation logits) or ``knn`` (needs no prototypes).
     batch_size
         Images per batch while scoring.
     """
@@ -413,7 +415,7 @@ class EvaluateConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """Everything that decides a run. Saved as ``config.yaml``; the same file runs it again."""
+    """The whole configuration of a run, saved as ``config.yaml``, which runs the same training again."""
 
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -429,7 +431,7 @@ class Config:
         if scoring == "released" and not objective.shift_loss:
             raise UsageError(
                 "--evaluate.scoring is 'released', which adds rotation logits, but the rotation head is not trained. "
-                "Add --objective.shift_loss true, or score with paper or rotations."
+                "Add --objective.shift_loss true, or use --evaluate.scoring paper or rotations."
             )
         if scoring != "knn" and objective.lambda_prototype == 0:
             raise UsageError(

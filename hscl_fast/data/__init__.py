@@ -1,1 +1,1 @@
-"""Images in, roles out. ``open.py`` is the door to a split, ``loaders/`` make batches of it."""
+"""From image files to a split with roles (``open.py``), and from a split to batches (``loaders/``)."""

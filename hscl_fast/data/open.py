@@ -40,7 +40,7 @@ class Dealt:
     Parameters
     ----------
     kind
-        As :func:`hscl_fast.data.kinds.kind_of` says.
+        The result of :func:`hscl_fast.data.kinds.kind_of`.
     source
         The images and true labels.
     assignment
@@ -66,7 +66,7 @@ def load_split(config: DataConfig) -> Split:
 def open_split(config: DataConfig) -> Split:
     """Split a data set, or reload a split from its record; images in files are read on access.
 
-    A named data set is split by ``config.protocol`` and tested on all its test images; a user's own data brings its
+    A named data set is split by ``config.protocol`` and tested on all its test images; a user's own data has its
     roles along. With ``config.split_record``, protocol, classes, ratios and seed come from the record.
 
     Parameters
@@ -96,7 +96,7 @@ def open_split(config: DataConfig) -> Split:
 
 
 def deal(config: DataConfig, *, allow_missing: bool = False) -> Dealt:
-    """Assign roles, or take those that a user's own data brings along.
+    """Assign roles, or use those that come with a user's own data.
 
     Parameters
     ----------

@@ -49,9 +49,9 @@ class Preparation:
     encoding
         ``raw``, ``jpeg`` or ``auto``: raw for images smaller than 64 pixels, else JPEG.
     quality
-        Of the JPEGs, 1 to 100.
+        JPEG quality, 1 to 100.
     skip_bad
-        Leave out files that cannot be read, instead of refusing all.
+        Leave out files that cannot be read, instead of raising an error.
     overwrite
         Whether an existing file may be replaced.
     """
@@ -133,7 +133,7 @@ def _check(how: Preparation) -> None:
         raise UsageError(f"--out {how.out}: there is no folder {how.out.parent}. Create it, or give another file.")
     taken = [path for path in (how.out, sidecar_path(how.out)) if os.path.lexists(path)]
     if taken and (how.out.is_dir() or not how.overwrite):
-        raise UsageError(f"{taken[0]} exists already. Give another --out, or add --overwrite to replace it.")
+        raise UsageError(f"{taken[0]} already exists. Give another --out, or add --overwrite to replace it.")
 
 
 def _write(
@@ -143,7 +143,7 @@ def _write(
     if not SMALLEST <= size <= LARGEST:
         raise UsageError(
             f"{config.name} has images of {size} x {size} pixels, but those of a .beton have {SMALLEST} to {LARGEST} "
-            "pixels a side. Give --data.image_size, to which they are resized."
+            "pixels per side. Give --data.image_size, to which they are resized."
         )
     by_size: Literal["raw", "jpeg"] = "raw" if size < RAW_BELOW else "jpeg"
     encoding = by_size if how.encoding == "auto" else how.encoding
@@ -179,7 +179,7 @@ def _write(
         normal_class=dealt.classes[0],
         train=TrainColumns(name=train.names, label=train.labels, role=dealt.assignment.roles[train.rows].tolist()),
         test=TestColumns(name=test.names, label=test.labels),
-        origin={"kind": dealt.kind, "name": config.name, **_asked(config)},
+        origin={"kind": dealt.kind, "name": config.name, **_settings(config)},
         skipped=[Skipped(file=path, reason=reason) for path, reason in bad],
     )
 
@@ -189,7 +189,7 @@ def _chosen(images: LabelledImages, index: Labels) -> LabelledImages:
     return LabelledImages(take(images.images, index), images.labels[index], names)
 
 
-def _asked(config: DataConfig) -> dict[str, object]:
+def _settings(config: DataConfig) -> dict[str, object]:
     return {name: value for name, value in asdict(config).items() if name not in NOT_PREPARED}
 
 

@@ -122,7 +122,7 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class UserImages:
-    """A user's own data, which brings its roles along, so that no protocol assigns them.
+    """A user's own data, which comes with roles, so that no protocol assigns them.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ class UserImages:
 
 @dataclass(frozen=True, eq=False)
 class TrainingImages:
-    """The images and roles that training sees, without true labels.
+    """The images and roles that training uses, without true labels.
 
     Parameters
     ----------

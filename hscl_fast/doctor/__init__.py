@@ -1,1 +1,1 @@
-"""``hscl doctor``: each part of the machine used once for real, and what a configuration costs on it."""
+"""``hscl doctor``: checks each part of the machine by using it, and estimates the cost of a configuration."""

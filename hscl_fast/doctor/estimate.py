@@ -1,4 +1,4 @@
-"""What a configuration will cost on this machine: a few real steps on noise, and what follows from them."""
+"""Estimates the cost of a configuration on this machine from a few real steps on noise."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from hscl_fast.training.recorder import SilentRecorder
 from hscl_fast.training.schedule import schedule_length
 from hscl_fast.training.trainer import Trainer
 
-_DEFAULT_SIDE = 32  # pixels, what folders are resized to
-_MOST_STEPS = 5  # after the one that warms up
+_DEFAULT_SIDE = 32  # pixels, the default size of images in folders
+_MOST_STEPS = 5  # after the warm-up step
 _PATIENCE = 10.0  # seconds
 _PROCESS = Path("/proc/self")
 
@@ -36,24 +36,24 @@ class OutOfMemory(Exception):
 
 @dataclass(frozen=True)
 class Estimate:
-    """What was measured, and the length of the whole run that follows.
+    """The measured cost of a training step, and the length of the whole run that follows from it.
 
     Parameters
     ----------
     data
-        What it is an estimate for, in words.
+        The data that the estimate is for, in words.
     encoder, parameters, precision, image_size
         The network, its number of parameters, the dtype it runs in, the images' side in pixels.
     batch_size, rows
-        Images a step, and the rows that go through the encoder.
+        Images per step, and rows per step that go through the encoder.
     steps_measured, seconds_per_step
-        How many steps were timed, and their mean.
+        The number of timed steps, and their mean time.
     extra_bytes
-        Peak memory beyond what the process held before: weights, optimizer, activations. None where it cannot be known.
+        Peak memory beyond what the process held before: weights, optimizer, activations. None if it cannot be measured.
     training_images, total_steps, total_seconds
-        Of the whole run; None where the data could not be opened.
+        Of the whole run; None where it depends on data that could not be opened.
     loader
-        Where batches would come from, and why.
+        The loader kind that the run would use, and why.
     """
 
     data: str
@@ -73,7 +73,7 @@ class Estimate:
 
 
 class Plan(NamedTuple):
-    """What is to be measured, and all that is known without measuring; fields as those of :class:`Estimate`."""
+    """The part of an :class:`Estimate` that is known before measuring, with the same fields."""
 
     data: str
     parameters: int
@@ -85,23 +85,23 @@ class Plan(NamedTuple):
 
 
 def plan_estimate(config: Config, device: torch.device, *, named: bool) -> Plan:
-    """Open a configuration's data and build its network, so that what is wrong with them is known at once.
+    """Open a configuration's data and build its network, so that errors in them show before anything is measured.
 
     Parameters
     ----------
     config
-        Of the run.
+        Configuration of the run.
     device
-        Where it would run.
+        Device of the run.
     named
-        Whether the data was asked for by name, so that it has to be there.
+        Whether the user named the data, which then must exist.
 
     Raises
     ------
     UsageError
         The data that was named cannot be opened, or the configuration cannot run here.
     """
-    split, told = _open(config, named=named)
+    split, description = _open(config, named=named)
     count = None if split is None else len(split.training.images)
     size = config.data.image_size or _DEFAULT_SIDE if split is None else int(split.training.images.shape[1])
     batch_size = config.optim.batch_size if count is None else min(config.optim.batch_size, count)
@@ -112,7 +112,7 @@ def plan_estimate(config: Config, device: torch.device, *, named: bool) -> Plan:
     model = build_network(config.model, size, rotation_head=head, seed=config.runtime.seed)
     chosen = None if split is None else choose_loader(config.data, config.runtime, split, device)
     return Plan(
-        told,
+        description,
         sum(parameter.numel() for parameter in model.parameters()),
         size,
         batch_size,
@@ -150,7 +150,7 @@ def measure(plan: Plan, config: Config, device: torch.device) -> Estimate:
 
 
 def _open(config: Config, *, named: bool) -> tuple[Split | None, str]:
-    """Open the data, or say what is assumed in its place."""
+    """Return the split, or None if it cannot be opened, and a description of the data."""
     try:
         split = open_split(config.data)
     except UsageError as error:
@@ -163,7 +163,7 @@ def _open(config: Config, *, named: bool) -> tuple[Split | None, str]:
 
 
 def _measure(config: Config, device: torch.device, count: int, size: int) -> tuple[list[float], int | None, Trainer]:
-    """Return seconds of some steps, memory, and the trainer; the first step counts only if it alone took too long."""
+    """Return the seconds of some steps, memory, and the trainer; the first step is used only if no other was timed."""
     before = _begin_memory(device)
     execution = resolve_execution(device, precision=config.runtime.precision, compile=config.runtime.compile)
     trainer = Trainer(config, random_training_images(count, size), SilentRecorder(), execution)
@@ -177,20 +177,20 @@ def _measure(config: Config, device: torch.device, count: int, size: int) -> tup
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - start)
         if len(times) == 1 and execution.compile != "off":
-            begun = time.perf_counter()  # that was the compiler's time, not a step's
+            begun = time.perf_counter()  # the first step was mostly compilation
         if time.perf_counter() - begun > _PATIENCE:
             break
     return times[1:] or times, _extra_memory(device, before), trainer
 
 
 def _begin_memory(device: torch.device) -> int | None:
-    """Reset the record of the most memory held; return what is held now, or None where nobody knows."""
+    """Reset the peak of the memory; return the bytes held now, or None if they cannot be measured."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device)
     try:
-        ctypes.CDLL(None).malloc_trim(0)  # what earlier checks freed would hide growth
+        ctypes.CDLL(None).malloc_trim(0)  # memory that earlier checks freed would hide growth
         (_PROCESS / "clear_refs").write_text("5")  # Linux: resets the highest resident size
         return _resident("VmRSS")
     except (OSError, AttributeError, StopIteration):

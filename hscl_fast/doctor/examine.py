@@ -1,4 +1,4 @@
-"""The examination of a machine, section by section."""
+"""Runs all checks of a machine and shows the results, section by section."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ from hscl_fast.doctor.versions import check_settings, read_cards, read_cpu, read
 from hscl_fast.runs.backends import prepare_backends, require_threads
 
 _KERNEL_FIX = (
-    "A kernel that fails computes wrongly or not at all here: train with --objective.backend reference and "
-    "--augment.backend reference until it is fixed, and report it with the output of `hscl doctor --json`."
+    "A kernel that failed gives wrong results on this machine, or none. Until it is fixed, train with "
+    "--objective.backend reference and --augment.backend reference, and report the failure with the output of "
+    "`hscl doctor --json`."
 )
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What the examination of one device found.
+    """The results of checking one device.
 
     Attributes
     ----------
@@ -40,9 +41,9 @@ class Diagnosis:
     not_here
         The forms that cannot run here, and why.
     machine
-        The checks of the rest of the machine.
+        The outcomes of the other checks.
     estimate
-        What training costs, where it was asked for and could be measured.
+        The cost of training, if it was requested and could be measured.
     """
 
     device: str
@@ -61,7 +62,7 @@ class Diagnosis:
         return kernels + [outcome.name for outcome in self.machine if outcome.status == "FAIL"]
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values; numbers that JSON lacks become text."""
+        """Return plain JSON values; NaN and infinities become text."""
         plain = asdict(self)
         plain["kernels"] = [{**asdict(finding), "passed": finding.passed} for finding in self.kernels]
         result: dict[str, Any] = _plain({"passed": not self.failed, "failed": self.failed, **plain})
@@ -69,20 +70,20 @@ class Diagnosis:
 
 
 def examine(config: Config, device: torch.device, console: Console, *, estimate: bool, named: bool) -> Diagnosis:
-    """Check a device and the rest of the machine, and show what is found as it is found.
+    """Check a device and the rest of the machine, and show the results as they come in.
 
     Parameters
     ----------
     config
         The configuration whose training is measured.
     device
-        Where to check and to train.
+        The device to check and to train on.
     console
-        Where the findings are shown.
+        Where the results are shown.
     estimate
-        Whether to measure what training costs.
+        Whether to estimate the cost of training.
     named
-        Whether the data was asked for by name, so that it has to be there.
+        Whether the user named the data, which then must exist.
 
     Raises
     ------
@@ -91,7 +92,7 @@ def examine(config: Config, device: torch.device, console: Console, *, estimate:
     """
     require_threads(config.runtime)
     prepare_backends(config.runtime)
-    # Before the minute that the checks take, so that a wrong configuration shows at once.
+    # Before the checks, which take a minute, so that a wrong configuration shows at once.
     plan = plan_estimate(config, device, named=named) if estimate else None
     versions, cpu, gpus = read_versions(), read_cpu(), read_cards()
     show_versions(console, versions)
@@ -121,15 +122,15 @@ def _measure(plan: Plan, config: Config, device: torch.device) -> tuple[Estimate
         half = max(2, plan.batch_size // 2)
         fix = f"Lower --optim.batch_size (to {half}, say), --model.width or --data.image_size."
         return None, Outcome("estimate", "FAIL", str(error), fix)
-    except Exception as error:  # the device's
+    except Exception as error:  # from the device or a library
         return None, Outcome("estimate", "FAIL", reason_of(error), "The checks above may show why.")
 
 
 def _conclude(found: Diagnosis, console: Console) -> None:
-    """Print the last paragraph: all is fine, or what is not and what to do."""
+    """Print the last paragraph: everything works, or what failed and how to fix it."""
     if not found.failed:
         forms = f"{len(found.kernels)} forms of {len(OPERATIONS)} operations"
-        say(console, f"all fine on {found.device}: {forms} are as exact as they have to be, and the machine can train.")
+        say(console, f"everything works on {found.device}: {forms} are within their error budgets, and it can train.")
         return
     fixes = [outcome.fix for outcome in found.machine if outcome.status == "FAIL"]
     if any(not finding.passed for finding in found.kernels):

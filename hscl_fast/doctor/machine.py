@@ -1,4 +1,4 @@
-"""The rest of the machine, each part used once for real: precisions, training, torch.compile, FFCV."""
+"""Checks precisions, training, torch.compile and FFCV by using each of them."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ from hscl_fast.runs.train_run import train_run
 from hscl_fast.training.recorder import SilentRecorder
 from hscl_fast.training.trainer import Trainer
 
-_SIDE, _COUNT, _BATCH = 16, 16, 8  # pixels, images, images a batch
+_SIDE, _COUNT, _BATCH = 16, 16, 8  # pixels, images, images per batch
 _COMPILED_ERROR = 5e-3  # of the loss; products may be rounded to TF32
 _NO_COMPILER = ("no working c++ compiler", "invalidcxxcompiler", "failed to find c compiler")
-_GPU_FIX = "Check the driver and that this torch is built for this GPU; until it works, use --device cpu."
+_GPU_FIX = "Check the driver, and that this build of torch supports this GPU; until it works, use --device cpu."
 _COMPILE_FIX = "Train with --runtime.compile off, and report this with the output of `hscl doctor --json`."
-_FFCV_FIX = f"Install FFCV anew: {INSTALL}; or leave it out with --runtime.loader torch."
+_FFCV_FIX = f"Reinstall FFCV: {INSTALL}; or do without it: --runtime.loader torch."
 
 
 def check_machine(device: torch.device) -> Iterator[Outcome]:
-    """Use each part of the machine that training on ``device`` may need, in temporary folders."""
+    """Yield an outcome for each part of the machine that training on ``device`` may need; uses temporary folders."""
     checks: dict[str, tuple[Callable[[torch.device], Outcome], str]] = {
         "precisions": (check_precisions, _GPU_FIX),
-        "training": (check_training, "The message says what failed; the checks of the kernels may show why."),
+        "training": (check_training, "The message says what failed; the kernel checks may show why."),
         "torch.compile": (check_compile, _COMPILE_FIX),
         "compiled step": (check_compiled_step, _COMPILE_FIX),
         "FFCV": (check_ffcv, _FFCV_FIX),
@@ -51,14 +51,14 @@ def check_machine(device: torch.device) -> Iterator[Outcome]:
 
 
 def random_training_images(count: int, size: int) -> TrainingImages:
-    """Return noise, every third image labelled: normal and abnormal by turns."""
+    """Return images of noise; every third one is labelled, alternately normal and abnormal."""
     rng = np.random.default_rng(0)
     roles = np.resize(np.array([1, 0, 0, -1, 0, 0], np.int8), count)
     return TrainingImages(rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8), roles)
 
 
 def check_precisions(device: torch.device) -> Outcome:
-    """Train a convolution under autocast in every dtype; the one that ``auto`` takes has to work."""
+    """Run a small network forward and backward in every dtype; the one that ``auto`` selects must work."""
     chosen = resolve_precision("auto", device)
     works, fails = [], []
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
@@ -70,7 +70,7 @@ def check_precisions(device: torch.device) -> Outcome:
             if dtype == chosen:
                 raise
             fails.append(f"{name} does not ({reason_of(error)})")
-    detail = f"auto takes {str(chosen).removeprefix('torch.')}; {', '.join(works)} work"
+    detail = f"auto selects {str(chosen).removeprefix('torch.')}; {', '.join(works)} work"
     return Outcome("precisions", "pass", "; ".join([detail, *fails]))
 
 
@@ -87,7 +87,7 @@ def _run_in(dtype: torch.dtype, device: torch.device) -> None:
 
 
 def check_training(device: torch.device) -> Outcome:
-    """Train a tiny network for two steps as ``hscl train`` does, twice: both runs must have the same bits."""
+    """Train a tiny network for two steps as ``hscl train`` does, twice; both runs must give the same bits."""
     with tempfile.TemporaryDirectory() as folder:
         images = _write_noise(Path(folder))
         config = _tiny_config(device, DataConfig(name=str(images), image_size=_SIDE, held_out_ratio=0.0))
@@ -100,11 +100,11 @@ def check_training(device: torch.device) -> Outcome:
     if differing:
         raise ValueError(f"two equal runs saved different weights: {differing[:3]}")
     loss, seconds = rows[-1]["total"], rows[-1]["seconds"]
-    return Outcome("training", "pass", f"two steps in {seconds:.1f} s, loss {loss:.3f}; saved, the same bits again")
+    return Outcome("training", "pass", f"two steps in {seconds:.1f} s, loss {loss:.3f}; the same bits when repeated")
 
 
 def _write_noise(folder: Path) -> Path:
-    """Write images in the layout of a user's ``.npz``."""
+    """Write noise in the layout of a user's ``.npz`` file, and return its path."""
     given, path = random_training_images(_COUNT, _SIDE), folder / "images.npz"
     np.savez(path, images=given.images[:], y=given.roles)
     return path
@@ -121,7 +121,7 @@ def _tiny_config(device: torch.device, data: DataConfig, **runtime: Any) -> Conf
 
 
 def check_compile(device: torch.device) -> Outcome:
-    """Compile a function around one of the operations whole, and compare it with the same function as it is."""
+    """Compile a function that uses an operation into one graph, and compare it with the eager function."""
 
     def loss(z: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
         return info_nce(torch.tanh(z) * 2, ids)
@@ -145,15 +145,15 @@ def check_compile(device: torch.device) -> Outcome:
         assert theirs is not None
         error_found = (ours - theirs).abs().max().item() / max(theirs.abs().max().item(), 1e-9)
         if not error_found < 1e-4:
-            raise ValueError(f"the compiled {name} differs from the eager one by {error_found:.1e} of its size")
+            raise ValueError(f"the compiled {name} differs from the eager one by a relative error of {error_found:.1e}")
     return Outcome("torch.compile", "pass", f"info_nce in one graph, forward and backward, compiled in {seconds:.1f} s")
 
 
 def check_compiled_step(device: torch.device) -> Outcome:
-    """Train two steps as one graph, where that is the default: their losses have to be those of the eager steps."""
+    """Train two compiled steps if compiling is the default; their losses must match those of eager steps."""
     mode = resolve_mode("auto", device)
     if mode == "off":
-        return Outcome("compiled step", "not here", f"on the {device.type} training is compiled on request only")
+        return Outcome("compiled step", "not here", f"training on {device.type} is compiled only on request")
     losses = {}
     for form in ("off", mode):
         config = _tiny_config(device, DataConfig(image_size=_SIDE), compile=form, precision="float32")
@@ -164,8 +164,8 @@ def check_compiled_step(device: torch.device) -> Outcome:
         losses[form] = [row.get("total", math.nan) for row in recorder.rows]
     errors = [abs(ours - theirs) / abs(theirs) for ours, theirs in zip(losses[mode], losses["off"], strict=True)]
     if not all(error < _COMPILED_ERROR for error in errors):
-        raise ValueError(f"the compiled step's losses {losses[mode]} are not the eager step's {losses['off']}")
-    detail = f"two steps in {trainer.state.seconds:.1f} s, losses within {max(errors):.1e} of eager ones"
+        raise ValueError(f"the compiled step's losses {losses[mode]} differ from the eager step's {losses['off']}")
+    detail = f"two steps in {trainer.state.seconds:.1f} s, losses within {max(errors):.1e} of the eager ones"
     return Outcome("compiled step", "pass", detail)
 
 
@@ -181,9 +181,9 @@ class _Rows(SilentRecorder):
 
 
 def check_ffcv(device: torch.device) -> Outcome:
-    """Prepare a small ``.beton`` and read it through FFCV: the batches have to be those of the images in memory."""
+    """Prepare a small ``.beton`` and read it through FFCV; the batches must equal those of the images in memory."""
     if not ffcv_is_installed():
-        return Outcome("FFCV", "not here", "it is not installed; only images beyond memory need it", f"{INSTALL}.")
+        return Outcome("FFCV", "not here", "not installed; only images beyond memory need it", f"{INSTALL}.")
     begun = time.perf_counter()
     import_ffcv()
     imported = time.perf_counter() - begun
@@ -201,5 +201,5 @@ def check_ffcv(device: torch.device) -> Outcome:
         torch.equal(x, y) for batch, other in zip(*batches, strict=True) for x, y in zip(batch, other, strict=True)
     )
     if not same:
-        raise ValueError("FFCV's batches are not those of the same images in memory")
-    return Outcome("FFCV", "pass", f"imported in {imported:.1f} s; a .beton written and read back, the same batches")
+        raise ValueError("FFCV's batches differ from those of the same images in memory")
+    return Outcome("FFCV", "pass", f"imported in {imported:.1f} s; a .beton gave the same batches as memory")

@@ -1,4 +1,4 @@
-"""The outcome of one check, and checks that may raise anything."""
+"""The outcome of one check, and a wrapper that turns any exception into an outcome."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Status = Literal["pass", "warning", "not here", "FAIL"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """One check: its status, what was seen, and how to fix it where something is wrong."""
+    """The outcome of one check: its status, details and, if something is wrong, how to fix it."""
 
     name: str
     status: Status
@@ -20,10 +20,10 @@ class Outcome:
 
 
 def attempt(name: str, check: Callable[[], Outcome], fix: str) -> Outcome:
-    """Return the outcome of a check; whatever it raises is a FAIL with that message, and ``fix`` says what to do."""
+    """Return the outcome of a check; an exception becomes a FAIL with its message and with ``fix``."""
     try:
         return check()
-    except Exception as error:  # a driver's, a compiler's or a library's: the doctor goes on to the next check
+    except Exception as error:  # from a driver, a compiler or a library; the doctor continues with the next check
         return Outcome(name, "FAIL", reason_of(error), fix)
 
 

@@ -1,4 +1,4 @@
-"""The doctor's findings as tables: in colour on a terminal, as plain aligned text elsewhere."""
+"""Prints the doctor's results as tables: in colour on a terminal, as plain aligned text elsewhere."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MIB, _GIB = 1 << 20, 1 << 30
 
 
 def show_versions(console: Console, versions: dict[str, str | None]) -> None:
-    """Print one version per row."""
+    """Print one row per package."""
     _print(console, "versions", [], [[name, value or "-"] for name, value in versions.items()])
     say(console, "")
 
@@ -38,12 +38,12 @@ def show_devices(console: Console, cpu: dict[str, Any], cards: list[dict[str, An
         if "error" in card:
             rows.append([name, f"does not answer: {card['error']}"])
             continue
-        near = "has its tiles" if card["known"] else f"does not know it and takes those of {card['target']}"
-        tuned = f"{card['tuned']} tuned tiles" if card["tuned"] else "none tuned (python -m hscl_kernels.tune does)"
+        near = "lists it" if card["known"] else f"does not list it, so those of {card['target']} are used"
+        tuned = f"{card['tuned']} tuned tiles" if card["tuned"] else "none tuned (run python -m hscl_kernels.tune)"
         rows += [
             [name, f"{card['name']}, {card['capability']}; precision auto is {card['precision']}"],
             ["", f"{card['free'] / _GIB:.1f} of {card['total'] / _GIB:.1f} GiB free"],
-            ["", f"the kernels' table {near}; {tuned}"],
+            ["", f"the kernels' table of tiles {near}; {tuned}"],
         ]
     if not cards:
         rows.append(["gpu", "torch finds none"])
@@ -52,8 +52,8 @@ def show_devices(console: Console, cpu: dict[str, Any], cards: list[dict[str, An
 
 
 def show_kernels(console: Console, device: str, findings: list[Finding], missing: dict[str, str]) -> None:
-    """Print one form per row, and below it what is wrong with those that fail."""
-    title = f"kernels on {device} (errors against float64, relative, and what is allowed)"
+    """Print one row per form, then the problems of the forms that failed."""
+    title = f"kernels on {device} (relative errors against float64, and the errors allowed)"
     head = ["operation", "backend", "dtype", "outputs", "gradients", "eager's", "ms", "eager ms", "result"]
     rows: list[list[str]] = []
     for finding in findings:
@@ -70,11 +70,11 @@ def show_kernels(console: Console, device: str, findings: list[Finding], missing
         )
     rows += [["all", backend, "", "", "", "", "", "", "not here"] for backend in missing]
     _print(console, title, head, rows)
-    say(console, "ms: forward and backward of a training step's batch, 2,048 rows of 128 features or views of 32 px.")
+    say(console, "ms: forward and backward on a training step's batch, 2,048 rows of 128 features or views of 32 px.")
     if any(finding.backend == "triton" for finding in findings) and INTERPRETED:
-        say(console, "triton: in its interpreter, on small cases: that checks its arithmetic, not compiled kernels.")
+        say(console, "triton: in its interpreter, on small cases; checks its arithmetic, not the compiled kernels.")
     for backend, reason in missing.items():
-        say(console, f"{backend} is not here: {reason}")
+        say(console, f"{backend} cannot run here: {reason}")
     for finding in findings:
         for problem in finding.problems:
             console.print(f"FAIL {finding.name}: {problem}", style="red", markup=False, highlight=False, soft_wrap=True)
@@ -82,7 +82,7 @@ def show_kernels(console: Console, device: str, findings: list[Finding], missing
 
 
 def show_outcomes(console: Console, title: str, outcomes: list[Outcome]) -> None:
-    """Print one check per row, and how to fix it."""
+    """Print one row per check, then how to fix those that did not pass."""
     rows = [[some.name, some.status, some.detail] for some in outcomes]
     _print(console, title, [], rows)
     for some in outcomes:
@@ -92,7 +92,7 @@ def show_outcomes(console: Console, title: str, outcomes: list[Outcome]) -> None
 
 
 def show_estimate(console: Console, found: Estimate) -> None:
-    """Print what a training step costs, and the whole run."""
+    """Print the estimated cost of a training step and of the whole run."""
     rate = found.rows / found.seconds_per_step
     timed = f"measured on {found.steps_measured} step(s)"
     memory = "not known on this system" if found.extra_bytes is None else f"{found.extra_bytes / _MIB:,.0f} MiB"
@@ -101,10 +101,10 @@ def show_estimate(console: Console, found: Estimate) -> None:
         ["network", f"{found.encoder}, {found.parameters / 1e6:.2f} M parameters, {found.precision}"],
         ["per step", f"{found.batch_size:,} images, {found.rows:,} rows of {found.image_size} px"],
         ["time per step", f"{found.seconds_per_step:.3g} s ({rate:,.0f} views/s), {timed}"],
-        ["extra memory", f"{memory} at the peak: weights, optimizer and activations; the data set comes on top"],
+        ["extra memory", f"{memory} at the peak for weights, optimizer and activations; the data set is not included"],
     ]
     if found.total_steps is not None and found.total_seconds is not None:
-        bound = "" if found.training_images is not None else " (--optim.max_steps; fewer if the passes end before)"
+        bound = "" if found.training_images is not None else " (--optim.max_steps; fewer if the epochs end sooner)"
         rows.append(["training", f"{_duration(found.total_seconds)} for {found.total_steps:,} steps{bound}"])
     else:
         rows.append(["training", "its length depends on the number of images, which is not known here"])
@@ -126,7 +126,7 @@ def _print(console: Console, title: str, head: list[str], rows: list[list[str]])
         console.print(table)
         return
     text = io.StringIO()
-    Console(file=text, width=_PLAIN_WIDTH).print(table)  # a pipe or a file has no width to keep to
+    Console(file=text, width=_PLAIN_WIDTH).print(table)  # a pipe or a file has no width to fit
     for line in text.getvalue().splitlines():
         say(console, line.rstrip())
 

@@ -1,4 +1,4 @@
-"""What software and what devices there are."""
+"""Reads the versions of the software and the properties of the devices."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NOT_VERSIONS = ("threads", "devices", "cuda")
 
 
 def read_versions() -> dict[str, str | None]:
-    """Return versions by name; None for what is not installed."""
+    """Return versions by name, None for packages that are not installed."""
     known = {name: value for name, value in environment().items() if name not in _NOT_VERSIONS}
     cudnn = torch.backends.cudnn.version() if torch.cuda.is_available() else None
     return {
@@ -47,30 +47,30 @@ def read_cpu() -> dict[str, Any]:
 
 
 def read_cards() -> list[dict[str, Any]]:
-    """Return what there is to know of every GPU that torch finds; ``error`` for one that does not answer."""
+    """Return the properties of every GPU that torch finds, or the ``error`` of one that does not answer."""
     cards: list[dict[str, Any]] = []
     for index in range(torch.cuda.device_count()):
         device = torch.device("cuda", index)
         try:
             precision = str(resolve_precision("auto", device)).removeprefix("torch.")
             cards.append({"index": index, **asdict(describe_card(device)), "precision": precision})
-        except Exception as error:  # the driver's
+        except Exception as error:  # from the driver
             cards.append({"index": index, "error": reason_of(error)})
     return cards
 
 
 def check_settings(device: torch.device) -> list[Outcome]:
-    """Return what stands in the kernels' way before any of them runs."""
+    """Return the settings that would make kernels fail or prove nothing."""
     outcomes = []
     on_gpu = device.type == "cuda"
     if broken := tuned_error():
-        # Only Triton reads it: on a GPU every launch would stumble over it.
+        # Only Triton reads the file; on a GPU every launch would fail because of it.
         outcomes.append(Outcome("tuned tiles", "FAIL" if on_gpu else "warning", broken, "Delete that file."))
     if INTERPRETED and on_gpu:
-        what = "TRITON_INTERPRET=1 is set, so the Triton kernels are interpreted, not compiled, and prove nothing"
+        what = "TRITON_INTERPRET=1 is set, so the Triton kernels are interpreted, not compiled, which proves nothing"
         outcomes.append(Outcome("Triton", "FAIL", what, "Unset TRITON_INTERPRET and run hscl doctor again."))
     if on_gpu and _version("triton") is None:
-        what = "Triton is not installed, so training takes the slow reference forms"
+        what = "Triton is not installed, so training uses the slow reference forms"
         outcomes.append(Outcome("Triton", "FAIL", what, "Install it: pip install triton."))
     return outcomes
 

@@ -1,1 +1,1 @@
-"""From scores to results: metrics, threshold, peers, report."""
+"""Evaluation of scores: metrics, threshold, comparison with classic detectors, report."""

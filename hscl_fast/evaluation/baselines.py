@@ -1,4 +1,4 @@
-"""scikit-learn's detectors on the same split, in seconds: those to beat."""
+"""scikit-learn's detectors on the pixels of the same split, to compare with."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Baseline:
-    """What one detector reached.
+    """The result of one detector.
 
     Attributes
     ----------
     auroc, auroc_mean
         As in :class:`hscl_fast.evaluation.metrics.Detection`; None where it was not run.
     seconds
-        To train and score.
+        Time to train and score.
     trained_on, note
-        In words.
+        The training images, and remarks, in words.
     """
 
     auroc: float | None
@@ -49,7 +49,7 @@ class Baseline:
 
 MAX_SIDE = 32  # pixels; larger images are averaged down
 MAX_SVM_IMAGES = 2000  # the one-class SVM's cost grows with the square of this
-PCA_COMPONENTS = 64  # kernel distances cost this much each, instead of one term per pixel
+PCA_COMPONENTS = 64  # terms of each kernel distance, instead of one per pixel
 CHUNK = 256  # images averaged down at a time, to bound the float copies
 
 
@@ -130,10 +130,10 @@ def classic_baselines(
 ) -> dict[str, Baseline]:
     """Train scikit-learn's detectors on the pixels of a split and score its test images.
 
-    The isolation forest (Liu et al., 2008) and the one-class SVM (Schoelkopf et al., 2001) take every
-    training image that is not a labelled anomaly as normal, pollution included; the logistic regression
-    takes the labelled images only. All are at scikit-learn's default settings, but for balanced class
-    weights and more iterations in the regression.
+    The isolation forest (Liu et al., 2008) and the one-class SVM (Schoelkopf et al., 2001) are
+    trained on every training image that is not a labelled anomaly, pollution included; the logistic
+    regression is trained on the labelled images only. All have scikit-learn's default settings, except for
+    balanced class weights and more iterations in the regression.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def classic_baselines(
 
 
 def left_out(reason: str) -> dict[str, Baseline]:
-    """Return the result of :func:`classic_baselines` where none is run, with the reason as every ``note``."""
+    """Return the result of :func:`classic_baselines` if none is run, with the reason as every ``note``."""
     return {name: _not_possible("nothing", reason) for name in TITLES}
 
 
@@ -187,7 +187,7 @@ def _unsupervised(
     train: Pixels, test: Pixels, evaluate: Callable[[npt.NDArray[np.float64]], Detection], kind: str, seed: int
 ) -> dict[str, Baseline]:
     if len(train) < 2 or not len(test):
-        missing = "fewer than two training images are not labelled anomalies" if len(test) else "no test image"
+        missing = "fewer than two training images are not labelled anomalies" if len(test) else "there is no test image"
         entry = _not_possible(f"{len(train):,} non-anomalous training images", f"Not run: {missing}.")
         return {"isolation_forest": entry, "one_class_svm": entry}
     chosen = train
@@ -218,9 +218,9 @@ def _supervised(
     normals, anomalies = int((roles > 0).sum()), int((roles < 0).sum())
     trained_on = f"{normals:,} labelled normals and {anomalies:,} labelled anomalies"
     if not len(test):
-        return _not_possible(trained_on, "Not run: no test image.")
+        return _not_possible(trained_on, "Not run: there is no test image.")
     if not normals or not anomalies:
-        return _not_possible(trained_on, "Not run: it needs labelled images of both sides.")
+        return _not_possible(trained_on, "Not run: it needs labelled normals and labelled anomalies.")
     return _measure(
         lambda: _logistic_regression(pixels[labelled], roles[labelled] > 0, test),
         evaluate,

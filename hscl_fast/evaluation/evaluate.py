@@ -1,4 +1,4 @@
-"""From a trained network and a split to scores, threshold and figures."""
+"""Evaluates a trained network on a split: scores, threshold and figures."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Scores = NDArray[np.float64]
 
 _TRAINING_QUANTILE = 0.05
 _NOT_IN_MEMORY = (
-    "Left out: they need all images in memory, where this run does not hold them (see --runtime.loader and "
-    "--runtime.resident_gib)."
+    "Left out: they need all images in memory, but this run does not hold them there (see --runtime.loader "
+    "and --runtime.resident_gib)."
 )
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What came of scoring a split.
+    """The results of scoring a split.
 
     Attributes
     ----------
@@ -39,9 +39,9 @@ class Evaluation:
     detection, decisions
         The figures of the test images.
     images_per_second
-        Test images scored per second; None without any.
+        Test images scored per second; None without test images.
     baselines
-        scikit-learn's detectors on the same split; nothing where normals or anomalies are missing.
+        scikit-learn's detectors on the same split; empty if the test images lack normals or anomalies.
     """
 
     scores: Scores
@@ -56,18 +56,18 @@ class Evaluation:
 def evaluate(scoring: Scoring, split: Split, console: Console, *, seed: int) -> Evaluation:
     """Calibrate a score on the training images, fit the threshold, score the test images and compare.
 
-    No test label touches calibration or threshold.
+    Test labels affect neither calibration nor threshold.
 
     Parameters
     ----------
     scoring
-        Of the trained network; it is calibrated here.
+        The score of the trained network; it is calibrated here.
     split
-        The images.
+        The images and their roles.
     console
         Where progress is shown.
     seed
-        Of the detectors to compare with.
+        Seed of the detectors to compare with.
     """
     known = take(split.training.images, split.training.roles >= 0)
     with image_progress(console, "calibrating", len(known)) as advance:
@@ -92,7 +92,7 @@ def evaluate(scoring: Scoring, split: Split, console: Console, *, seed: int) -> 
 
 
 def _fit_threshold(scoring: Scoring, split: Split, console: Console) -> tuple[float, str]:
-    """Fit the decision threshold on held-out labelled images, or without any on the training images' scores."""
+    """Fit the decision threshold on held-out labelled images or, if there are none, on the training scores."""
     held_out = split.held_out
     images = held_out.images if len(held_out.roles) else take(split.training.images, split.training.roles >= 0)
     with image_progress(console, "fitting the threshold", len(images)) as advance:
@@ -106,7 +106,7 @@ def _fit_threshold(scoring: Scoring, split: Split, console: Console) -> tuple[fl
 def _compare(split: Split, seed: int) -> dict[str, Baseline]:
     test, training = split.test, split.training.images
     if test.abnormal.all() or not test.abnormal.any():
-        return {}  # no two sides to tell apart
+        return {}  # a comparison needs both normals and anomalies
     if not isinstance(training, np.ndarray) or not isinstance(test.images, np.ndarray):
         return left_out(_NOT_IN_MEMORY)
     return classic_baselines(

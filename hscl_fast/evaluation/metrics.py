@@ -19,7 +19,7 @@ NORMAL_ACCEPTANCE = 0.95  # the share of normals accepted at the threshold of FP
 
 
 def checked_scores(scores: npt.ArrayLike, abnormal: npt.ArrayLike) -> tuple[Scores, Flags]:
-    """Return both as arrays, the scores in their own floating type; scores that are not finite are an error."""
+    """Return both as arrays, the scores in their own floating type; raise an error if a score is not finite."""
     values, flags = np.asarray(scores), np.asarray(abnormal, dtype=bool)
     if not np.issubdtype(values.dtype, np.floating):
         values = values.astype(np.float64)
@@ -40,7 +40,7 @@ def checked_scores(scores: npt.ArrayLike, abnormal: npt.ArrayLike) -> tuple[Scor
 
 
 def has_both_sides(flags: Flags) -> bool:
-    """Whether there are normals and anomalies."""
+    """Return whether there are both normals and anomalies."""
     return bool(flags.any() and not flags.all())
 
 
@@ -54,7 +54,7 @@ class Aupr:
 
 @dataclass(frozen=True)
 class Detection:
-    """Every threshold-free figure of a test set, each in [0, 1]; None where normals or anomalies are missing.
+    """The threshold-free metrics of a test set, each in [0, 1]; None where normals or anomalies are missing.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class Detection:
 
 
 def auroc(scores: npt.ArrayLike, abnormal: npt.ArrayLike) -> float | None:
-    """Area under the ROC curve: the chance that a normal image scores above an anomaly, ties counting half.
+    """Return the area under the ROC curve: the chance that a normal scores above an anomaly, a tie counting half.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def _anomaly_classes(
     names = [class_names[c] for c in anomalies]
     if len(set(names)) < len(names):
         raise UsageError(
-            f"anomaly classes share a name in {names}, but per-class figures need one name a class. Rename one."
+            f"anomaly classes share a name in {names}, but per-class figures need one name per class. Rename one."
         )
     return anomalies
 
@@ -144,7 +144,7 @@ def detection_metrics(
     class_names: Sequence[str],
     normal_class: int,
 ) -> Detection:
-    """Return every threshold-free figure of a test set.
+    """Return the threshold-free metrics of a test set.
 
     Parameters
     ----------

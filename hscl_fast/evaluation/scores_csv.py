@@ -17,7 +17,7 @@ def scores_csv(names: Sequence[str], scores: NDArray[np.float64], threshold: flo
     writer.writerow(["path", "anomaly_score", "decision", *columns])
     for name, score, *rest in zip(names, scores, *columns.values(), strict=True):
         decision = "normal" if score >= threshold else "abnormal"
-        # A file name that is not UTF-8 is shown escaped rather than stop the table.
+        # A file name that is not UTF-8 is escaped, rather than stopping the table with an error.
         shown = name.encode("utf-8", "backslashreplace").decode("utf-8")
         writer.writerow([shown, f"{threshold - score:.8g}", decision, *rest])
     return text.getvalue()

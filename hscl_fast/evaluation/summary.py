@@ -14,28 +14,28 @@ SCORE_DIRECTION = "normality scores: higher is more normal; anomaly_score = thre
 
 @dataclass(frozen=True)
 class Summary:
-    """What a trained network reached on its test images, and on what it was trained.
+    """The results of a trained network on its test images, and the data it was trained on.
 
     Attributes
     ----------
     data, normal_class
         The data set, and the name of its normal class.
     checkpoint, step
-        Which weights were evaluated.
+        The checkpoint that was evaluated, and its step.
     scoring, score_direction
-        The normality score, and which way it points.
+        The normality score, and its direction.
     auroc, auroc_mean, auroc_per_class, aupr, fpr95
         As in :class:`hscl_fast.evaluation.metrics.Detection`.
     threshold, threshold_source
         The decision threshold in units of the score, and what it was fitted on, in words.
     decisions
-        What the threshold decides on the test images.
+        The decisions at the threshold on the test images.
     held_out_auroc_best
         The AUROC on held-out labelled images that chose the best checkpoint.
     train_seconds
-        Time spent in training.
+        Time spent in training, in seconds.
     views_per_second
-        The median over the log rows, which the slow first steps do not move.
+        The median over the log rows, which slow first steps do not affect.
     score_images_per_second
         Test images scored per second.
     counts

@@ -1,4 +1,4 @@
-"""The decision threshold: fitted on held-out images, never on test labels, and what it decides."""
+"""Fits the decision threshold on held-out images, never on test labels, and evaluates its decisions."""
 
 from __future__ import annotations
 

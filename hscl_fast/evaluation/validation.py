@@ -24,7 +24,7 @@ def held_out_auroc(config: Config, split: Split, execution: Execution) -> Callab
     held_out, training = split.held_out, split.training
     if not ((held_out.roles == NORMAL).any() and (held_out.roles == ABNORMAL).any()):
         return None
-    # The 40 passes of released scoring are for the end; where prototypes are trained, Eq. 9 ranks as well.
+    # The 40 passes per image of released scoring are too many here; with prototypes, Eq. 9 ranks checkpoints as well.
     scoring = SCORINGS["paper" if config.objective.lambda_prototype > 0 else "knn"]
 
     def validate(network: Network) -> float | None:

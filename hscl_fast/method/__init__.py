@@ -1,1 +1,1 @@
-"""The method of the paper, in its order: network, views, objective, scores. Knows no files and no loop."""
+"""The method of the paper, in its order: network, views, objective, scores. Nothing here reads files or runs a loop."""

@@ -1,6 +1,6 @@
-"""What each view looks like: draws view parameters from (seed, step, image), then renders them.
+"""Draws the parameters of training views as a pure function of (seed, step, image).
 
-The distributions are those of the released code's layers, with the numbers of the policy.
+The distributions are those of the released code's layers, with the numbers of the view policy.
 Row order: ``row = (view * R + rotation) * B + image``.
 """
 
@@ -39,10 +39,10 @@ def draw_views(
     Parameters
     ----------
     config
-        The policy: order, probabilities and ranges.
+        The view policy: order, probabilities and ranges.
     indices
-        int64 ``[B]``, each image's number in the training set: its randomness depends on this, not on its place in the
-        batch.
+        int64 ``[B]``, the index of each image in the training set. Its randomness depends on this index, not on its
+        place in the batch.
     seed, step
         int64 scalars on the same device.
     size

@@ -12,9 +12,9 @@ from hscl_fast.deferred_compiler import defer_compiler
 from hscl_fast.errors import UsageError
 
 defer_compiler()
-import timm  # noqa: E402  it would import the compiler
+import timm  # noqa: E402  after defer_compiler, because it would import the compiler
 
-SMALL_IMAGE = 64  # pixels; up to here a ResNet keeps its full resolution through the stem
+SMALL_IMAGE = 64  # pixels; up to this size the stem of a ResNet keeps the full resolution
 _ROTATIONS = 4
 
 
@@ -31,7 +31,7 @@ class Network(nn.Module):
     Parameters
     ----------
     config
-        Sizes.
+        Sizes of the network.
     image_size
         Side of the images in pixels; decides the stem.
     rotation_head
@@ -103,13 +103,13 @@ def _make_encoder(config: ModelConfig, image_size: int) -> nn.Module:
 
 
 def _create(name: str, image_size: int, arguments: dict[str, Any]) -> nn.Module:
-    """Build a timm model; transformers are told the image size, which convolutional networks do not take."""
+    """Build a timm model; the image size is passed to transformers, but convolutional networks do not accept it."""
     try:
         try:
             return timm.create_model(name, img_size=image_size, **arguments)
         except TypeError:
             return timm.create_model(name, **arguments)
-    except Exception as error:  # timm's models raise whatever their constructors meet
+    except Exception as error:  # timm's constructors raise many types
         raise UsageError(
             f"--model.encoder {name!r} cannot be built for {image_size} px images: {error}. Choose another encoder or "
             "another --data.image_size."

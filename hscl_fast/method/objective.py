@@ -1,4 +1,4 @@
-"""From a batch's embeddings to its loss: which terms, which weights, which roles the rotated copies play."""
+"""Computes the loss of a batch from its embeddings: terms, weights and roles of the rotated copies."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _STREAM = 1  # of the counter-based generator
 
 
 def objective_terms(config: ObjectiveConfig) -> tuple[Term, ...]:
-    """Return the terms that :func:`compute_loss` returns, in order; the first is the sum that is trained on."""
+    """Return the terms that :func:`compute_loss` returns, in order; the first is the total, to be minimised."""
     own = RELEASED_TERMS if config.name == "released" else PAPER_TERMS
     return (*own, *(extra.term for extra in EXTRA_TERMS if extra.is_on(config)))
 
@@ -40,8 +40,8 @@ def objective_terms(config: ObjectiveConfig) -> tuple[Term, ...]:
 def row_roles(roles: Tensor, rotated_roles: str) -> Tensor:
     """Return the role of every row, int64 ``[V * R * B]``, from the images' roles ``[B]``.
 
-    Rotated copies ``inherit`` the image's role, are ``exclude``-d from all but L_SS (role 2), or, for images that are
-    not abnormal, count as ``abnormal``.
+    Rotated copies have the image's role (``inherit``), are left out of all terms but L_SS (``exclude``, role 2), or are
+    abnormal (``abnormal``).
     """
     upright = roles.long()
     if rotated_roles == "inherit":
@@ -67,7 +67,7 @@ def compute_loss(
     Parameters
     ----------
     config
-        Which objective, and its weights.
+        The objective and its weights.
     embeddings
         Raw features, ``[N, D]`` with N = 2 views x 4 rotations x B, in row order.
     prototypes
@@ -123,7 +123,7 @@ def _paper_losses(
 ) -> dict[Term, Tensor]:
     sampled = config.na_estimator == "multinomial"
     rank, ranks = (0, 1) if group is None else (group.rank(), group.size())
-    # The fused forms take half precision as it is and compute sums, losses and weights in float32.
+    # The fused forms accept half precision and compute sums, losses and weights in float32.
     loss = hscl_loss(
         embeddings.float() if config.backend == "reference" else embeddings,
         prototypes,

@@ -1,7 +1,8 @@
 """The loss of the authors' released code (Apache-2.0, GaoangW/HSCL), term by term, with fixed shapes.
 
-It differs from the paper's equations in every term; kernels/README.md lists how. It is here so that its numbers can
-be reproduced and compared, not to be fast. Nothing here waits for the device: rows are ordered, never counted out.
+It differs from the paper's equations in every term; kernels/README.md lists how. Its purpose is to
+reproduce and compare the numbers, not speed. Nothing here waits for the device: rows are sorted by role instead of
+selected, so that no shape depends on the values.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _EPS = 1e-8
 
 
 class ReleasedDraws(NamedTuple):
-    """The random choices, in the order the released code makes them.
+    """The random choices, in the order in which the released code makes them.
 
     ``anchors`` and ``positives`` are int64 ``[2 N]``, places in [labelled-normal rows; unlabelled rows] concatenated in
     row order; ``negatives`` is int64 ``[N, 2]``, places among the abnormal rows in row order; the mixing weights are
@@ -60,7 +61,7 @@ def released_loss(
     prototypes
         Raw prototypes, ``[K, D]``.
     roles
-        Integer ``[N]`` in {+1, 0, -1}, one a row (rotated copies inherit their image's role).
+        Integer ``[N]`` in {+1, 0, -1}, one per row (rotated copies inherit their image's role).
     temperature
         tau of the NT-Xent term. (The normal-to-abnormal term always multiplies similarities by 2.)
     draws
@@ -93,7 +94,7 @@ def released_loss(
 
 
 def _nt_xent(units: Tensor, temperature: float) -> Tensor:
-    """-log(p + 1e-8) of the one positive, p over all other rows (the 1e-8 is the released code's)."""
+    """Return the mean of -log(p + 1e-8) of the positive, p over all other rows; the 1e-8 is the released code's."""
     rows = torch.arange(len(units), device=units.device)
     partner = (rows + len(units) // 2) % len(units)
     logits = units @ units.T / temperature
@@ -104,7 +105,7 @@ def _nt_xent(units: Tensor, temperature: float) -> Tensor:
 
 
 def _sample_to_prototype(units: Tensor, directions: Tensor, nearest: Tensor, weights: Tensor, roles: Tensor) -> Tensor:
-    """mean over n+u rows of (w (m - 1))^2, plus mean over anomalies and all prototypes of (<u, v> + 1)^2."""
+    """Return the mean over n+u rows of (w (m - 1))^2, plus mean over anomalies and all prototypes of (<u, v> + 1)^2."""
     normal = (roles >= 0).to(units.dtype)
     abnormal = (roles == -1).to(units.dtype)
     pulled = (weights * (nearest - 1)).square() * normal
@@ -113,7 +114,7 @@ def _sample_to_prototype(units: Tensor, directions: Tensor, nearest: Tensor, wei
 
 
 def _normal_to_abnormal(units: Tensor, roles: Tensor, draws: ReleasedDraws) -> Tensor:
-    """Cross-entropy of 2 [<a, p>, <a, n>] against class 0 over N mixed anchors, positives and negatives."""
+    """Return the cross-entropy of 2 [<a, p>, <a, n>] against class 0 over N mixed anchors, positives and negatives."""
     normal_order = _normal_order(roles)
     abnormal_order = (roles != -1).to(torch.int8).argsort(stable=True)
     anchors = _mix(units[normal_order[draws.anchors]], draws.anchor_mix)
@@ -124,13 +125,13 @@ def _normal_to_abnormal(units: Tensor, roles: Tensor, draws: ReleasedDraws) -> T
 
 
 def _normal_order(roles: Tensor) -> Tensor:
-    """Row numbers, labelled normals first, then unlabelled rows, then the rest, each in row order."""
+    """Return row numbers: labelled normals first, then unlabelled rows, then the rest, each in row order."""
     group = torch.where(roles == 1, 0, torch.where(roles == 0, 1, 2))
     return group.argsort(stable=True)
 
 
 def _mix(rows: Tensor, mix: Tensor) -> Tensor:
-    """Normalised convex combinations: rows ``[2 N, D]`` with unnormalised weights ``[N, 2]`` -> ``[N, D]``."""
+    """Return normalised convex combinations: rows ``[2 N, D]`` with unnormalised weights ``[N, 2]`` -> ``[N, D]``."""
     shares = (mix / mix.sum(dim=1, keepdim=True)).to(rows.dtype)
     return unit((rows.view(*mix.shape, -1) * shares[:, :, None]).sum(dim=1))
 

@@ -1,4 +1,4 @@
-"""The loss of classifying by how many quarter turns a view was rotated (CSI; not part of Eq. 8)."""
+"""The loss of predicting by how many quarter turns a view was rotated (CSI; not part of Eq. 8)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hscl_fast.method.terms import ExtraTerm, Term, TermInputs
 def rotation_loss(config: ObjectiveConfig, inputs: TermInputs) -> Tensor:
     """Return the mean cross-entropy of the four-way rotation classifier over this rank's rows.
 
-    Where it is infinite on one rank alone, its gradient is NaN there, so that all ranks skip the update.
+    If it is not finite on one rank, its gradient is NaN there, so that all ranks skip the update.
     """
     logits = inputs.rotation_logits
     assert logits is not None  # shift_loss gives the network its rotation head

@@ -1,4 +1,4 @@
-"""A value whose gradient is scaled on its way back."""
+"""An identity function that scales the gradient in the backward pass."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def scale_gradient(value: Tensor, factor: Tensor) -> Tensor:
-    """Return ``value`` as it is; the gradient that reaches it is multiplied by ``factor``."""
+    """Return ``value`` unchanged; its gradient is multiplied by ``factor``."""
     scaled: Tensor = _ScaledGradient.apply(value, factor)
     return scaled
 

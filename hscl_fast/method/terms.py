@@ -12,7 +12,7 @@ from hscl_fast.config.sections import ObjectiveConfig
 
 
 class Term(NamedTuple):
-    """One term: ``name`` as a key of files, ``title`` in the report, ``short`` where there is little room."""
+    """One term: ``name`` as a key of files, ``title`` in the report, ``short`` on the progress bar."""
 
     name: str
     title: str

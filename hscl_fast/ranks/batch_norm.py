@@ -1,7 +1,7 @@
-"""Batch normalisation by the statistics of all ranks' rows, on any device and within a compiled step.
+"""Batch normalisation with the statistics of all ranks' rows, on any device and within a compiled step.
 
-It takes the place of torch's SyncBatchNorm, which is for GPUs only, waits for the device in every forward pass and
-cannot be part of one graph.
+It replaces torch's SyncBatchNorm, which runs on GPUs only, waits for the device in every forward pass and cannot be
+part of one graph.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def convert_batch_norm(model: nn.Module, group: ProcessGroup) -> None:
 
 
 class GlobalBatchNorm(nn.Module):
-    """A batch normalisation over the rows of all ranks, of which each has as many.
+    """Batch normalisation over the rows of all ranks, each of which has the same number of rows.
 
     Parameters
     ----------
@@ -45,11 +45,11 @@ class GlobalBatchNorm(nn.Module):
         self.weight, self.bias = local.weight, local.bias
         for name, buffer in local.named_buffers(recurse=False):
             self.register_buffer(name, buffer)
-        # timm's normalisations drop out and activate by themselves
+        # timm's normalisations include drop-out and activation
         self.drop, self.act = getattr(local, "drop", nn.Identity()), getattr(local, "act", nn.Identity())
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return ``x [N, C, ...]`` normalised by channel: in training by all ranks' rows, else by the running means."""
+        """Return ``x [N, C, ...]`` normalised per channel: over all ranks' rows in training, else by running means."""
         if self.training:
             normalised, mean, variance = _Normalise.apply(x, self.weight, self.bias, self.eps, self.group)
             self._remember(mean, variance, self.group.size() * x.numel() // x.shape[1])
@@ -89,7 +89,7 @@ class _Normalise(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, mean, variance = ctx.saved_tensors
         factor = torch.ones_like(mean) if weight is None else weight
-        # This rank's sums of gradient * normalised x and of gradient, which the parameters' gradients are too.
+        # This rank's sums of gradient * normalised x and of gradient, which are also the gradients of weight and bias.
         _, by_weight, by_bias = torch.ops.aten.native_batch_norm_backward(
             gradient, x, factor, mean, variance, None, None, False, ctx.eps, [False, True, True]
         )

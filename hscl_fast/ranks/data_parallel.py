@@ -1,4 +1,4 @@
-"""The network as several ranks train it: normalised by all ranks' rows, its gradients averaged over them."""
+"""Prepares a network for training by several ranks: global batch normalisation, averaged gradients."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def data_parallel(
     ranks
         The processes that train it.
     touch_all
-        From the model and a forward pass to a scalar in which every parameter that is trained has a part.
+        Function from the model and a forward pass to a scalar that depends on every trained parameter.
     in_backward
-        Whether ``backward()`` averages the gradients, sending them while it goes on. DistributedDataParallel does so,
-        which cannot be part of a graph; parameters that have no part in the output are frozen. Otherwise the caller
-        averages them with :func:`average_gradients`.
+        Whether ``backward()`` averages the gradients and sends them meanwhile, through DistributedDataParallel, which
+        cannot be part of a graph; parameters that do not affect the output are frozen. Otherwise the caller averages
+        them with :func:`average_gradients`.
     """
     if ranks.group is None:
         return model
@@ -43,7 +43,7 @@ def data_parallel(
     device = next(model.parameters()).device
 
     def try_backward(forward: Callable[[Tensor], Any]) -> None:
-        model.eval()  # the batch statistics stay as they are
+        model.eval()  # keeps the batch statistics unchanged
         touch_all(model, forward).backward()
         model.train()
 
@@ -55,17 +55,17 @@ def data_parallel(
         model,
         device_ids=[device.index] if device.type == "cuda" else None,
         process_group=ranks.group,
-        forward_sync_buffers=False,  # equal already
+        forward_sync_buffers=False,  # already equal
     )
-    # The first backward decides how gradients are packed, which decides in what order they are added. Were it a step's,
-    # a resumed run would add its first step's gradients in another order than the uninterrupted one.
+    # The first backward pass determines how gradients are packed, and so the order in which they are added. If it were
+    # that of a step, a resumed run would add its first gradients in another order than the uninterrupted run.
     try_backward(parallel)
     model.zero_grad(set_to_none=True)
     return parallel
 
 
 def average_gradients(gradients: Sequence[Tensor | None], group: ProcessGroup) -> list[Tensor | None]:
-    """Return the means of gradients over the ranks, which all lack the same ones; can be part of a graph."""
+    """Return the gradients averaged over the ranks, None where they are None (on all ranks); can be part of a graph."""
     present = [gradient for gradient in gradients if gradient is not None]
     flat = torch.cat([gradient.flatten() for gradient in present])
     dist.all_reduce(flat, group=group)

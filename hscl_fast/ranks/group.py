@@ -1,4 +1,4 @@
-"""The ranks that train one run together: who they are, how they begin, agree and end."""
+"""The ranks that train one run together: their numbers, their process groups and their errors."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Ranks:
     local_rank
         Its number on its machine, which is the number of its GPU.
     group
-        Over which devices communicate (nccl or gloo); None for a single process.
+        Process group of the devices (nccl or gloo); None for a single process.
     control
-        Over which hosts agree (gloo); None for a single process.
+        Process group through which the processes agree (gloo, on the CPU); None for a single process.
     """
 
     rank: int = 0
@@ -45,7 +45,7 @@ class Ranks:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the rank that writes and speaks."""
+        """Whether this is the rank that writes files and prints."""
         return self.rank == 0
 
     def average(self, values: Tensor) -> None:
@@ -56,7 +56,7 @@ class Ranks:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Run what may fail on some ranks: then all leave, and the first of those that failed tells why."""
+        """Run a block that may fail on some ranks; then all ranks leave it, and the first that failed reports why."""
         failure: UsageError | None = None
         try:
             yield
@@ -71,7 +71,7 @@ class Ranks:
             raise failure
 
     def require_same_step(self, step: int) -> None:
-        """Raise a :class:`UsageError` unless all ranks are to go on from one step."""
+        """Raise a :class:`UsageError` unless all ranks continue from the same step."""
         if self.control is None:
             return
         ends = torch.tensor([step, -step])
@@ -79,13 +79,13 @@ class Ranks:
         last, first = int(ends[0]), -int(ends[1])
         if first != last:
             raise UsageError(
-                f"The ranks would go on from different steps, {first} to {last}, so they do not read one checkpoint. "
-                "Put --out on a file system that all machines share."
+                f"The ranks would continue from different steps, {first} to {last}, so they do not read the same "
+                "checkpoint. Put --out on a file system that all machines share."
             )
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Turn a broken connection or a time-out into a :class:`UsageError` that names this rank and the mend."""
+        """Turn a broken connection or a time-out into a :class:`UsageError` that names this rank and the fix."""
         try:
             yield
         except RuntimeError as error:
@@ -94,8 +94,8 @@ class Ranks:
             reason = str(error).splitlines()[0].rpartition("] ")[2].partition(". ")[0]
             raise UsageError(
                 f"Rank {self.rank} of {self.size} lost another rank, which ended or took longer than "
-                f"--runtime.timeout_minutes ({reason}). See the first error that torchrun reports; then go on from the "
-                "last checkpoint with --resume."
+                f"--runtime.timeout_minutes ({reason}). See the first error that torchrun reports; then continue from "
+                "the last checkpoint with --resume."
             ) from error
 
 
@@ -103,12 +103,12 @@ SINGLE = Ranks()
 
 
 def environment_ranks() -> Ranks:
-    """Return what torchrun's environment says of this process, without groups; a single process outside torchrun.
+    """Return this process's numbers from torchrun's environment, without groups; outside torchrun, a single process.
 
     Raises
     ------
     UsageError
-        The variables are there but are no ranks.
+        The variables are set but are not valid numbers of ranks.
     """
     if any(name not in os.environ for name in _VARIABLES):
         return SINGLE
@@ -123,7 +123,7 @@ def environment_ranks() -> Ranks:
 
 
 def require_one_process(command: str) -> None:
-    """Raise a :class:`UsageError` where torchrun started several ranks for a command that has no use for them."""
+    """Raise a :class:`UsageError` if torchrun started several ranks of a command that does not use ranks."""
     here = environment_ranks()
     if here.size == 1:
         return
@@ -137,12 +137,12 @@ def require_one_process(command: str) -> None:
 
 @contextmanager
 def start_ranks(config: Config) -> Iterator[Ranks]:
-    """Begin the process groups of a run under torchrun, and end them; a single process needs none.
+    """Create the process groups of a run under torchrun, and destroy them at the end; a single process needs none.
 
     Raises
     ------
     UsageError
-        The configuration cannot be trained by several ranks, a rank has no GPU, or the others do not come.
+        The configuration cannot be trained by several ranks, a rank has no GPU, or a rank does not reach the others.
     """
     here = environment_ranks()
     if here.size == 1:
@@ -157,8 +157,8 @@ def start_ranks(config: Config) -> Iterator[Ranks]:
     except (RuntimeError, ValueError) as error:
         raise UsageError(
             f"Rank {here.rank} of {here.size} did not reach the others within --runtime.timeout_minutes "
-            f"{config.runtime.timeout_minutes}: {str(error).splitlines()[0]}. See that torchrun starts all ranks and "
-            "that they reach MASTER_ADDR."
+            f"{config.runtime.timeout_minutes}: {str(error).splitlines()[0]}. Check that torchrun starts all ranks "
+            "and that they can reach MASTER_ADDR."
         ) from error
     control = dist.distributed_c10d._get_default_group()
     ranks = Ranks(here.rank, here.size, here.local_rank, control=control)
@@ -170,7 +170,7 @@ def start_ranks(config: Config) -> Iterator[Ranks]:
         group = dist.new_group(backend="nccl" if device.type == "cuda" else "gloo", timeout=timeout)
         assert isinstance(group, ProcessGroup)
         ranks = Ranks(here.rank, here.size, here.local_rank, group, control)
-        # After an error nobody waits here: cli.main ends the process at once, and with it its connections.
+        # After an error no rank waits here: cli.main exits the process at once, which closes its connections.
         yield ranks
         dist.barrier(group=control)  # a rank that leaves early breaks the connections of others
         dist.destroy_process_group()
@@ -180,9 +180,9 @@ def _require_shareable(config: Config, ranks: Ranks) -> None:
     objective, device = config.objective, config.runtime.device
     reason = None
     if objective.name != "paper":
-        reason = f"--objective.name is {objective.name!r}, which has no form for several ranks. Give paper"
+        reason = f"--objective.name is {objective.name!r}, which cannot be trained on several ranks. Give paper"
     elif objective.backend == "reference":
-        reason = "--objective.backend is 'reference', which computes on one device. Give auto"
+        reason = "--objective.backend is 'reference', which runs on one device only. Give auto"
     elif device.startswith("cuda:"):
         reason = f"--runtime.device is {device!r}, but every rank needs a GPU of its own. Give cuda or auto"
     if reason is None:

@@ -1,4 +1,4 @@
-"""All ranks stop after the same step, though a signal reaches each at its own moment."""
+"""Makes all ranks stop after the same step, although a signal reaches them at different times."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from hscl_fast.ranks.group import Ranks
 
 
 class StopAgreement:
-    """The signal that all ranks heed, agreed on in the background while they train.
+    """Agrees on a stop signal for all ranks, in the background while they train.
 
-    What the ranks have received is combined in a reduction between hosts that is started after every step and read
-    after the next one, so neither hosts nor devices wait for it.
+    The signals that the ranks have received are combined by a reduction on the CPU, which is started after every step
+    and read after the next one, so that neither the processes nor their devices wait for it.
 
     Parameters
     ----------
     ranks
-        Who must agree; a single process agrees with itself at once.
+        The ranks that must agree; a single process stops at once.
     """
 
     def __init__(self, ranks: Ranks) -> None:
@@ -26,7 +26,7 @@ class StopAgreement:
         self._pending: tuple[Tensor, dist.Work] | None = None
 
     def exchange(self, received: int | None) -> int | None:
-        """Tell this rank's signal after a step; return the one that all ranks stop for now, if any."""
+        """Send this rank's signal after a step; return the signal for which all ranks stop now, if any."""
         if self._control is None:
             return received
         agreed = self.outcome()
@@ -37,7 +37,7 @@ class StopAgreement:
         return agreed
 
     def outcome(self) -> int | None:
-        """Wait for what was told last; return the signal that all ranks stop for, if any."""
+        """Wait for the last exchange; return the signal for which all ranks stop, if any."""
         if self._pending is None:
             return None
         signal, work = self._pending

@@ -1,1 +1,1 @@
-"""The one road: a configuration goes in, a run directory and a typed summary come out."""
+"""Runs: training, evaluation and prediction, from a configuration to a run directory and a typed summary."""

@@ -1,4 +1,4 @@
-"""torch's global switches, set once for a run."""
+"""Sets torch's global switches, once per run."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from hscl_fast.errors import UsageError
 
 
 def prepare_backends(config: RuntimeConfig) -> None:
-    """Set torch's number of threads, TF32 and deterministic kernels as the configuration asks.
+    """Set torch's number of threads, TF32 and deterministic kernels as configured.
 
-    A run from a machine with more cores gets as many threads as there are cores here.
-
-    TF32 is allowed with the precision ``tf32`` and with no other: torch by itself allows it in convolutions only.
+    The number of threads is limited to the cores of this machine, because the run may come from a larger one. TF32 is
+    allowed only with the precision ``tf32``; by default torch allows it in convolutions.
     """
-    # The switches of torch's older interface: Inductor reads these, and to mix the two is an error.
+    # These switches belong to torch's older interface, which Inductor reads; mixing it with the newer one is an error.
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = config.precision == "tf32"
     if config.threads is not None:
         torch.set_num_threads(min(config.threads, usable_cores()))
@@ -25,7 +24,7 @@ def prepare_backends(config: RuntimeConfig) -> None:
 
 
 def require_threads(config: RuntimeConfig) -> None:
-    """Raise a :class:`UsageError` where more threads are asked for than there are cores."""
+    """Raise a :class:`UsageError` if more threads are configured than there are cores."""
     cores = usable_cores()
     if config.threads is not None and config.threads > cores:
         raise UsageError(

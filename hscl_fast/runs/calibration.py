@@ -1,4 +1,4 @@
-"""A run's calibration: the threshold and the constants of its score, which scoring new images needs."""
+"""The calibration of a run: the threshold and the constants of its score, which are needed to score new images."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from hscl_fast.strict_json import Number, StrictModel, first_problem
 
 
 class Calibration(StrictModel):
-    """The facts beside the constants.
+    """The values that are saved beside the constants.
 
     Attributes
     ----------
     threshold, threshold_source
-        In units of the score, and what it was fitted on, in words.
+        The threshold in units of the score, and what it was fitted on, in words.
     scoring, checkpoint, step
-        Which score, of which weights.
+        The score, and the checkpoint it was calibrated for.
     image_size
         Side of the images in pixels.
     """

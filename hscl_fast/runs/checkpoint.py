@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there: safetensors for weights, a weights-only pickle for the optimizer's state.
+"""Reads and writes checkpoints: safetensors for weights, a weights-only pickle for the optimizer's state.
 
 A directory holds ``checkpoint.json``, which names its files with their SHA-256, and those files. A new checkpoint is
 written beside the old one and takes its place when ``checkpoint.json`` is renamed, so a crash or a full disk at any
@@ -57,7 +57,7 @@ class _File(StrictModel):
 
 
 class _Manifest(StrictModel):
-    """``checkpoint.json``."""
+    """The checkpoint manifest, ``checkpoint.json``."""
 
     format: VersionOne
     files: dict[Literal["weights", "state"], _File]
@@ -65,7 +65,7 @@ class _Manifest(StrictModel):
 
 
 class Checkpoint(NamedTuple):
-    """``weights`` by name, ``state`` of the training step (None if not asked for or absent), and ``info`` as saved."""
+    """``weights`` by name, ``state`` of the training step (None if not requested or absent), and ``info`` as saved."""
 
     weights: dict[str, Tensor]
     state: dict[str, Any] | None
@@ -80,7 +80,7 @@ def save_checkpoint(
     Parameters
     ----------
     directory
-        Made if missing.
+        Created if missing.
     weights
         Tensors by name.
     info
@@ -104,7 +104,7 @@ def save_checkpoint(
         directory.mkdir(parents=True, exist_ok=True)
         for kind, (suffix, data) in contents.items():
             digest = hashlib.sha256(data).hexdigest()
-            # Named by content: the previous checkpoint's files keep their names and are never written over.
+            # Files are named by their content, so those of the previous checkpoint are never overwritten.
             path = directory / f"{kind}-{digest[:16]}{suffix}"
             written += [] if path.exists() else [path]
             write_bytes(path, data)
@@ -115,7 +115,8 @@ def save_checkpoint(
             path.unlink(missing_ok=True)
         raise UsageError(
             f"The checkpoint in {directory} could not be written: {error.strerror or error}. The previous "
-            "checkpoint, if any, is intact. Free some space or make the directory writable, then go on with --resume."
+            "checkpoint, if any, is intact. Free some space or make the directory writable, then continue with "
+            "--resume."
         ) from error
     kept = {file["name"] for file in files.values()}
     for path in directory.iterdir():
@@ -131,7 +132,7 @@ def load_checkpoint(directory: Path, *, with_state: bool = False) -> Checkpoint:
     NoCheckpoint
         It is missing.
     DamagedCheckpoint
-        It is damaged, or holds something else than tensors and plain values.
+        It is damaged, or holds something other than tensors and plain values.
     """
     manifest = _read_manifest(directory)
     try:
@@ -146,7 +147,7 @@ def load_checkpoint(directory: Path, *, with_state: bool = False) -> Checkpoint:
         try:
             state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         except Exception as error:  # the restricted unpickler and the zip reader raise many types
-            reason = "its training state holds something else than tensors and plain values; it was not executed"
+            reason = "its training state holds something other than tensors and plain values, which was not executed"
             raise DamagedCheckpoint(directory, reason) from error
     return Checkpoint(weights, state, manifest.info)
 
@@ -159,7 +160,7 @@ def _read_manifest(directory: Path) -> _Manifest:
     path = directory / MANIFEST
     if not path.exists():
         raise NoCheckpoint(
-            f"There is no checkpoint in {directory}: {MANIFEST} is missing. Train first, or name a run that has been "
+            f"There is no checkpoint in {directory}: {MANIFEST} is missing. Train first, or give a run that has been "
             "trained."
         )
     return read_strict(path, _Manifest, lambda reason: DamagedCheckpoint(directory, f"in {MANIFEST}, {reason}"))
@@ -168,7 +169,7 @@ def _read_manifest(directory: Path) -> _Manifest:
 def _read_verified(directory: Path, manifest: _Manifest, kind: str) -> bytes:
     file = manifest.files.get(kind)  # type: ignore[call-overload]
     if file is None:
-        raise DamagedCheckpoint(directory, f"{MANIFEST} names no {kind} file")
+        raise DamagedCheckpoint(directory, f"{MANIFEST} does not name a {kind} file")
     try:
         data = (directory / file.name).read_bytes()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The files of one run and the rules for touching them."""
+"""The files of a run directory, and the rules for creating, replacing and reading them."""
 
 from __future__ import annotations
 
@@ -103,18 +103,18 @@ class RunDirectory(Results):
         return (self.path / MARKER).is_file()
 
     def require_free(self, *, overwrite: bool) -> None:
-        """Refuse a path that is taken.
+        """Check that a run may be written to this path.
 
         Raises
         ------
         UsageError
-            Something is there, and it is not a run that ``overwrite`` allows to be replaced.
+            The path exists, and ``overwrite`` does not allow replacing it.
         """
         if not self.path.exists() and not self.path.is_symlink():
             return
         if not overwrite:
             raise UsageError(
-                f"--out {self.path} exists already. Continue it with --resume, replace it with --overwrite, or give "
+                f"--out {self.path} already exists. Continue it with --resume, replace it with --overwrite, or give "
                 "another --out."
             )
         if not self.is_run or self.path.is_symlink():
@@ -192,11 +192,12 @@ class RunDirectory(Results):
                 file.write(json.dumps(row, allow_nan=False) + "\n")
         except OSError as error:
             raise UsageError(
-                f"{self.metrics} cannot be written: {error.strerror or error}. Free space, then go on with --resume."
+                f"{self.metrics} cannot be written: {error.strerror or error}. Free some space, then continue with "
+                "--resume."
             ) from error
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """Return the rows of ``metrics.jsonl``; a last line cut short by a crash is left out."""
+        """Return the rows of ``metrics.jsonl``; a last line cut short by a crash is ignored."""
         rows: list[dict[str, Any]] = []
         if not self.metrics.exists():
             return rows

@@ -1,4 +1,4 @@
-"""What a run runs on."""
+"""The software and hardware of a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import hscl_fast
 
 
 def environment() -> dict[str, Any]:
-    """Return what a run ran on: versions, platform, devices and the commit, as JSON values."""
+    """Return versions, platform, devices and commit as JSON values."""
     return {
         "hscl_fast": hscl_fast.__version__,
         "commit": _commit(),
@@ -33,7 +33,7 @@ def environment() -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """The commit of the source tree that runs, or None where it is not a checkout."""
+    """Return the commit of the source tree, or None if it is not a Git checkout."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()

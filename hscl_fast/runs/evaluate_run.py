@@ -1,4 +1,4 @@
-"""Evaluation of a trained run: scores, threshold, figures and report, written into its directory."""
+"""Evaluates a trained run and writes scores, threshold, figures and report into its directory."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def evaluate_run(
     scoring, checkpoint, device
         As ``evaluate.scoring``, ``evaluate.checkpoint`` and ``runtime.device``; None: as trained.
     root
-        Where the data set lies now; None: as trained.
+        Folder of the data set, if it has moved; None: as trained.
     overwrite
         Replace results that are there and up to date.
     console
@@ -111,7 +111,7 @@ def _require_stale(directory: RunDirectory, config: Config, results: Results) ->
         return  # damaged, which another evaluation fixes, or about to be reported
     if calibration.step == weights.info.get("step"):
         raise UsageError(
-            f"{results.summary} exists already and is up to date. Replace it with --overwrite, or give another --name."
+            f"{results.summary} already exists and is up to date. Replace it with --overwrite, or give another --name."
         )
 
 
@@ -120,8 +120,8 @@ def evaluate_trained(
 ) -> Summary:
     """Score the test images of a run and write the results: see :func:`evaluate_run`.
 
-    Writes ``scores.csv``, ``summary.json``, ``report.html`` and the calibration that ``hscl predict`` uses, each in one
-    step. No test label touches the threshold or the choice of the checkpoint.
+    Writes ``scores.csv``, ``summary.json``, ``report.html`` and the calibration that ``hscl predict`` uses, each
+    atomically. Test labels affect neither the threshold nor the choice of the checkpoint.
     """
     scoring, state = load_scoring(directory, config, split.training.images.shape[1], device)
     found = evaluate(scoring, split, console, seed=config.data.seed)

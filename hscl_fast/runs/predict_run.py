@@ -1,4 +1,4 @@
-"""Scores of new images by a trained run."""
+"""Scores new images with a trained run."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def predict_run(
     files
         Files of any size and colour mode, and folders, searched recursively.
     out
-        The CSV; written in one step after every image was read.
+        The CSV file, written atomically after every image was scored.
     device
         As ``runtime.device``; None: as trained.
     evaluation
@@ -75,7 +75,7 @@ def predict_run(
     if device is not None:
         config = replace(config, runtime=replace(config.runtime, device=device))
     if out.exists() and not overwrite:
-        raise UsageError(f"--out {out} exists already. Give another file, or add --overwrite to replace it.")
+        raise UsageError(f"--out {out} already exists. Give another file, or add --overwrite to replace it.")
     if not out.parent.is_dir():
         raise UsageError(f"--out {out}: the folder {out.parent} does not exist. Create it, or give another file.")
     found = _collect([Path(file) for file in files])

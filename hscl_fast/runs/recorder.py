@@ -1,4 +1,4 @@
-"""What a training run reports, written into its run directory and shown on the console."""
+"""Writes the reports of a training run into its run directory and shows them on the console."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHORT_NAMES = {term.name: term.short for term in TERMS}
 
 
 class RunRecorder:
-    """Records a run.
+    """Records a run in its directory.
 
     Parameters
     ----------
@@ -64,5 +64,5 @@ class RunRecorder:
     def save(
         self, name: str, *, weights: dict[str, Tensor], info: dict[str, Any], state: dict[str, Any] | None = None
     ) -> None:
-        """Write a checkpoint in place of the one of that name."""
+        """Write a checkpoint in place of the previous one of that name."""
         save_checkpoint(self._directory.checkpoint(name), weights=weights, info=info, state=state)

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 from hscl_fast.config.sections import Config
 from hscl_fast.runs.directory import Results, RunDirectory
 
-if TYPE_CHECKING:  # the figures bring scikit-learn along, which loading a run does without
+if TYPE_CHECKING:  # its module imports scikit-learn, which is not needed to load a run
     from hscl_fast.evaluation.summary import Summary
 
 
 @dataclass(frozen=True)
 class Run:
-    """What :func:`hscl_fast.runs.train_run.train_run` and :func:`hscl_fast.runs.evaluate_run.evaluate_run` return.
+    """The result of :func:`hscl_fast.runs.train_run.train_run` and :func:`hscl_fast.runs.evaluate_run.evaluate_run`.
 
     Attributes
     ----------
     directory
-        Where its files are.
+        The directory of its files.
     config
         The configuration it was trained with.
     summary

@@ -1,4 +1,4 @@
-"""A split, as a run shows it before it trains."""
+"""Shows a split before a run trains on it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hscl_fast.data.split.split import Counts, Split
 
 
 def show_split(split: Split, name: str, console: Console) -> None:
-    """Print how many images of each kind there are, and what is missing."""
+    """Print the number of images of each kind, and a warning about each kind that is missing."""
     counts, (height, width) = split.counts, split.training.images.shape[1:3]
     title = f"{name}, normal: {split.class_names[split.normal_class]}, {width}x{height} px"
     table = Table("images", "labelled normal", "unlabelled", "labelled abnormal", title=title)
@@ -38,7 +38,7 @@ def _warnings(counts: Counts) -> list[str]:
         warnings.append("no unlabelled images in training")
     if not (counts.held_out_normal and counts.held_out_abnormal):
         warnings.append(
-            "not both kinds of labelled images are held out: no best checkpoint, and a rougher decision threshold"
+            "the held-out images lack labelled normals or anomalies: no best checkpoint, and a rougher threshold"
         )
     if not (counts.test_normal and counts.test_abnormal):
         warnings.append("the test set lacks normal or abnormal images: no AUROC can be computed")

@@ -1,4 +1,4 @@
-"""TensorBoard event files, for those who installed the extra."""
+"""Writes TensorBoard event files, if the extra ``tensorboard`` is installed."""
 
 from __future__ import annotations
 

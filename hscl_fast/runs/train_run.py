@@ -1,4 +1,4 @@
-"""Training: a configuration goes in, a run directory and a summary come out."""
+"""Trains a run: from a configuration to a run directory and a summary."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def train_run(
     Parameters
     ----------
     config
-        What to train. With ``resume`` it must be the run's own; None takes that.
+        The configuration. With ``resume`` it must equal the run's own, which None stands for.
     out
         The run directory.
     resume
@@ -65,10 +65,10 @@ def train_run(
     UsageError
         The configuration does not fit the data or this machine, ``out`` is taken, or a file cannot be written.
     Interrupted
-        SIGINT or SIGTERM asked the run to stop; all is saved.
+        SIGINT or SIGTERM stopped the run; everything is saved.
     """
     directory = RunDirectory(Path(out))
-    config = _asked_config(config, directory, resume=resume)
+    config = _resolve_config(config, directory, resume=resume)
     console = silent() if console is None else console
     with RunLock(directory.path) as lock:
         with start_ranks(config) as ranks:
@@ -80,7 +80,7 @@ def train_run(
                 trainer.train()
             except Interrupted as stopped:
                 done = f"step {trainer.state.step} of {trainer.total_steps}"
-                say(console, f"{stopped} at {done}; all is saved. Continue with:")
+                say(console, f"{stopped} at {done}; everything is saved. Continue with:")
                 say(console, f"  hscl train --out {shlex.quote(str(directory.path))} --resume")
                 raise
         if not ranks.is_first:
@@ -89,10 +89,10 @@ def train_run(
     return Run(directory, config, summary)
 
 
-def _asked_config(config: Config | None, directory: RunDirectory, *, resume: bool) -> Config:
+def _resolve_config(config: Config | None, directory: RunDirectory, *, resume: bool) -> Config:
     if not resume:
         if config is None:
-            raise UsageError("There is no configuration to train. Give one, or resume a run, which brings its own.")
+            raise UsageError("config is None, but a new run needs a configuration. Pass one, or resume a run.")
         require_threads(config.runtime)
         return config
     saved = directory.load_config()
@@ -102,12 +102,12 @@ def _asked_config(config: Config | None, directory: RunDirectory, *, resume: boo
 
 
 def _require_same(config: Config, saved: Config, directory: RunDirectory) -> None:
-    was, asked = to_dict(saved), to_dict(config)
+    was, given = to_dict(saved), to_dict(config)
     differences = [
-        f"--{section}.{name} is {asked[section][name]!r} and was {value!r}"
+        f"--{section}.{name} is {given[section][name]!r} and was {value!r}"
         for section, values in was.items()
         for name, value in values.items()
-        if asked[section][name] != value
+        if given[section][name] != value
     ]
     if differences:
         raise UsageError(
@@ -164,7 +164,7 @@ def _prepare(
 
 
 def _continue(trainer: Trainer, directory: RunDirectory, ranks: Ranks) -> None:
-    """Go on from the last checkpoint, bit for bit; without one, start over."""
+    """Continue from the last checkpoint, bit for bit; without one, start over."""
     path = directory.checkpoint("last")
     if (path / MANIFEST).exists():
         checkpoint = load_checkpoint(path, with_state=True)

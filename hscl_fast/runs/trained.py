@@ -1,4 +1,4 @@
-"""A run's trained network, read back from its checkpoint."""
+"""Loads the trained network of a run from its checkpoint."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _STATE = TypeAdapter(TrainingState)
 
 
 def read_state(info: dict[str, Any], directory: RunDirectory) -> TrainingState:
-    """Return what a checkpoint says of its run.
+    """Return the training state in the ``info`` of a checkpoint.
 
     Raises
     ------
     UsageError
-        It is not what a run writes.
+        ``info`` is not a training state.
     """
     try:
         return _STATE.validate_json(json.dumps(info), strict=True)
@@ -42,16 +42,16 @@ def read_state(info: dict[str, Any], directory: RunDirectory) -> TrainingState:
 def load_scoring(
     directory: RunDirectory, config: Config, image_size: int, device: torch.device
 ) -> tuple[Scoring, TrainingState]:
-    """Return a run's score, not yet calibrated, and what its checkpoint says of the run.
+    """Return the score of a run, not yet calibrated, and the training state of its checkpoint.
 
     Parameters
     ----------
     directory, config
-        The run; ``config.evaluate`` names checkpoint and score.
+        The run and its configuration; ``config.evaluate`` names checkpoint and score.
     image_size
         Side of the images in pixels.
     device
-        Where to score.
+        The device to score on.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A sheet of images beside their augmented views, for people to look at."""
+"""Draws a sheet of images beside their augmented views."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ _PIXELS_PER_INCH = 110
 
 
 def draw_view_sheet(data: DataConfig, augment: AugmentConfig, *, count: int, seed: int, step: int) -> tuple[bytes, int]:
-    """Draw the views that a training step sees of some training images of every role.
+    """Draw some training images of every role beside the views of them that a training step uses.
 
     Parameters
     ----------
     data, augment
-        Which images, and how their views are drawn.
+        The images, and how their views are drawn.
     count
-        How many images, up to ``MOST_IMAGES``.
+        Number of images, up to ``MOST_IMAGES``.
     seed, step
-        Of the run and its step.
+        Seed of the run and number of the step.
 
     Returns
     -------
     picture : bytes
         A PNG.
     shown : int
-        How many images it shows: all where there are fewer than ``count``.
+        Number of images in the picture: ``count``, or all if there are fewer.
     """
     training = open_split(data).training
     chosen = choose_images(training, count)
@@ -58,7 +58,7 @@ def draw_view_sheet(data: DataConfig, augment: AugmentConfig, *, count: int, see
 
 
 def choose_images(training: TrainingImages, count: int) -> npt.NDArray[np.int64]:
-    """Return numbers of ``count`` training images (or all): of each role an equal share where there are enough."""
+    """Return indices of ``count`` training images (or all), with equal shares of the roles where there are enough."""
     members = [np.flatnonzero(training.roles == role) for role in (NORMAL, UNLABELLED, ABNORMAL)]
     by_turns = [some[place] for place in range(count) for some in members if place < len(some)]
     return np.array(sorted(by_turns[:count], key=lambda index: (-training.roles[index], index)), np.int64)
@@ -97,7 +97,7 @@ def draw_sheet(
     views
         uint8 ``[columns, n, H, W, 3]``.
     title
-        Above the picture.
+        Text above the picture.
     names
         One per line.
     columns

@@ -1,1 +1,1 @@
-"""The training loop, and what one step of it is. Knows no run directory and no console."""
+"""The training loop and its step. Nothing here depends on a run directory or a console."""

@@ -1,4 +1,4 @@
-"""Guards the weights: an update with a non-finite loss or gradient is skipped and counted, all on the device."""
+"""Guards the weights: skips and counts updates with a non-finite loss or gradient, all on the device."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _GROWTH_INTERVAL = 2000  # good updates before the loss scale doubles
 
 
 class UpdateGuard:
-    """Applies an optimizer's update only where loss and gradients are finite, without waiting for the device.
+    """Applies an optimizer's update only if loss and gradients are finite, without waiting for the device.
 
-    It scales the loss where the encoder runs in float16, clips the gradient if asked, and undoes what a bad batch did
-    to the batch statistics.
+    It scales the loss if the encoder runs in float16, clips the gradient if configured, and restores the batch
+    statistics when it skips an update.
 
     Parameters
     ----------
     model
         Its buffers are restored when an update is skipped.
     optimizer
-        Does nothing where it is told to on the device.
+        Its update can be skipped by a flag tensor.
     scaled
         Whether to use a dynamic loss scale (float16).
     clip_norm
@@ -64,7 +64,7 @@ class UpdateGuard:
         return norm
 
     def tensors(self) -> list[Tensor]:
-        """Return the scale, the counters and the buffers as they were before the step."""
+        """Return the scale, the counters and the copies of the buffers."""
         return [*self.state_dict().values(), *self._before]
 
     def state_dict(self) -> dict[str, Tensor]:

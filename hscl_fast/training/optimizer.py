@@ -1,4 +1,4 @@
-"""Adam in one fused call that takes its gradients, its rate and whether to act at all as tensors."""
+"""Adam as one fused operation, whose gradients, learning rate and skip flag are tensors."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ _EPS = 1e-8
 
 
 class FusedAdam:
-    """Adam (Kingma and Ba, ICLR 2015) with L2 penalty: torch's fused kernel, as one operation that a graph can hold.
+    """Adam (Kingma and Ba, ICLR 2015) with L2 penalty: torch's fused kernel, as one operation that a graph can contain.
 
-    :class:`torch.optim.Adam` keeps ``torch.compile`` out of its step, and its tensor rate out of fake tensors.
+    :class:`torch.optim.Adam` excludes its step from ``torch.compile``, and does not accept a fake tensor as its rate.
 
     Parameters
     ----------
     parameters
-        What is trained.
+        The parameters to train.
     weight_decay
-        L2 penalty.
+        Factor of the L2 penalty.
 
     Attributes
     ----------
@@ -44,11 +44,11 @@ class FusedAdam:
         Parameters
         ----------
         gradients
-            One a parameter; a parameter whose gradient is None is left alone. They are overwritten.
+            One gradient per parameter; a parameter whose gradient is None is unchanged. The gradients are overwritten.
         divisor
-            Float32 scalar by which the gradients are divided first.
+            float32 scalar by which the gradients are divided first.
         skip
-            Float32 scalar: 1 leaves everything as it is, 0 updates.
+            float32 scalar: 1 leaves everything unchanged, 0 updates.
         """
         taking = [place for place, gradient in enumerate(gradients) if gradient is not None]
         pairs = zip(self.parameters, gradients, strict=True)
@@ -69,7 +69,7 @@ class FusedAdam:
         return [*self.first_moments, *self.second_moments, self.updates, self.rate]
 
     def state_dict(self) -> dict[str, Tensor | list[Tensor]]:
-        """Return the moments and the number of updates."""
+        """Return the moments, the number of updates and the rate."""
         return {"updates": self.updates, "first": self.first_moments, "second": self.second_moments, "rate": self.rate}
 
     def load_state_dict(self, state: dict[str, Tensor | list[Tensor]]) -> None:
@@ -83,7 +83,7 @@ class FusedAdam:
 
 
 def _laid_out_as(parameter: Tensor, gradient: Tensor) -> Tensor:
-    """Return a gradient whose memory has the parameter's layout: the fused kernel walks all of them side by side."""
+    """Return the gradient in the parameter's memory layout, because the fused kernel reads both in memory order."""
     return gradient if gradient.stride() == parameter.stride() else torch.empty_like(parameter).copy_(gradient)
 
 

@@ -1,4 +1,4 @@
-"""Where a training run reports to."""
+"""The interface through which training reports figures and checkpoints."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from torch import Tensor
 
 
 class Recorder(Protocol):
-    """Takes what a training run reports."""
+    """Receives the reports of a training run."""
 
     def begin(self, *, done: int, total: int, steps_per_epoch: int) -> AbstractContextManager[object]:
         """Return the context in which the run trains from step ``done`` to step ``total``."""
 
     def advance(self, step: int) -> None:
-        """Take note that ``step`` steps are done."""
+        """Note that ``step`` steps are done."""
 
     def note(self, text: str) -> None:
         """Show one line."""
 
     def log(self, row: dict[str, Any]) -> None:
-        """Keep a row of figures: JSON values by name, ``step`` among them."""
+        """Keep a row of figures: JSON values by name, including ``step``."""
 
     def save(
         self, name: str, *, weights: dict[str, Tensor], info: dict[str, Any], state: dict[str, Any] | None = None
     ) -> None:
-        """Keep a checkpoint, ``last`` or ``best``, in place of the one of that name."""
+        """Save a checkpoint, ``last`` or ``best``, in place of the previous one of that name."""
 
 
 class SilentRecorder:
-    """Keeps nothing and shows nothing: for ranks other than the first, and for runs that are only measured."""
+    """Ignores all reports: for ranks other than the first, and for runs that are only measured."""
 
     def begin(self, *, done: int, total: int, steps_per_epoch: int) -> AbstractContextManager[object]:
         """Return a context that does nothing."""

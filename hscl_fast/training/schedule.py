@@ -1,4 +1,4 @@
-"""How long training is, and the learning rate on the way: linear warm-up, then cosine decay to zero."""
+"""The number of steps of a run, and the learning rate of each: linear warm-up, then cosine decay to zero."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def schedule_length(config: OptimConfig, steps_per_epoch: int) -> int:
 def learning_rate(step: Tensor, *, peak: float, warmup_steps: int, total_steps: int) -> Tensor:
     """Return the rate of step ``step`` (int64 scalar, from 0), as a float32 scalar on its device.
 
-    It rises linearly to ``peak`` at the last of ``warmup_steps``, then falls as half a cosine and would reach 0 at
-    ``total_steps``.
+    The rate rises linearly and reaches ``peak`` at the last of ``warmup_steps``, then falls as half a cosine that
+    would reach 0 at ``total_steps``.
     """
     number = step.double()
     warm = (number + 1) / max(warmup_steps, 1)

@@ -1,4 +1,4 @@
-"""What a run knows about itself beside its weights."""
+"""The progress of a run, which is saved beside its weights."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 @dataclass
 class TrainingState:
-    """Saved with every checkpoint.
+    """The progress of a run, saved with every checkpoint.
 
     Attributes
     ----------
     step
         Steps done.
     seconds
-        Time spent in training, over all sittings.
+        Time spent in training, including that before a resume.
     best_auroc, best_step
-        The highest AUROC on held-out images so far, and when it was reached; None before the first.
+        The highest AUROC on held-out images so far, and its step; None before the first validation.
     """
 
     step: int = 0

@@ -1,7 +1,7 @@
 """One training step: views, encoder, objective, backward, guarded update. Nothing here waits for the device.
 
-Compiled, all of it is one graph: what changes from step to step, the rate and the step's number too, is a tensor in it
-that keeps its address.
+When compiled, the whole step is one graph. Everything that changes between steps, including the rate and the number of
+the step, is a tensor that keeps its address.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from hscl_fast.training.schedule import learning_rate
 
 
 class TrainingStep:
-    """Trains a network one batch at a time; its counters and metrics live on the device.
+    """Trains a network one batch at a time; its counters and metrics stay on the device.
 
     Parameters
     ----------
@@ -37,11 +37,11 @@ class TrainingStep:
     model
         The network, on its device, channels_last.
     execution
-        Where and how it runs.
+        Device, precision and compile mode.
     total_steps
-        Length of the schedule.
+        Length of the schedule in steps.
     ranks
-        The processes that train the network together; each calls with its share of the batch.
+        The processes that train the network together; each passes its share of the batch.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class TrainingStep:
         """Return the objective and its terms on one batch, float32 ``[terms]``."""
         size = (batch.images.shape[1], batch.images.shape[2])
         parameters = draw_views(self.config.augment, batch.indices, seed=self.seed, step=self.step, size=size)
-        # [V * R * B, 3, H, W], in the dtype that autocast would turn them into
+        # [V * R * B, 3, H, W], in the dtype to which autocast would convert them
         views = augment_views(batch.images, parameters, dtype=self.precision, backend=self.config.augment.backend)
         with encoder_precision(views.device, self.precision):
             features = self.forward(views)
@@ -123,7 +123,7 @@ class TrainingStep:
         )
 
     def tensors(self) -> list[Tensor]:
-        """Return all that the step remembers from call to call; it is changed in place only."""
+        """Return all tensors that persist between calls; they are changed only in place."""
         own = [self.seed, self.step, self.sums]
         return [*self.model.parameters(), *self.model.buffers(), *self.optimizer.tensors(), *self.guard.tensors(), *own]
 
@@ -132,7 +132,7 @@ class TrainingStep:
         self.ranks.average(self.sums)
         *sums, count = self.sums.tolist()
         self.sums.zero_()
-        # With every update skipped there is no mean to tell: the losses are left out of the row.
+        # If every update was skipped, there are no means, and the losses are left out of the row.
         means = {name: total / count for name, total in zip(self.names, sums, strict=True)} if count else {}
         return {
             **means,
@@ -143,7 +143,7 @@ class TrainingStep:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything but the weights that the next step depends on; all ranks must call, one may save."""
+        """Return all that the next step depends on, except the weights. All ranks must call this; one may save it."""
         self.ranks.average(self.sums)
         return {
             "step": self.step,
@@ -165,7 +165,7 @@ class TrainingStep:
 
 
 def _touch_all(model: Network, forward: Callable[[Tensor], Features]) -> Tensor:
-    """Return a scalar in which every trained parameter has a part, from a pass over two empty pictures."""
+    """Return a scalar that depends on every trained parameter, from a pass over two black images."""
     features = forward(torch.zeros(2, 3, model.image_size, model.image_size, device=model.prototypes.device))
     used = [features.embeddings, model.prototypes, features.rotation_logits]
     return torch.stack([tensor.sum() for tensor in used if tensor is not None]).sum()

@@ -1,4 +1,4 @@
-"""The training loop, readable top to bottom."""
+"""The training loop."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ class Trainer:
     config
         The run's configuration.
     training
-        What training may see: images and roles, never labels.
+        The training images and their roles, without the true classes.
     recorder
         Where figures and checkpoints go.
     execution
-        Where and how the network runs.
+        Device, precision and compile mode.
     loader
-        Which loader serves the training images.
+        The kind of the loader that serves the training images.
     validate
-        From the network, in evaluation mode, to its AUROC on held-out labelled images, by which the best checkpoint is
-        chosen; None where there are none.
+        Function from the network, in evaluation mode, to its AUROC on held-out labelled images, by which the best
+        checkpoint is chosen; None if there are no such images.
     ranks
         The processes that train together. Each loads its own share; the first one validates and saves.
 
     Raises
     ------
     UsageError
-        The configuration cannot run here, or these data cannot be trained on.
+        The configuration cannot run here, or the data cannot be trained on.
     """
 
     def __init__(
@@ -83,13 +83,13 @@ class Trainer:
         self.state = TrainingState()
 
     def continue_from(self, weights: dict[str, torch.Tensor], step: dict[str, Any], state: TrainingState) -> None:
-        """Go on from what was saved, bit for bit; errors of torch are raised where it does not fit."""
+        """Continue from a saved state, bit for bit; torch raises an error if it does not fit the network."""
         self.model.load_state_dict(weights)
         self.step.load_state_dict(step)
         self.state = state
 
     def describe(self) -> str:
-        """Return one line about what will run where."""
+        """Return one line that describes the network, its device and the steps to train."""
         parameters = sum(parameter.numel() for parameter in self.model.parameters())
         compile = self.execution.compile
         compiled = "" if compile == "off" else f", compiled ({compile}; kept in {set_inductor_cache_dir()})"
@@ -102,7 +102,7 @@ class Trainer:
         )
 
     def train(self) -> TrainingState:
-        """Train to the last step and save; raise :class:`Interrupted` if asked to stop, after saving."""
+        """Train to the last step and save; after a stop signal, save and raise :class:`Interrupted`."""
         record, state, recorder = self.config.record, self.state, self.recorder
         batches = self.loader.batches(state.step, self.total_steps)
         agreement = StopAgreement(self.ranks)
@@ -133,8 +133,8 @@ class Trainer:
         return state
 
     def _log(self) -> None:
-        """Read the metrics, record a row and stop a run that no longer learns; all ranks do."""
-        metrics = self.step.read_metrics()  # waits for the device: the time below is that of finished steps
+        """Read the metrics, log a row and stop a run that skips all its updates; all ranks must call this."""
+        metrics = self.step.read_metrics()  # waits for the device, so the time below is that of finished steps
         state = self.state
         self._tick()
         steps_before, seconds_before = self._logged
@@ -164,7 +164,7 @@ class Trainer:
     def _validate(self) -> None:
         """Keep the checkpoint with the highest AUROC so far (the latest of equals) as ``best``.
 
-        The first rank alone does; the others wait for it in their next step.
+        Only the first rank validates; the others wait for it in their next step.
         """
         if self.validate is None or not self.ranks.is_first:
             return
@@ -177,11 +177,11 @@ class Trainer:
 
     def _save(self, name: str) -> None:
         self._tick()
-        state = self.step.state_dict() if name == "last" else None  # all ranks have a part in it
+        state = self.step.state_dict() if name == "last" else None  # all ranks take part in it
         self.recorder.save(name, weights=self.model.state_dict(), state=state, info=vars(self.state).copy())
 
     def _tick(self) -> None:
-        """Add the time since the last look to the run's training seconds."""
+        """Add the time since the last call to the run's training seconds."""
         now = time.monotonic()
         self.state.seconds += now - self._clock
         self._clock = now

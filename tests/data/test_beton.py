@@ -259,7 +259,7 @@ def test_nothing_left_to_train_on_is_refused(tmp_path):
 
 def test_an_existing_file_is_replaced_only_with_overwrite(copied):
     before = copied.read_bytes()
-    with pytest.raises(UsageError, match=r"exists already.*--overwrite"):
+    with pytest.raises(UsageError, match=r"already exists.*--overwrite"):
         beton_of("digits", copied, seed=3)
     assert copied.read_bytes() == before
     assert len(load_split(beton_of("digits", copied, seed=3, overwrite=True)).training.images) > 0
@@ -282,7 +282,7 @@ def test_options_that_are_refused(tmp_path, out, options, match):
 
 def test_images_too_large_for_a_beton_are_refused_before_any_is_written(tmp_path):
     np.savez(tmp_path / "large.npz", images=np.zeros((2, 1025, 1025), np.uint8), y=np.array([0, 1]))
-    with pytest.raises(UsageError, match=r"1025 x 1025 pixels, but .* 8 to 1024 pixels a side.*--data\.image_size"):
+    with pytest.raises(UsageError, match=r"1025 x 1025 pixels, but .* 8 to 1024 pixels per side.*--data\.image_size"):
         beton_of(tmp_path / "large.npz", tmp_path / "l.beton")
     assert os.listdir(tmp_path) == ["large.npz"]
     assert load_split(beton_of(tmp_path / "large.npz", tmp_path / "l.beton", image_size=16)).training.roles.size

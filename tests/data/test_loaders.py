@@ -218,7 +218,7 @@ def chosen(split, **runtime):
 
 def test_auto_takes_what_fits(split, digits):
     assert chosen(split) == ("resident", "0.1 MiB of images fit in memory")
-    assert chosen(digits, resident_gib=0) == ("resident", "the images are in memory already")
+    assert chosen(digits, resident_gib=0) == ("resident", "the images are already in memory")
 
 
 def test_auto_falls_back_to_ffcv_and_then_to_torch(split, folder, monkeypatch):
@@ -277,7 +277,7 @@ def test_a_missing_ffcv_is_an_error_with_advice(split, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["resident", "torch"])
 def test_an_explicit_loader_is_used(split, kind):
-    assert chosen(split, loader=kind, resident_gib=0) == (kind, "as --runtime.loader asks")
+    assert chosen(split, loader=kind, resident_gib=0) == (kind, "as set by --runtime.loader")
 
 
 def test_invalid_numbers_of_workers_are_refused():
@@ -319,7 +319,7 @@ def test_a_run_has_the_same_losses_with_every_loader(of_digits, tmp_path, capsys
     run = tmp_path / kind
     assert run_here("train", of_digits / "d.beton", "--out", run, *config_of(kind)) == 0
     said = capsys.readouterr().out
-    assert f"loader {kind}: as --runtime.loader asks" in said
+    assert f"loader {kind}: as set by --runtime.loader" in said
     assert losses(run) == losses(of_digits / "plain")
     assert (run / "scores.csv").read_text() == (of_digits / "plain" / "scores.csv").read_text()
     summary = json.loads((run / "summary.json").read_text())
@@ -374,7 +374,7 @@ def test_a_signal_to_all_processes_of_a_torch_run_lets_it_save(folder, tmp_path,
     os.killpg(process.pid, number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == code, output
-    assert "all is saved" in output
+    assert "everything is saved" in output
     assert "Traceback" not in output
 
 

@@ -39,8 +39,8 @@ def test_a_fit_machine(few_checks, capsys):
     assert code == 0, said
     for words in ("torch ", "triton", "GiB free", "prototype_similarity", "precisions", "pass"):
         assert words in said
-    assert ("triton is not here" in said) == ("triton" in examine.missing_backends(CPU))
-    assert "all fine on cpu" in said
+    assert ("triton cannot run here" in said) == ("triton" in examine.missing_backends(CPU))
+    assert "everything works on cpu" in said
     assert "estimate" not in said
 
 
@@ -217,11 +217,11 @@ def test_the_compiled_step(monkeypatch):
     monkeypatch.setattr(machine, "resolve_mode", lambda mode, device: "default")
     found = machine.check_compiled_step(CPU)
     assert found.status == "pass"
-    assert "of eager ones" in found.detail
+    assert "of the eager ones" in found.detail
     off_by.append(0.1)
     found = attempt("compiled step", lambda: machine.check_compiled_step(CPU), "")
     assert found.status == "FAIL"
-    assert "are not the eager step's" in found.detail
+    assert "differ from the eager step's" in found.detail
 
 
 def test_a_missing_compiler_is_a_warning(monkeypatch):

@@ -65,7 +65,7 @@ def test_without_both_labels_the_regression_is_not_run(split: dict[str, np.ndarr
     roles = np.where(split["roles"] == role, 0, split["roles"]).astype(np.int8)
     result = run(split, roles=roles)["logistic_regression"]
     assert result.auroc is result.auroc_mean is result.seconds is None
-    assert "both sides" in result.note
+    assert "labelled normals and labelled anomalies" in result.note
 
 
 def test_without_normal_images_only_the_regression_could_run(split: dict[str, np.ndarray]) -> None:

@@ -357,8 +357,8 @@ def test_stopped_then_killed_ranks_go_on_bit_for_bit(uninterrupted, tmp_path, ca
     process.send_signal(signal.SIGTERM)
     output = finish(process)
     step = weights(run).info["step"]
-    assert f"stopped by SIGTERM at step {step} of {STEPS}; all is saved" in output
-    assert output.count("all is saved") == 1
+    assert f"stopped by SIGTERM at step {step} of {STEPS}; everything is saved" in output
+    assert output.count("everything is saved") == 1
     assert 4 <= step < STEPS
     shutil.copytree(run, tmp_path / "alone")
 
@@ -390,4 +390,4 @@ def test_an_error_of_the_first_rank_ends_all_and_is_told_once(uninterrupted):
     output = finish(process)
     assert process.returncode == 1, output
     assert output.count("hscl: error:") == 1
-    assert "exists already" in output
+    assert "already exists" in output

@@ -180,7 +180,7 @@ def test_two_new_runs_of_one_name_do_not_mix(tmp_path, digits):
     path = tmp_path / "run"
     create(path, digits)
     time.sleep(0.01)
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="already exists"):
         create(path, digits)
 
 
@@ -199,11 +199,11 @@ def test_another_score_is_an_evaluation_of_its_own(trained, tmp_path):
         name: data for name, data in before.items() if name != LOCK
     }
     assert json.loads(run.results.summary.read_text())["scoring"] == "knn"
-    with pytest.raises(UsageError, match=r"knn-last/summary\.json exists already and is up to date.*--overwrite"):
+    with pytest.raises(UsageError, match=r"knn-last/summary\.json already exists and is up to date.*--overwrite"):
         evaluate_run(path, scoring="knn")
     evaluate_run(path, scoring="knn", overwrite=True)
     evaluate_run(path, scoring="knn", name="again")
-    with pytest.raises(UsageError, match="exists already and is up to date"):
+    with pytest.raises(UsageError, match="already exists and is up to date"):
         evaluate_run(path)
     with pytest.raises(UsageError, match=r"--name is .\.\./mine."):
         evaluate_run(path, name="../mine")

@@ -1,4 +1,4 @@
-"""The recipes: named sets of defaults, one YAML file each, which flags and ``--config`` then override."""
+"""The recipes: named sets of defaults, one YAML file each, which ``--config`` and flags override."""
 
 from __future__ import annotations
 

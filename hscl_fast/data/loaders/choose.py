@@ -34,7 +34,7 @@ class Choice(NamedTuple):
 
 
 def choose_loader(data: DataConfig, runtime: RuntimeConfig, split: Split, device: torch.device) -> Choice:
-    """Return the loader that ``runtime.loader`` names; ``auto``: the fastest that can serve these images.
+    """Return the loader that ``runtime.loader`` names; ``auto``: the fastest one that can serve these images.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def choose_loader(data: DataConfig, runtime: RuntimeConfig, split: Split, device
     Raises
     ------
     UsageError
-        ``ffcv`` is asked for, but the data is not a ``.beton`` or FFCV is not installed.
+        ``ffcv`` is requested, but the data is not a ``.beton`` or FFCV is not installed.
     """
     is_beton = _is_beton(split.training.images)
     if runtime.loader == "ffcv":
@@ -61,7 +61,7 @@ def choose_loader(data: DataConfig, runtime: RuntimeConfig, split: Split, device
             )
         import_ffcv()
     if runtime.loader != "auto":
-        return Choice(runtime.loader, "as --runtime.loader asks")
+        return Choice(runtime.loader, "as set by --runtime.loader")
     fits, reason = _fits(runtime, split, device)
     if fits:
         return Choice("resident", reason)
@@ -72,7 +72,7 @@ def choose_loader(data: DataConfig, runtime: RuntimeConfig, split: Split, device
 
 
 def is_held_in_memory(runtime: RuntimeConfig, split: Split, device: torch.device) -> bool:
-    """Whether a run keeps its images in memory, because ``resident`` is asked for or chosen."""
+    """Return whether a run keeps its images in memory, because ``resident`` is requested or chosen."""
     return runtime.loader == "resident" or (runtime.loader == "auto" and _fits(runtime, split, device)[0])
 
 
@@ -119,7 +119,7 @@ def _fits(runtime: RuntimeConfig, split: Split, device: torch.device) -> tuple[b
         if needed > budget:
             return False, f"{_amount(needed)} of images exceed the budget of {_amount(budget)} ({source})"
     if not unread and device.type == "cpu":
-        return True, "the images are in memory already"
+        return True, "the images are already in memory"
     return True, f"{_amount(max(needs.values()))} of images fit in memory"
 
 

@@ -118,7 +118,8 @@ def _outputs(epoch: Any, beton: Beton) -> Iterator[np.ndarray]:
                 continue
             raise UsageError(
                 f"{beton.path} stopped giving images ({type(epoch.failure).__name__}: {epoch.failure}). Verify the "
-                "file with `hscl data verify`, then go on with --resume, with --runtime.loader torch if it stops again."
+                "file with `hscl data verify`, then continue with --resume. If it stops again, train another run with "
+                "--runtime.loader torch."
             ) from epoch.failure
         if output is None:
             return

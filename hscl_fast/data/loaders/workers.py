@@ -19,7 +19,7 @@ from hscl_fast.errors import UsageError
 
 _MOST_WORKERS = 8
 _ADVICE = (
-    "The run's last checkpoint is intact: restore the files as they were when it began and go on with --resume, or "
+    "The run's last checkpoint is intact: restore the files as they were when it began and continue with --resume, or "
     "begin again with the corrected data."
 )
 

@@ -1,4 +1,4 @@
-"""Reads the pickles that CIFAR ships in, and runs nothing that they ask for.
+"""Reads the pickles in which CIFAR is distributed, without running any code in them.
 
 The official files hold dictionaries of lists and of uint8 arrays. Array and dtype are rebuilt here by inert
 stand-ins, so that not even numpy's own unpickling code sees bytes from the file.

@@ -1,1 +1,1 @@
-"""Which image has which role, and the split record, which writes it down."""
+"""The split of a data set into roles, and the split record that stores it."""

@@ -1,4 +1,4 @@
-"""The split record, ``split.json``: all that is needed to make the same split again."""
+"""The split record, ``split.json``: everything that is needed to make the same split again."""
 
 from __future__ import annotations
 
@@ -232,7 +232,7 @@ def digest_files(paths: Sequence[Path]) -> str:
 
 
 def write_record(record: SplitRecord, path: str | Path) -> None:
-    """Write a record in one step as compact JSON, one key per line so that two records can be compared by eye."""
+    """Write a record atomically as compact JSON, one key per line so that two records can be compared by eye."""
     plain = record.model_dump()
     lines = (f"{json.dumps(key)}: {json.dumps(value, separators=(',', ':'))}" for key, value in plain.items())
     write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")

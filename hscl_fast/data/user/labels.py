@@ -1,4 +1,4 @@
-"""Roles, the labels that training sees: +1 normal, 0 unlabelled, -1 abnormal."""
+"""Roles, the labels that training uses: +1 normal, 0 unlabelled, -1 abnormal."""
 
 from __future__ import annotations
 

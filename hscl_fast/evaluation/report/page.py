@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file that needs nothing else, not even a network."""
+"""Renders the report of a run as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def percent(share: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Format seconds in the unit a reader would choose, None as a dash."""
+    """Format seconds in a readable unit, None as a dash."""
     if seconds is None:
         return NO_VALUE
     if seconds < 60:
@@ -46,7 +46,7 @@ def _figures(summary: Summary) -> list[dict[str, str]]:
     rows = [
         ("AUROC, pooled", percent(summary.auroc), "higher is better; 50 % is chance"),
         ("AUROC, mean over classes", percent(summary.auroc_mean), "higher is better; 50 % is chance"),
-        ("FPR95", percent(summary.fpr95), "lower is better; anomalies accepted with 95 % of normals"),
+        ("FPR95", percent(summary.fpr95), "lower is better; anomalies accepted along with 95 % of normals"),
         ("AUPR, anomalies", percent(summary.aupr.abnormal), "higher is better; anomalies as positives"),
         ("AUPR, normals", percent(summary.aupr.normal), "higher is better; normals as positives"),
         ("Training time", duration(summary.train_seconds), "lower is better"),
@@ -64,7 +64,7 @@ def _comparison(summary: Summary) -> list[dict[str, Any]]:
         "auroc_mean": summary.auroc_mean,
         "seconds": summary.train_seconds,
         "trained_on": "every training image",
-        "note": "Time is training only.",
+        "note": "The time is that of training only.",
     }
     others = [
         {**asdict(entry), "name": TITLES.get(name, name), "ours": False} for name, entry in summary.baselines.items()
@@ -74,7 +74,7 @@ def _comparison(summary: Summary) -> list[dict[str, Any]]:
 
 
 def _verdict(comparison: Sequence[Mapping[str, Any]]) -> str | None:
-    """Say in one sentence how this run compares with the best baseline."""
+    """Return a sentence on how this run compares with the best baseline, or None if it cannot be compared."""
     ours = next(row["auroc"] for row in comparison if row["ours"])
     best = next((row for row in comparison if not row["ours"] and row["auroc"] is not None), None)
     if ours is None or best is None:
@@ -119,7 +119,7 @@ def _strips(scored: ScoredImages, threshold: float) -> dict[str, Any] | None:
 
 
 def _gallery(order: npt.NDArray[np.intp], scored: ScoredImages, threshold: float) -> list[dict[str, Any]]:
-    """Return the first images of ``order`` with their score, class and what was misjudged, if anything."""
+    """Return the first images of ``order`` with their score, class and mistake, if any."""
     test, tiles = scored.images, []
     for i in order[:GALLERY_SIZE]:
         score, abnormal = scored.scores[i], bool(test.abnormal[i])
@@ -154,7 +154,7 @@ class ScoredImages:
     Attributes
     ----------
     images
-        The images and the truth about them; only those that are shown are read.
+        The images and their true classes; only images that are shown are read.
     class_names
         One name per class.
     scores : float [m]
@@ -174,7 +174,7 @@ def write_report(
     config: Mapping[str, Any],
     history: Sequence[dict[str, Any]],
 ) -> None:
-    """Write the self-contained HTML report of a run, in one step.
+    """Write the self-contained HTML report of a run atomically.
 
     Parameters
     ----------

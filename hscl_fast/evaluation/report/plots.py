@@ -166,7 +166,7 @@ def histogram(scores: Scores, abnormal: Flags, threshold: float) -> str | None:
     Parameters
     ----------
     scores : float [m]
-        Normality scores; higher is more normal. Those beyond the axis count in its outermost bars.
+        Normality scores; higher is more normal. Scores beyond the axis are counted in the outermost bars.
     abnormal : bool [m]
         True for anomalies.
     threshold
@@ -190,7 +190,7 @@ def histogram(scores: Scores, abnormal: Flags, threshold: float) -> str | None:
             axes.stairs(share, edges, fill=True, color=colour, alpha=0.35)
             axes.stairs(share, edges, color=colour, linewidth=1.2, label=f"{name} ({side.sum():,})")
     axes.axvline(threshold, color=INK, linewidth=1.2, linestyle="--", label="threshold")
-    _style(axes, "← more abnormal     normality score     more normal →", "% of the images of a side")
+    _style(axes, "← more abnormal     normality score     more normal →", "% of the normal or abnormal images")
     axes.set_xlim(low, high)
     axes.legend(fontsize=8, frameon=False, loc="upper left")
     return _figure_uri(figure)
@@ -199,7 +199,7 @@ def histogram(scores: Scores, abnormal: Flags, threshold: float) -> str | None:
 def density_path(scores: Scores, low: float, high: float, width: float, height: float) -> str:
     """Return the histogram of ``scores`` as an SVG path in a box of ``width`` by ``height`` units.
 
-    The tallest bar fills the height; scores beyond [``low``, ``high``] count in the outermost bars.
+    The tallest bar fills the height; scores beyond [``low``, ``high``] are counted in the outermost bars.
     """
     counts, _ = np.histogram(scores.astype(np.float64).clip(low, high), BINS, (low, high))
     tops = height * (1 - counts / counts.max())

@@ -1,1 +1,1 @@
-"""Normality scores of images, higher = more normal: one class each, one line each in ``registry.py``."""
+"""Normality scores of images (higher = more normal): one class and one line in ``registry.py`` per score."""

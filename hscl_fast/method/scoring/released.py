@@ -18,7 +18,7 @@ _CROP_SEED = 0  # the crops are drawn anew from fixed seeds for every batch
 
 
 class ReleasedScoring(Scoring):
-    """Similarity and rotation logits, each over its mean on the training images.
+    """Similarity and rotation logit, divided by means over the training images, added and averaged over rotations.
 
     The constants are ``embedding_norm [4]`` and ``rotation_logit [4]``, one per rotation.
     """

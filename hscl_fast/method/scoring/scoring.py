@@ -1,4 +1,4 @@
-"""What every normality score has in common: images go through the network in batches, each read while one is scored."""
+"""The base class of the normality scores, which runs images through the network in batches and reads ahead."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _Forward = Callable[[Network, Tensor, torch.dtype], tuple[Tensor, Tensor | None]
 
 
 class ImageSequence(Protocol):
-    """Images uint8 ``[n, H, W, 3]`` in memory, or read when a slice of them is asked for."""
+    """Images uint8 ``[n, H, W, 3]`` in memory, or read when a slice of them is accessed."""
 
     def __len__(self) -> int: ...
 
@@ -32,7 +32,7 @@ class ImageSequence(Protocol):
 
 
 def ignore(images: int) -> None:
-    """Take the number of images done and do nothing with it."""
+    """Ignore the number of images done."""
 
 
 class Scoring(ABC):
@@ -43,21 +43,21 @@ class Scoring(ABC):
     network
         The trained network, in evaluation mode on its device.
     execution
-        Where and how it runs. Compiled, a last batch that is not full is filled up, so that nothing is compiled again
-        for it.
+        Device, precision and compile mode. If compiled, an incomplete last batch is padded, so that nothing is compiled
+        again for it.
     batch_size
-        Images per batch; a score that sees an image several times may take fewer.
+        Images per batch; a score with several views per image may use fewer.
     augment
-        The training views.
+        How the training views are drawn.
     constants
-        What :meth:`calibrate` found of the training images.
+        Constants from an earlier :meth:`calibrate`.
 
     Attributes
     ----------
     rows_per_image
-        How many views of an image go through the network.
+        The number of views per image that go through the network.
     shrink_batch
-        By how much a batch of this score is smaller than ``batch_size``.
+        The factor by which a batch of this score is smaller than ``batch_size``.
     """
 
     rows_per_image: ClassVar[int] = 1
@@ -77,7 +77,7 @@ class Scoring(ABC):
 
     @torch.inference_mode()
     def calibrate(self, images: ImageSequence, advance: Advance = ignore) -> Self:
-        """Learn what the score needs of the training images, uint8 ``[n, H, W, 3]``, none of them a known anomaly.
+        """Compute the score's constants from training images, uint8 ``[n, H, W, 3]``, without labelled anomalies.
 
         ``advance`` is called with the number of images of every batch.
         """
@@ -91,7 +91,7 @@ class Scoring(ABC):
         return torch.cat(scores).double().cpu().numpy() if scores else np.zeros(0)
 
     def _learn(self, batches: Iterator[tuple[int, Tensor]]) -> dict[str, Tensor]:
-        """Return the constants that the training images give; most scores need none."""
+        """Return the constants computed from the training images; most scores have none."""
         return {}
 
     @abstractmethod
@@ -117,11 +117,11 @@ class Scoring(ABC):
             views = torch.cat((views, views.new_zeros(full - rows, *views.shape[1:])))
         views = views.contiguous(memory_format=torch.channels_last)
         embeddings, logits = _compiled_forward(self.execution.compile)(self.network, views, precision)
-        # Copies: a captured graph writes its next results where these are.
+        # Copies, because a captured CUDA graph overwrites its results in the next call.
         return embeddings[:rows].clone(), None if logits is None else logits[:rows].clone()
 
     def _batches(self, images: ImageSequence, advance: Advance) -> Iterator[tuple[int, Tensor]]:
-        """Yield batches on the device with the place of their first image; each is read while the last is scored."""
+        """Yield batches on the device and the place of their first image; the next batch is read meanwhile."""
         device, size = self.execution.device, self.images_per_batch
 
         def read(first: int) -> Tensor:

@@ -59,7 +59,7 @@ def info_nce(
     ValueError, TypeError
         Wrong shapes, devices, dtypes or options; the message shows them.
     RuntimeError
-        A second derivative is asked for.
+        A second derivative is requested.
 
     Examples
     --------
@@ -142,7 +142,7 @@ def hscl_loss(
     ValueError, TypeError
         Wrong shapes, devices, dtypes, roles or options; the message shows them.
     RuntimeError
-        A second derivative is asked for.
+        A second derivative is requested.
 
     Examples
     --------

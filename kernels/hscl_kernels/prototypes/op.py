@@ -38,7 +38,7 @@ def prototype_similarity(embeddings: Tensor, prototypes: Tensor, *, backend: Bac
     ValueError, TypeError
         Wrong shapes, devices or dtypes; the message shows them.
     RuntimeError
-        A second derivative is asked for.
+        A second derivative is requested.
 
     Examples
     --------

@@ -13,7 +13,7 @@ from hscl_kernels.prototypes import triton_kernels as kernels
 
 
 class RowQuantities(NamedTuple):
-    """The outputs of ``unit_rows_kernel``. Those that were not asked for are empty."""
+    """The outputs of ``unit_rows_kernel``. Outputs that were not requested are empty."""
 
     units: Tensor
     lengths: Tensor

@@ -1,4 +1,4 @@
-"""The command ``python -m hscl_kernels.selfcheck``: a line per form; exit code 1 if one of them is wrong."""
+"""The command ``python -m hscl_kernels.selfcheck``: prints a line per form; exit code 1 if one of them is wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The error that a form may have, and the one that it has.
+"""The error that a form may have, and the error that it has.
 
 A form's error may be twice that of eager PyTorch (the reference) in the dtype the form works in, plus some roundings.
 The truth is the reference in float64 on the CPU, which gets the inputs already rounded.
@@ -15,7 +15,8 @@ from hscl_kernels.backends import Backend
 from hscl_kernels.selfcheck.problems import Problem
 
 CPU = torch.device("cpu")
-# Eager half precision can be altogether wrong (another prototype is nearest, another row eligible): that is no excuse.
+# Eager half precision can be wrong altogether (another prototype is nearest, another row eligible), which must not
+# widen the budget without limit.
 _MOST_EAGER = 4.0  # times the roundings
 
 

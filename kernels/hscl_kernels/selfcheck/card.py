@@ -1,4 +1,4 @@
-"""What is known about a card: its target in the tile tables, and the tiles tuned on it."""
+"""The description of a GPU: its target in the tile tables, and the tiles tuned on it."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def check_form(
         for case, problem in hostile_problems(operation, small=interpreted).items():
             try:
                 found = hold(problem, case, backend, dtype, device)
-            except Exception as error:  # from a compiler, a driver or this package: the other cases go on
+            except Exception as error:  # from a compiler, a driver or this package; the other cases still run
                 problems.append(f"{case}: {_reason(error)}")
                 continue
             for value in found:

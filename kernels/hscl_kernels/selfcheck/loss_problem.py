@@ -27,7 +27,7 @@ class LossProblem:
     outputs: tuple[str, ...]
     inputs: dict[str, Tensor]  # on the CPU
     facts: tuple[Tensor, ...]
-    upstream: tuple[Tensor | None, ...]  # one for each of the first outputs, None where backward is not asked for it
+    upstream: tuple[Tensor | None, ...]  # one for each of the first outputs, None where it has no upstream gradient
     options: dict[str, Any] = field(default_factory=dict)
     tiny = TINY  # the error that is allowed even if eager code happens to be exact: some roundings
 

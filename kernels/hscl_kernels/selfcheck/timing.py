@@ -1,4 +1,4 @@
-"""The time that a piece of work takes on a device."""
+"""Measures the time that a call takes on a device."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PATIENCE = 0.25  # seconds, and at least one call
 
 
 def milliseconds(work: Callable[[], object], device: torch.device) -> float:
-    """Return the median time of a call after one that warms up and compiles; on a GPU, until it has finished."""
+    """Return the median time of a call in milliseconds, after a warm-up call; on a GPU, until it has finished."""
     work()
     times: list[float] = []
     _wait(device)

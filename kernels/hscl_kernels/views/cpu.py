@@ -1,10 +1,11 @@
-"""Views on the CPU, a few rows at a time, so that all of their steps run in the cache.
+"""Views on the CPU, rendered a few rows at a time, so that all operations on them run in the cache.
 
-The arithmetic is that of the reference, with three exceptions: flip, turn and crop are one map of coordinates; only the
-rows that ask for a step run it; and hue becomes colour by distances on the colour wheel instead of remainders.
+The arithmetic is that of the reference, with three exceptions: flip, turn and crop are one map of coordinates; an
+operation runs only on the rows that need it; and hue becomes colour by distances on the colour wheel instead of
+remainders.
 
-A row's bits depend on its own image and parameters alone: not on the number of threads, nor on the other rows. Two of
-torch's operators need care for that, ``atan2`` and the mean of a single plane; all others that are used here round an
+A row's bits depend on its own image and parameters alone: not on the number of threads, nor on the other rows. For two
+of torch's operators this needs care, ``atan2`` and the mean of a single plane; all others that are used here round an
 element alike wherever it lies.
 """
 

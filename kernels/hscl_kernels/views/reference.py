@@ -38,7 +38,7 @@ def colours(x: Tensor, parameters: ViewParameters) -> Tensor:
 
 
 def colour_jitter(x: Tensor, parameters: ViewParameters) -> Tensor:
-    """Return ``x [rows, 3, H, W]`` in [0, 1] after contrast and HSV jitter, in the order each row asks for."""
+    """Return ``x [rows, 3, H, W]`` in [0, 1] after contrast and HSV jitter, in the order that each row requires."""
     contrast_first = _per_row(parameters.contrast_first)
     y = torch.where(contrast_first, adjust_contrast(x, parameters.contrast), x)
     y = adjust_hsv(y, parameters.hue, parameters.saturation, parameters.value)

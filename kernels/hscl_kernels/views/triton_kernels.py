@@ -188,7 +188,7 @@ def _adjust_colours(
     grey,
     CHANNELS: tl.constexpr,
 ):
-    """Jitter, then grey, where the row asks for them."""
+    """Jitter, then grey, where the row's parameters say so."""
     if jittered:
         early_factor = tl.where(early_contrast, by_contrast, 1.0)
         late_factor = tl.where(early_contrast, 1.0, by_contrast)
@@ -209,7 +209,7 @@ def _adjust_colours(
 
 @triton.jit
 def _adjust_contrast(x, mean, factor):
-    """Return (x - mean) * factor + mean, clamped to [0, 1]; a factor of 1 leaves x as it is, to rounding."""
+    """Return (x - mean) * factor + mean, clamped to [0, 1]; a factor of 1 leaves x unchanged, up to rounding."""
     return _unit(x * factor + mean * (1.0 - factor))
 
 
