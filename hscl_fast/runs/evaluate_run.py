@@ -51,7 +51,7 @@ def evaluate_run(
     root
         Folder of the data set, if it has moved; None: as trained.
     console
-        Where progress is shown; None shows nothing.
+        Console for progress; None shows nothing.
 
     Raises
     ------
