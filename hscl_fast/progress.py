@@ -18,7 +18,7 @@ class TrainingProgress:
     Parameters
     ----------
     console
-        Where to write.
+        Console to write to.
     losses
         Short names of the losses by their keys in a log row, in the order in which they are shown.
     done, total
@@ -86,7 +86,7 @@ def image_progress(console: Console, title: str, total: int) -> Iterator[Callabl
     Parameters
     ----------
     console
-        Where to write.
+        Console to write to.
     title
         Text beside the bar.
     total

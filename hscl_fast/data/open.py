@@ -34,7 +34,7 @@ Part = TypeVar("Part", TrainingImages, TestImages)
 
 
 @dataclass(frozen=True, eq=False)
-class Dealt:
+class SourceWithRoles:
     """A data set with its roles, before anything is held out.
 
     Parameters
@@ -88,14 +88,14 @@ def open_split(config: DataConfig) -> Split:
     """
     if config.split_record is not None:
         return _reload(config, config.split_record)
-    dealt = deal(config)
-    source, assignment = dealt.source, hold_out(dealt.assignment, config.held_out_ratio, config.seed)
-    digest = dealt.digest or _digest(config, dealt.kind, source, assignment.index)
-    record = build_record(config, dealt.kind, source, assignment, dealt.classes, digest)
+    loaded = load_with_roles(config)
+    source, assignment = loaded.source, hold_out(loaded.assignment, config.held_out_ratio, config.seed)
+    digest = loaded.digest or _digest(config, loaded.kind, source, assignment.index)
+    record = build_record(config, loaded.kind, source, assignment, loaded.classes, digest)
     return assemble(source, assignment, record, config.image_size)
 
 
-def deal(config: DataConfig, *, allow_missing: bool = False) -> Dealt:
+def load_with_roles(config: DataConfig, *, allow_missing: bool = False) -> SourceWithRoles:
     """Assign roles, or use those that come with a user's own data.
 
     Parameters
@@ -116,11 +116,11 @@ def deal(config: DataConfig, *, allow_missing: bool = False) -> Dealt:
         source = load_source(config)
         normal, known = choose_classes(source.class_names, config)
         classes = (normal, known if config.protocol == "elsa" else None)
-        return Dealt(kind, source, assign_roles(source, config), classes)
+        return SourceWithRoles(kind, source, assign_roles(source, config), classes)
     user = open_user_images(config, kind, allow_missing=allow_missing)
     count = len(user.roles)
     assignment = Assignment(np.arange(count), user.roles, np.zeros(count, np.bool_))
-    return Dealt(kind, user.source, assignment, (user.normal_class, None), user.digest)
+    return SourceWithRoles(kind, user.source, assignment, (user.normal_class, None), user.digest)
 
 
 def in_memory(split: Split) -> Split:

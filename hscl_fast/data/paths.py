@@ -24,7 +24,7 @@ def resolve_inside(folder: Path, name: str) -> Path | None:
 
 
 def is_plain_relative(name: str) -> bool:
-    """Whether ``name`` is a normalised relative path: no ``..``, no leading slash, nothing to normalise away.
+    """Return whether ``name`` is a normalised relative path: no ``..``, no leading slash, nothing to normalise away.
 
     >>> [is_plain_relative(name) for name in ("train/0.png", "../0.png", "/train/0.png", "train//0.png")]
     [True, False, False, False]

@@ -30,7 +30,7 @@ from hscl_fast.data.beton.sidecar import (
 )
 from hscl_fast.data.beton.writer import BetonWriter
 from hscl_fast.data.decode import resize_images
-from hscl_fast.data.open import Dealt, deal, side_of
+from hscl_fast.data.open import SourceWithRoles, load_with_roles, side_of
 from hscl_fast.data.types import AnyImages, Images, LabelledImages, Labels, Roles, take
 from hscl_fast.errors import UsageError
 
@@ -110,11 +110,11 @@ def prepare_beton(
         The data is missing, ``how.out`` exists or cannot be written, or an option is out of range.
     """
     _check(how)
-    dealt = deal(config, allow_missing=True)
+    given = load_with_roles(config, allow_missing=True)
     try:
         with replacing(sidecar_path(how.out)) as sidecar_file, replacing(how.out) as beton_file:
             with beton_file.open("xb") as file:
-                sidecar = _write(file, dealt, config, how, progress)
+                sidecar = _write(file, given, config, how, progress)
             write_json(sidecar_file, sidecar.model_dump())
     except OSError as error:
         raise UsageError(
@@ -137,9 +137,9 @@ def _check(how: Preparation) -> None:
 
 
 def _write(
-    file: BinaryIO, dealt: Dealt, config: DataConfig, how: Preparation, progress: Callable[[int, int], None]
+    file: BinaryIO, given: SourceWithRoles, config: DataConfig, how: Preparation, progress: Callable[[int, int], None]
 ) -> Sidecar:
-    source, size = dealt.source, side_of(dealt.source, config.image_size)
+    source, size = given.source, side_of(given.source, config.image_size)
     if not SMALLEST <= size <= LARGEST:
         raise UsageError(
             f"{config.name} has images of {size} x {size} pixels, but those of a .beton have {SMALLEST} to {LARGEST} "
@@ -148,7 +148,7 @@ def _write(
     by_size: Literal["raw", "jpeg"] = "raw" if size < RAW_BELOW else "jpeg"
     encoding = by_size if how.encoding == "auto" else how.encoding
     quality = how.quality if encoding == "jpeg" else None
-    train, test = _Part(_chosen(source.train, dealt.assignment.index), dealt.assignment.roles), _Part(source.test, None)
+    train, test = _Part(_chosen(source.train, given.assignment.index), given.assignment.roles), _Part(source.test, None)
     total = len(train.images.names) + len(test.images.names)
     writer, done = BetonWriter(file, total, size, encoding), 0
     for number, part in ((TRAIN, train), (TEST, test)):
@@ -176,10 +176,10 @@ def _write(
         encoding=encoding,
         quality=quality,
         class_names=list(source.class_names),
-        normal_class=dealt.classes[0],
-        train=TrainColumns(name=train.names, label=train.labels, role=dealt.assignment.roles[train.rows].tolist()),
+        normal_class=given.classes[0],
+        train=TrainColumns(name=train.names, label=train.labels, role=given.assignment.roles[train.rows].tolist()),
         test=TestColumns(name=test.names, label=test.labels),
-        origin={"kind": dealt.kind, "name": config.name, **_settings(config)},
+        origin={"kind": given.kind, "name": config.name, **_settings(config)},
         skipped=[Skipped(file=path, reason=reason) for path, reason in bad],
     )
 

@@ -79,7 +79,7 @@ def examine(config: Config, device: torch.device, console: Console, *, estimate:
     device
         The device to check and to train on.
     console
-        Where the results are shown.
+        Console for the results.
     estimate
         Whether to estimate the cost of training.
     named

@@ -65,7 +65,7 @@ def evaluate(scoring: Scoring, split: Split, console: Console, *, seed: int) -> 
     split
         The images and their roles.
     console
-        Where progress is shown.
+        Console for progress.
     seed
         Seed of the detectors to compare with.
     """

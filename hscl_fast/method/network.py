@@ -42,7 +42,7 @@ class Network(nn.Module):
     prototypes
         Raw prototypes, ``[K, D]``; every use normalises them.
     image_size
-        As given.
+        Side of the images in pixels.
     """
 
     def __init__(self, config: ModelConfig, image_size: int, *, rotation_head: bool) -> None:

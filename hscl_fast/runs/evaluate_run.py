@@ -64,7 +64,7 @@ def evaluate_run(
     overwrite
         Replace results that are there and up to date.
     console
-        Where progress is shown; None shows nothing.
+        Console for progress; None shows nothing.
 
     Raises
     ------

@@ -63,7 +63,7 @@ def predict_run(
     overwrite
         Whether an existing file may be replaced.
     console
-        Where progress is shown; None shows nothing.
+        Console for progress; None shows nothing.
 
     Raises
     ------

@@ -22,9 +22,9 @@ class RunRecorder:
     Parameters
     ----------
     directory
-        Where rows and checkpoints go; must exist when training begins.
+        Directory of the rows and checkpoints; must exist when training begins.
     console
-        Where progress is shown.
+        Console for progress.
     tensorboard
         Whether to write TensorBoard event files too.
     """

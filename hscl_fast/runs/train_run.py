@@ -54,7 +54,7 @@ def train_run(
     overwrite
         Replace the run in ``out``.
     console
-        Where progress and warnings are shown; None shows nothing.
+        Console for progress and warnings; None shows nothing.
 
     Returns
     -------

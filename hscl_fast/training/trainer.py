@@ -38,7 +38,7 @@ class Trainer:
     training
         The training images and their roles, without the true classes.
     recorder
-        Where figures and checkpoints go.
+        Receives the figures and checkpoints.
     execution
         Device, precision and compile mode.
     loader

@@ -84,7 +84,7 @@ def audit(case: Case, rows: int = 65536) -> dict[str, Any]:
     Parameters
     ----------
     case
-        What to compile.
+        The kernel, its tile and its target.
     rows
         N that work and predicted time are counted for, with D = the entry's width and K = 1; or so many views.
 

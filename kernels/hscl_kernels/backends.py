@@ -23,7 +23,7 @@ def resolve(backend: str, device: torch.device) -> str:
     backend
         ``auto``: ``triton`` on a GPU where Triton is installed, ``cpu`` on the CPU, else ``reference``. Or one by name.
     device
-        Where the inputs are.
+        Device of the inputs.
 
     Returns
     -------

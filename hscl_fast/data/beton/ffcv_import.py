@@ -12,7 +12,7 @@ INSTALL = "pip install 'hscl-fast[ffcv]' (on Debian first apt-get install pkg-co
 
 
 def ffcv_is_installed() -> bool:
-    """Whether FFCV can be found, without the seconds that importing it takes."""
+    """Return whether FFCV can be found, without the seconds that importing it takes."""
     return importlib.util.find_spec("ffcv") is not None
 
 

@@ -51,7 +51,7 @@ class Sidecar(StrictModel):
     counts
         The number of images in each part.
     sha256, bytes
-        Of the ``.beton`` file.
+        SHA-256 of the ``.beton`` file, and its size in bytes.
     image_size
         Side of every image in pixels.
     encoding, quality

@@ -45,7 +45,7 @@ def choose_loader(data: DataConfig, runtime: RuntimeConfig, split: Split, device
     split
         The images, in memory or not.
     device
-        Where training runs.
+        Device of the training.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def _is_beton(images: AnyImages) -> bool:
 
 
 def _fits(runtime: RuntimeConfig, split: Split, device: torch.device) -> tuple[bool, str]:
-    """Whether the training images fit the device's budget, and the images not yet read the machine's."""
+    """Return whether the training images fit the device's budget, and those not yet read the machine's."""
     parts = (split.training.images, split.held_out.images, split.test.images)
     unread = sum(images.nbytes for images in parts if not isinstance(images, np.ndarray))
     needs = {torch.device("cpu"): unread}

@@ -37,7 +37,7 @@ class Loader(ABC):
     seed
         Seed of the order.
     device
-        Where the batches go.
+        Device of the batches.
     share
         The part of every batch that this process trains on.
 

@@ -30,7 +30,7 @@ class NamedDataSet(ABC):
     url
         Its official page.
     how_to_get
-        How to get it, as an instruction; ``{root}`` stands for the folder it is looked for in.
+        Instruction on how to get it; ``{root}`` stands for the folder that is searched for it.
     """
 
     name: str

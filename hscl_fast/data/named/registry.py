@@ -67,7 +67,7 @@ def describe_sources(root: str | None = None) -> list[SourceDescription]:
     Parameters
     ----------
     root
-        Where to look; the default places when unset.
+        Folder to search; None searches the default places.
     """
     rows = []
     for data_set in DATA_SETS.values():

@@ -159,8 +159,8 @@ def assign_roles(source: Source, config: DataConfig) -> Assignment:
             "Give another --data.normal_class."
         )
     roles = np.full(len(source.train.labels), _UNUSED, np.int8)
-    deal = _deal_elsa if config.protocol == "elsa" else _deal_released
-    deal(roles, source, config, normal, known)
+    assign = _assign_elsa if config.protocol == "elsa" else _assign_released
+    assign(roles, source, config, normal, known)
     index = np.flatnonzero(roles != _UNUSED)
     return Assignment(index, roles[index], np.zeros(len(index), np.bool_))
 
@@ -168,7 +168,7 @@ def assign_roles(source: Source, config: DataConfig) -> Assignment:
 _UNUSED = 2
 
 
-def _deal_elsa(roles: Roles, source: Source, config: DataConfig, normal: int, known: int) -> None:
+def _assign_elsa(roles: Roles, source: Source, config: DataConfig, normal: int, known: int) -> None:
     labels = source.train.labels
     rng = np.random.default_rng([config.seed, _SPLIT_STREAM])
     normals = rng.permutation(np.flatnonzero(labels == normal))
@@ -187,7 +187,7 @@ def _deal_elsa(roles: Roles, source: Source, config: DataConfig, normal: int, kn
         roles[members[wanted : wanted + share]] = UNLABELLED
 
 
-def _deal_released(roles: Roles, source: Source, config: DataConfig, normal: int, _known: int) -> None:
+def _assign_released(roles: Roles, source: Source, config: DataConfig, normal: int, _known: int) -> None:
     fine = _finest(source.train)
     normals = np.flatnonzero(source.train.labels == normal)
     normal_classes = np.unique(fine[normals])

@@ -58,10 +58,10 @@ class SplitRecord(StrictModel):
     Parameters
     ----------
     name, protocol, seed, labelled_ratio, pollution_ratio, held_out_ratio
-        Of the configuration that made the split. ``protocol`` is ``given`` and the first two ratios are None for a
-        user's own data, whose roles come with it.
+        Fields of the configuration that made the split. For a user's own data, whose roles come with it, ``protocol``
+        is ``given`` and the first two ratios are None.
     kind
-        Where the images come from.
+        Kind of the data.
     class_names, normal_class, known_abnormal_class
         The classes, the id of the normal one, and the id of the anomaly class that labels were drawn from, or None.
     train, test
@@ -145,7 +145,7 @@ def build_record(
     config
         The configuration that made the split.
     kind
-        Where the images come from.
+        Kind of the data.
     source
         The images and true labels.
     assignment
@@ -153,7 +153,7 @@ def build_record(
     classes
         The normal class id, and the known anomaly class id or None.
     digest
-        Of :func:`digest_arrays` or :func:`digest_files`, or of the whole ``.beton`` file.
+        Result of :func:`digest_arrays` or :func:`digest_files`, or SHA-256 of the whole ``.beton`` file.
 
     Returns
     -------

@@ -33,10 +33,10 @@ def augment_views(
     images
         uint8 ``[B, H, W, C]``, C = 3 (red, green, blue) or 1 (grey: jittered as red, green and blue alike would be).
     parameters
-        Which image each of the ``rows`` views shows, and what is done to it.
+        The image that each of the ``rows`` views shows, and what is done to it.
     dtype
-        Of the result: float32, float16, bfloat16 or (not on Triton) float64. The arithmetic is float32, for float64
-        float64.
+        dtype of the result: float32, float16, bfloat16 or (not on Triton) float64. The arithmetic is float32, for
+        float64 it is float64.
     mean, std
         The views are (x - mean) / std with x in [0, 1].
     backend
