@@ -94,11 +94,13 @@ def evaluate(scoring: Scoring, split: Split, console: Console, *, seed: int) -> 
 def _fit_threshold(scoring: Scoring, split: Split, console: Console) -> tuple[float, str]:
     """Fit the decision threshold on held-out labelled images or, if there are none, on the training scores."""
     held_out = split.held_out
-    images = held_out.images if len(held_out.roles) else take(split.training.images, split.training.roles >= 0)
-    with image_progress(console, "fitting the threshold", len(images)) as advance:
-        scores = scoring.score(images, advance)
     if len(held_out.roles):
+        with image_progress(console, "fitting the threshold", len(held_out.images)) as advance:
+            scores = scoring.score(held_out.images, advance)
         return fit_threshold(scores, held_out.roles == ABNORMAL), f"{len(held_out.roles)} held-out labelled images"
+    known = take(split.training.images, split.training.roles >= 0)
+    with image_progress(console, "fitting the threshold", len(known)) as advance:
+        scores = scoring.score_known(known, advance)
     source = f"{_TRAINING_QUANTILE:.0%} quantile of the training scores (no labelled images were held out)"
     return float(np.quantile(scores, _TRAINING_QUANTILE)), source
 

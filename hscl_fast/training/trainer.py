@@ -19,9 +19,11 @@ from hscl_fast.errors import FailedElsewhere, UsageError
 from hscl_fast.inductor_cache import set_inductor_cache_dir
 from hscl_fast.interrupt import Interrupted, StopRequest
 from hscl_fast.method.augment import ROTATIONS, VIEWS
+from hscl_fast.method.encoder_check import require_whole_image
 from hscl_fast.method.network import Network, build_network
 from hscl_fast.ranks.group import SINGLE, Ranks
 from hscl_fast.ranks.stop_agreement import StopAgreement
+from hscl_fast.training.randomness import own_randomness, seed_torch
 from hscl_fast.training.recorder import Recorder
 from hscl_fast.training.schedule import schedule_length
 from hscl_fast.training.state import TrainingState
@@ -76,6 +78,8 @@ class Trainer:
                 rotation_head=config.objective.shift_loss,
                 seed=config.runtime.seed,
             )
+            if not config.model.encoder.startswith("resnet"):  # which use every pixel of any size
+                require_whole_image(model.encoder, config.model.encoder, model.image_size)
         self.images = len(training.roles)
         self.total_steps = schedule_length(config.optim, self.loader.steps_per_epoch)
         self.model: Network = model.to(execution.device).to(memory_format=torch.channels_last)
@@ -110,8 +114,9 @@ class Trainer:
         first, started = state.step + 1, time.monotonic()
         self.model.train()
         begun = recorder.begin(done=state.step, total=self.total_steps, steps_per_epoch=self.loader.steps_per_epoch)
-        with StopRequest() as stop, begun, closing(batches):
+        with StopRequest() as stop, begun, closing(batches), own_randomness(self.execution.device):
             for batch in batches:
+                seed_torch(self.config.runtime.seed, state.step, self.ranks.rank)
                 self.step(batch)
                 state.step += 1
                 stopped = agreement.exchange(stop.received)

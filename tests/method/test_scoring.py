@@ -94,3 +94,35 @@ def test_scores_do_not_depend_on_the_batches(model, images, scoring):
     whole = scorer(model, scoring, 100).calibrate(images).score(images)
     np.testing.assert_allclose(scorer(model, scoring, 3).calibrate(images).score(images), whole, atol=1e-4)
     assert scorer(model, "paper").score(images[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize("scoring", ["paper", "rotations", "knn", "released"])
+def test_a_score_depends_on_the_image_alone(model, images, rng, scoring):
+    """Neither on its place nor on its neighbours; the last digits of a sum may."""
+    training = rng.integers(0, 256, (11, 8, 8, 3), dtype=np.uint8)
+    own = scorer(model, scoring, 50).calibrate(training)
+    whole = own.score(images)
+    np.testing.assert_allclose(own.score(images[::-1])[::-1], whole, atol=2e-5)
+    np.testing.assert_allclose(np.concatenate([own.score(images[i : i + 1]) for i in range(17)]), whole, atol=2e-5)
+
+
+@pytest.mark.parametrize("scoring", ["paper", "rotations", "knn", "released"])
+@pytest.mark.parametrize("batch_size", [3, 40, 100])
+def test_equal_images_tie_at_every_place(model, images, scoring, batch_size):
+    own = scorer(model, scoring, batch_size).calibrate(images)
+    mixed = np.concatenate([images[[4]], images, images[[4, 9]], images[[4]]])
+    scores = own.score(mixed)
+    assert len({scores[0], scores[5], scores[18], scores[20]}) == 1
+    assert scores[10] == scores[19]
+    assert len(set(own.score(np.repeat(images[:1], 71, axis=0)))) == 1
+
+
+def test_a_training_image_is_not_its_own_neighbour(model, images):
+    own = scorer(model, "knn", 5).calibrate(images)
+    bank = features(model, images).embeddings
+    others = cosines(bank, bank)
+    others.fill_diagonal_(-1)
+    close(own.score_known(images), others.amax(dim=1))
+    assert scorer(model, "knn").calibrate(images[:1]).score_known(images[:1]) == pytest.approx(1.0, abs=1e-5)
+    paper = scorer(model, "paper")
+    assert np.array_equal(paper.score_known(images), paper.score(images))

@@ -15,11 +15,14 @@ from hscl_fast.console import silent
 from hscl_fast.device import Execution
 from hscl_fast.errors import UsageError
 from hscl_fast.evaluation.validation import held_out_auroc
+from hscl_fast.interrupt import Interrupted
 from hscl_fast.runs.checkpoint import load_checkpoint
 from hscl_fast.runs.directory import RunDirectory
 from hscl_fast.runs.lock import RunLock
 from hscl_fast.runs.recorder import RunRecorder
+from hscl_fast.training import trainer as trainer_module
 from hscl_fast.training.recorder import SilentRecorder
+from hscl_fast.training.state import TrainingState
 from hscl_fast.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -204,3 +207,40 @@ def test_log_rows_are_json_with_the_promised_figures(uninterrupted):
     names = {"epoch", "seconds", "views_per_second", "total", "sample_to_sample", "sample_to_prototype"}
     names |= {"normal_to_abnormal", "gradient_norm", "learning_rate", "skipped_updates"}
     assert all(names <= set(row) for row in rows)
+
+
+def drop_out(monkeypatch):
+    """Give every network an encoder with dropout."""
+    real = trainer_module.build_network
+
+    def build(*arguments, **options):
+        network = real(*arguments, **options)
+        network.encoder = torch.nn.Sequential(network.encoder, torch.nn.Dropout(0.5))
+        return network
+
+    monkeypatch.setattr(trainer_module, "build_network", build)
+
+
+def test_an_encoder_with_dropout_trains_and_resumes_bit_for_bit(digits, tmp_path, monkeypatch):
+    drop_out(monkeypatch)
+    _, whole = make(digits, tmp_path / "whole")
+    whole.train()
+    torch.rand(3)  # torch's generator is somewhere else
+    run, stopped = make(digits, tmp_path / "stopped")
+    monkeypatch.setattr(stopped.recorder, "advance", lambda step: step == 5 and signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(Interrupted):
+        stopped.train()
+    torch.rand(5)
+    _, again = make(digits, tmp_path / "again")
+    saved = load_checkpoint(run.checkpoint("last"), with_state=True)
+    again.continue_from(saved.weights, saved.state, TrainingState(**saved.info))
+    assert again.state.step < again.total_steps
+    again.train()
+    expected = whole.model.state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in again.model.state_dict().items())
+
+
+def test_training_leaves_torchs_generator_as_it_was(digits, tmp_path):
+    state = torch.get_rng_state()
+    make(digits, tmp_path / "run")[1].train()
+    assert torch.equal(state, torch.get_rng_state())

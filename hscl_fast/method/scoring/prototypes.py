@@ -12,7 +12,7 @@ from hscl_fast.method.scoring.scoring import Scoring
 class PrototypeScoring(Scoring):
     """Eq. 9: the largest cosine between an un-augmented view's embedding and a prototype."""
 
-    def _score_batch(self, images: Tensor, first: int) -> Tensor:
+    def _score_batch(self, images: Tensor) -> Tensor:
         embeddings, _ = self._features(self._upright(images, self.rows_per_image))
         similarity, _ = prototype_similarity(embeddings, self.network.prototypes.float())
         return similarity.view(self.rows_per_image, -1).mean(dim=0)

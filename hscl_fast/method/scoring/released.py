@@ -14,7 +14,7 @@ from hscl_fast.method.scoring.scoring import Scoring
 
 RELEASED_CROPS = 10
 RELEASED_AREA = 0.54
-_CROP_SEED = 0  # the crops are drawn anew from fixed seeds for every batch
+_CROP_SEED = 0  # every image gets the same ten crops, so that its score depends on nothing but itself
 
 
 class ReleasedScoring(Scoring):
@@ -27,23 +27,23 @@ class ReleasedScoring(Scoring):
     shrink_batch = RELEASED_CROPS
 
     def _learn(self, batches: Iterator[tuple[int, Tensor]]) -> dict[str, Tensor]:
-        parts = [self._parts(batch, first) for first, batch in batches]
+        parts = [self._parts(batch) for _, batch in batches]
         norms = torch.cat([embeddings.norm(dim=2) for embeddings, _ in parts], dim=1)  # [4, n]
         logits = torch.cat([own for _, own in parts], dim=1)  # [4, n]
         return {"embedding_norm": norms.mean(dim=1), "rotation_logit": logits.mean(dim=1)}
 
-    def _score_batch(self, images: Tensor, first: int) -> Tensor:
-        embeddings, own_logits = self._parts(images, first)
+    def _score_batch(self, images: Tensor) -> Tensor:
+        embeddings, own_logits = self._parts(images)
         prototypes = unit(self.network.prototypes.float())
         similarity = (embeddings @ prototypes.T).amax(dim=2)  # [4, B], not normalised, as released
         by_similarity = similarity / self.constants["embedding_norm"][:, None]
         by_rotation = own_logits / self.constants["rotation_logit"][:, None]
         return (by_similarity + by_rotation).mean(dim=0)
 
-    def _parts(self, images: Tensor, first: int) -> tuple[Tensor, Tensor]:
+    def _parts(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return means over ten crops: embeddings ``[4, B, D]`` and each rotation's own logit ``[4, B]``."""
         policy = replace(self.augment, crop_area=(RELEASED_AREA, RELEASED_AREA))
-        indices = torch.arange(first, first + len(images), device=images.device)
+        indices = torch.zeros(len(images), dtype=torch.int64, device=images.device)
         seed = torch.tensor(_CROP_SEED, device=images.device)
         size = (images.shape[1], images.shape[2])
         steps = torch.arange(RELEASED_CROPS, device=images.device)

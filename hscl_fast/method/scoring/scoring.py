@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -87,16 +88,25 @@ class Scoring(ABC):
     @torch.inference_mode()
     def score(self, images: ImageSequence, advance: Advance = ignore) -> NDArray[np.float64]:
         """Return the score of every image: uint8 ``[n, H, W, 3]`` -> float64 ``[n]``, higher = more normal."""
-        scores = [self._score_batch(batch, first) for first, batch in self._batches(images, advance)]
-        return torch.cat(scores).double().cpu().numpy() if scores else np.zeros(0)
+        scores, twins = [], _Twins()
+        for _, batch in self._batches(images, advance, twins):
+            scores.append(self._score_batch(batch))
+        if not scores:
+            return np.zeros(0)
+        # The last digits of a sum depend on the place in a batch, but equal images must not be ranked.
+        return torch.cat(scores).double().cpu().numpy()[twins.first_of_each]
+
+    def score_known(self, images: ImageSequence, advance: Advance = ignore) -> NDArray[np.float64]:
+        """Return the scores of the images that it was calibrated on, in the same order, as if each were new."""
+        return self.score(images, advance)
 
     def _learn(self, batches: Iterator[tuple[int, Tensor]]) -> dict[str, Tensor]:
         """Return the constants computed from the training images; most scores have none."""
         return {}
 
     @abstractmethod
-    def _score_batch(self, images: Tensor, first: int) -> Tensor:
-        """Return the scores ``[B]`` of images uint8 ``[B, H, W, 3]``; the first has place ``first`` in the sequence."""
+    def _score_batch(self, images: Tensor) -> Tensor:
+        """Return the scores ``[B]`` of images uint8 ``[B, H, W, 3]``."""
 
     def _upright(self, images: Tensor, rotations: int = 1) -> Tensor:
         """Return un-augmented views ``[rotations * B, 3, H, W]``."""
@@ -120,12 +130,17 @@ class Scoring(ABC):
         # Copies, because a captured CUDA graph overwrites its results in the next call.
         return embeddings[:rows].clone(), None if logits is None else logits[:rows].clone()
 
-    def _batches(self, images: ImageSequence, advance: Advance) -> Iterator[tuple[int, Tensor]]:
+    def _batches(
+        self, images: ImageSequence, advance: Advance, twins: _Twins | None = None
+    ) -> Iterator[tuple[int, Tensor]]:
         """Yield batches on the device and the place of their first image; the next batch is read meanwhile."""
         device, size = self.execution.device, self.images_per_batch
 
         def read(first: int) -> Tensor:
-            batch = torch.from_numpy(images[first : first + size])
+            pixels = images[first : first + size]
+            if twins is not None:
+                twins.note(pixels)
+            batch = torch.from_numpy(pixels)
             return batch.pin_memory() if device.type == "cuda" else batch
 
         with ThreadPoolExecutor(1, "reader") as reader:
@@ -134,6 +149,19 @@ class Scoring(ABC):
                 batch, ahead = ahead.result(), reader.submit(read, first + size)
                 yield first, batch.to(device, non_blocking=True)
                 advance(len(batch))
+
+
+class _Twins:
+    """Finds equal images in a sequence by their hashes."""
+
+    def __init__(self) -> None:
+        self._places: dict[bytes, int] = {}
+        self.first_of_each: list[int] = []  # for every image the place of the first that is equal to it
+
+    def note(self, images: NDArray[np.uint8]) -> None:
+        for image in images:
+            digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
+            self.first_of_each.append(self._places.setdefault(digest, len(self.first_of_each)))
 
 
 def _forward(network: Network, views: Tensor, precision: torch.dtype) -> tuple[Tensor, Tensor | None]:
