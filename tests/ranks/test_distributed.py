@@ -369,7 +369,7 @@ def test_stopped_then_killed_ranks_go_on_bit_for_bit(uninterrupted, tmp_path, ca
     assert process.returncode == 1, output
     assert f"from step {step} to step {STEPS}" in output
     assert "Rank 0 of 2 lost another rank" in output
-    assert "go on from the last checkpoint with --resume" in output
+    assert "continue from the last checkpoint with --resume" in output
 
     process = start("--out", run, "--resume")
     output = finish(process)
