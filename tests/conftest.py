@@ -1,4 +1,4 @@
-"""What several tests share: a small split, a small configuration, the command line as a user runs it."""
+"""Shared by the tests: a small split, a small configuration, and the command line as a user runs it."""
 
 import itertools
 import os
@@ -30,7 +30,7 @@ if not torch.cuda.is_available():
 
 from hscl_fast.config.parsing import from_dict
 
-# The machine may be busy: how long an example takes says nothing.
+# No deadline for an example: the machine may be busy.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 

@@ -1,4 +1,4 @@
-"""What a command imports before it needs it: heavy packages take seconds to import."""
+"""Commands do not import heavy packages, which takes seconds, before they need them."""
 
 import subprocess
 import sys

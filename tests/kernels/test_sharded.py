@@ -128,7 +128,7 @@ def test_compiled_whole(group):
         assert z.grad.any()
 
 
-def test_what_ranks_cannot_do(group):
+def test_unsupported_calls_with_ranks(group):
     batch = batch_of(24)
     arguments = (batch.embeddings, batch.prototypes, batch.ids, batch.roles)
     with pytest.raises(ValueError, match="group needs backend 'cpu' or 'triton'"):

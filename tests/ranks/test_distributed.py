@@ -1,4 +1,4 @@
-"""Several ranks train as one process does, stop together, and end with an error where one is lost."""
+"""Several ranks train like one process, stop together, and end with an error when one of them is lost."""
 
 import copy
 import functools
@@ -82,7 +82,7 @@ def check_gradients(config, split, ranks, **options):
     torch.testing.assert_close(losses, theirs, rtol=1e-5, atol=1e-6)
     assert_equal_on_all(found.values(), ranks)
     for name, gradient in wanted.items():
-        # Biases ahead of a normalisation have no gradient but rounding errors: the whole's size is the measure.
+        # The gradient of a bias ahead of a normalisation is rounding error only, hence the absolute part of the bound.
         bound = 1e-5 * float(gradient.abs().max()) + 1e-6
         torch.testing.assert_close(found[name], gradient, rtol=0, atol=bound, msg=lambda text, n=name: f"{n}: {text}")
 
@@ -168,7 +168,7 @@ def test_ranks_train_as_one_process(ranks):
 
 
 def check_compiled():
-    """One graph, whose steps are the eager ones, and whose bad update all ranks skip."""
+    """The step is one graph, it computes what the eager step does, and all ranks skip a bad update."""
     config = tiny_config(objective={"shift_loss": True}, optim={"batch_size": 16})
     split = load_split(config.data)
     compile = torch.compile
@@ -216,7 +216,7 @@ def leave_one_waiting():
     cli.main(["train", "digits"])
 
 
-def test_a_rank_that_hangs_is_waited_for_no_longer_than_the_time_out(capfd):
+def test_a_hanging_rank_ends_the_run_after_the_timeout(capfd):
     with pytest.raises(torch.multiprocessing.ProcessExitedException) as first:
         spawn(leave_one_waiting, 2)
     assert (first.value.error_index, first.value.exit_code) == (0, 2)
@@ -224,7 +224,7 @@ def test_a_rank_that_hangs_is_waited_for_no_longer_than_the_time_out(capfd):
     assert re.search(lost, capfd.readouterr().err)
 
 
-def test_a_rank_that_fails_ends_at_once():
+def test_a_failing_rank_ends_at_once():
     command = "import atexit, sys, hscl_fast.cli.main as c; atexit.register(print, 'torn down'); c.main(sys.argv[1:])"
 
     def train_wrongly(**variables):
@@ -255,8 +255,8 @@ def test_only_train_uses_ranks(monkeypatch, capsys, arguments):
     for rank in (0, 1):
         under_torchrun(monkeypatch, rank)
         assert cli.run(arguments) == 2
-        told = "only `hscl train` uses ranks" in capsys.readouterr().err
-        assert told == (rank == 0)
+        reported = "only `hscl train` uses ranks" in capsys.readouterr().err
+        assert reported == (rank == 0)
     under_torchrun(monkeypatch, 0, size=1)
     assert cli.run(["data", "list"]) == 0
 
@@ -269,7 +269,7 @@ def test_only_train_uses_ranks(monkeypatch, capsys, arguments):
         ({"runtime": {"device": "cuda:1"}}, r"device is 'cuda:1'.*Give cuda or auto"),
     ],
 )
-def test_what_ranks_cannot_share_is_refused(monkeypatch, sections, match):
+def test_settings_that_ranks_do_not_support_are_refused(monkeypatch, sections, match):
     for rank in (0, 1):
         under_torchrun(monkeypatch, rank)
         refusal = pytest.raises(FailedElsewhere) if rank else pytest.raises(UsageError, match=match)
@@ -277,7 +277,7 @@ def test_what_ranks_cannot_share_is_refused(monkeypatch, sections, match):
             pass
 
 
-def test_ranks_that_are_none_are_refused(monkeypatch):
+def test_invalid_rank_variables_are_refused(monkeypatch):
     under_torchrun(monkeypatch, 2)
     with (
         pytest.raises(UsageError, match=r"'2', '2', '2', but must be numbers with RANK below WORLD_SIZE"),

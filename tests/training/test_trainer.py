@@ -1,4 +1,4 @@
-"""A run that is stopped, killed or fails, and goes on as if nothing had happened."""
+"""Runs that are stopped or killed resume bit for bit; runs that fail keep their last good checkpoint."""
 
 import json
 import random
