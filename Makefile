@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --ed
 INSTALLED := $(VENV)/.installed
 PYTEST := $(BIN)/pytest -n auto --maxprocesses 8 --dist worksteal
 DEMO_RUN ?= runs/demo
-SUITES ?= objective views loaders training_step ablation roofline
+SUITES ?= objective views loaders training_step ablation startup roofline
 GPU_SUITES ?= objective views ablation
 RESULTS := benchmarks/results
 

@@ -21,7 +21,7 @@ BASE = "all features"
 
 
 class Without(NamedTuple):
-    """What a variant lacks: fields of the configuration in place of the usual, and what is no field."""
+    """How a variant differs: fields of the configuration, and settings that are not in it."""
 
     config: Mapping[str, dict[str, Any]] = MappingProxyType({})
     compile: str | None = None
@@ -48,7 +48,7 @@ class PlainAdam(FusedAdam):
 
     @torch.no_grad()
     def update(self, gradients: Sequence[Tensor | None], *, divisor: Tensor, skip: Tensor) -> None:
-        """As :meth:`FusedAdam.update`, but never skips and knows no weight decay."""
+        """As :meth:`FusedAdam.update`, but without skipping and without weight decay."""
         self.updates += 1
         first_share, second_share = 1 - 0.9**self.updates, 1 - 0.999**self.updates
         moments = zip(self.first_moments, self.second_moments, strict=True)
@@ -62,7 +62,7 @@ class PlainAdam(FusedAdam):
 def make_step(
     without: Without, device: torch.device, *, width: int, images: int, side: int, precision: torch.dtype, compile: str
 ) -> tuple[TrainingStep, ResidentLoader]:
-    """Return the step that lacks something, and a loader of noise with all three roles."""
+    """Return the step of a variant, and a loader of noise with all three roles."""
     sections: dict[str, dict[str, Any]] = {"model": {"width": width}, "optim": {"batch_size": images}}
     config = from_dict({**sections, **without.config}, "ablation")
     random = torch.Generator().manual_seed(0)

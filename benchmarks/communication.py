@@ -1,4 +1,4 @@
-"""Bytes that the sharded objective sends in a step, beside those of an autograd all-gather of the embeddings.
+"""Bytes that the sharded objective sends per step, beside those of an autograd all-gather of the embeddings.
 
     python -m benchmarks.communication
 

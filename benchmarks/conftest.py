@@ -1,4 +1,4 @@
-"""What goes into the JSON beside the figures."""
+"""Adds the versions and the machine to the JSON of pytest-benchmark."""
 
 import os
 from importlib.metadata import PackageNotFoundError, version

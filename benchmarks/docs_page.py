@@ -16,6 +16,7 @@ from benchmarks import (
     loader_table,
     objective_table,
     roofline_table,
+    startup_table,
     step_table,
     view_table,
 )
@@ -27,6 +28,7 @@ SUITES = {
     "training_step": step_table.section,
     "ablation": ablation_table.section,
     "roofline": roofline_table.section,
+    "startup": startup_table.section,
 }
 
 

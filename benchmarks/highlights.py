@@ -1,4 +1,4 @@
-"""The README's table: the row of each question that says most, ours beside a peer."""
+"""The README's table: one row of each suite, ours beside a peer."""
 
 from __future__ import annotations
 

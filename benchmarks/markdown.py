@@ -1,4 +1,4 @@
-"""What the tables of all suites share."""
+"""Helpers for the tables of all suites."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def machine(results: dict[str, Any]) -> str:
-    """Return what pytest-benchmark's ``results`` were measured on and when, as a sentence."""
+    """Return a sentence with the machine, the versions and the date of pytest-benchmark's ``results``."""
     info, commit = results["machine_info"], results["commit_info"]
     versions = ", ".join(f"{package} {number}" for package, number in info["versions"].items() if number)
     gpu = f", {info['gpu']}" if info["gpu"] else ""

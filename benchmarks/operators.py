@@ -1,4 +1,4 @@
-"""Counts what a step asks of a device: operators launched, bytes, floating-point operations, and waits of the host."""
+"""Counts the work of a step: operators launched, bytes, floating-point operations, and waits of the host."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch.utils.flop_counter import flop_registry
 _ALLOCATING = ("empty", "new_empty", "empty_like", "empty_strided", "new_empty_strided")
 _LAUNCHING_NOTHING = (*_ALLOCATING, "_local_scalar_dense", "lift_fresh", "detach")
 _READING = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "equal", "is_nonzero")
-# A copy from ordinary memory is waited for as a value that is read is.
+# The host waits for a copy from ordinary memory, as it does for a value that it reads.
 _WAITING_CALLS = {Tensor.numpy: "numpy", Tensor.tolist: "tolist", torch.tensor: "upload", torch.as_tensor: "upload"}
 
 
@@ -37,7 +37,7 @@ class Counted(NamedTuple):
 
 
 def count(step: Callable[[], object], on_host: Collection[Tensor] = ()) -> Counted:
-    """Run a step once and count what it would ask of a GPU.
+    """Run a step once and count the work that it would give a GPU.
 
     An operator's bytes are those of its distinct inputs and of its outputs, each element that is in memory once. Views
     and allocations launch nothing, and neither does what concerns only tensors ``on_host``, which would stay there. An
@@ -50,7 +50,7 @@ def count(step: Callable[[], object], on_host: Collection[Tensor] = ()) -> Count
 
 
 class _Calls(TorchFunctionMode):
-    """Sees what never reaches the dispatcher, since on the CPU it costs nothing."""
+    """Sees calls that never reach the dispatcher, because they cost nothing on the CPU."""
 
     def __init__(self, waits: dict[str, int]) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ def _unit(name: str, inputs: list[Tensor]) -> str:
 
 
 def _in_memory(tensors: Iterable[Tensor]) -> float:
-    """Bytes of the distinct tensors; what is expanded is in memory once."""
+    """Bytes of the distinct tensors; an expanded tensor is in memory once."""
     distinct = {(tensor.data_ptr() if _has_memory(tensor) else id(tensor), tensor.shape): tensor for tensor in tensors}
     return sum(
         tensor.element_size() * math.prod(n for n, stride in zip(tensor.shape, tensor.stride(), strict=True) if stride)

@@ -1,4 +1,4 @@
-"""What is compared: our objective, the eager, compiled and packaged losses, and how much memory each needs."""
+"""The variants that are compared: our objective and the eager, compiled and packaged losses; the memory each needs."""
 
 from __future__ import annotations
 

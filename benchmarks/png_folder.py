@@ -1,4 +1,4 @@
-"""What the loaders are compared with: a folder of PNG files read by a Dataset as torchvision's users write it."""
+"""The peer of the loaders: a folder of PNG files, read by a Dataset as torchvision's users write it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training step at the paper's batch asks of a GPU, and the time that follows from it: predicted, not measured.
+"""The work that a training step at the paper's batch gives a GPU, and the time predicted from it; nothing is measured.
 
     device = sum over launches of max(flops / the unit's rate, bytes / memory bandwidth)
     eager  = max(device, launches * LAUNCH) + waits * WAIT

@@ -1,4 +1,4 @@
-"""How many views a second does the Triton form render on a GPU, and in how much memory, beside the peers?"""
+"""How many views per second does the Triton form render on a GPU, and in how much memory, beside the peers?"""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""How many images a second does each loader give, beside a DataLoader over PNG files, and what share of a step?"""
+"""How many images per second does each loader give, beside a DataLoader over PNG files, and what share of a step?"""
 
 import random
 import time

@@ -1,4 +1,4 @@
-"""What does a step at the paper's batch launch, move, compute and wait for, and how long would it take on GPUs?"""
+"""How much does a step at the paper's batch launch, move, compute and wait for, and how long would it take on GPUs?"""
 
 from benchmarks import roofline
 

@@ -1,4 +1,4 @@
-"""How many views a second does the CPU render, and in how much memory, beside the released layers and others?"""
+"""How many views per second does the CPU render, and in how much memory, beside the released layers and others?"""
 
 import pytest
 import torch

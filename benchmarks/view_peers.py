@@ -1,4 +1,4 @@
-"""What ``augment_views`` is compared with: the released layers, torchvision and kornia, called as their users would."""
+"""The peers of ``augment_views``: the released layers, torchvision and kornia, called as their users would."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OURS = "augment_views"
 OURS_DRAWN = "augment_views, with its draws"
 RELEASED = "released layers, eager"
 PER_IMAGE = "torchvision v2, image by image"
-BATCHED = "torchvision v2, one draw a batch"
+BATCHED = "torchvision v2, one draw per batch"
 KORNIA = "kornia"
 CPU = torch.device("cpu")
 _MEAN = _STD = 0.5

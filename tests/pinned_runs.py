@@ -1,4 +1,4 @@
-"""Short runs of ``hscl train digits`` whose figures are recorded, so that a refactoring can be held to the last bit.
+"""Short runs of ``hscl train digits`` whose figures are recorded, so that a refactoring can be checked to the last bit.
 
 ``python tests/pinned_runs.py > tests/golden/pinned_runs.json`` records them anew, which only a change of what training
 computes may ask for. The learning rate is small: rounding errors then stay as small as they begin, where a usual rate
@@ -59,7 +59,7 @@ RUNS = {
 
 
 def machine():
-    """What decides the bits: the CPU, and the version of torch."""
+    """The CPU and the version of torch, which decide the bits."""
     import torch
 
     lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()

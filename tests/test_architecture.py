@@ -1,4 +1,4 @@
-"""Who may import whom, in words of folders: a new file in a room needs no line here."""
+"""Which packages may import which. The rules name folders, so a new file needs no line here."""
 
 import ast
 import sys

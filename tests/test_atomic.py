@@ -91,7 +91,7 @@ def test_the_data_is_on_disk_before_the_rename_and_the_rename_after(
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_json_refuses_what_it_has_no_word_for(tmp_path: Path, value: float) -> None:
+def test_json_refuses_values_that_it_cannot_represent(tmp_path: Path, value: float) -> None:
     write_json(tmp_path / "file.json", {"auroc": 0.5})
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "file.json", {"auroc": value})

@@ -27,7 +27,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def traced_only(monkeypatch):
-    """Dynamo and AOTAutograd as always; then the graph runs eagerly, in seconds rather than minutes."""
+    """Dynamo and AOTAutograd as usual; then the graph runs eagerly, in seconds rather than minutes."""
     torch._dynamo.reset()
     compile = torch.compile
     monkeypatch.setattr(torch, "compile", lambda f, *, mode, **options: compile(f, backend="aot_eager", **options))
@@ -36,13 +36,13 @@ def traced_only(monkeypatch):
 
 
 def curve(split, config, mode, steps=5, precision=torch.float32):
-    """Losses of the first steps, and the step; after two of them nothing may be traced again."""
+    """The losses of the first steps, and the step; from the second step on, retracing is an error."""
     model = build_network(config.model, 8, rotation_head=config.objective.shift_loss, seed=0)
     model.to(memory_format=torch.channels_last).train()
     loader = ResidentLoader(split.training, config.optim.batch_size, seed=0, device=CPU)
     step = TrainingStep(config, model, Execution(CPU, precision, mode), total_steps=40)
     if step.guard.scaled:
-        step.guard.scale.fill_(256.0)  # at the first one gradients overflow, and a skipped update tells no loss
+        step.guard.scale.fill_(256.0)  # at the first one gradients overflow, and a skipped update has no loss
     losses = []
     with contextlib.ExitStack() as stack:
         for number, batch in enumerate(loader.batches(0, steps)):
@@ -129,7 +129,7 @@ def test_scores_of_the_compiled_network(digits, traced_only, scoring):
     np.testing.assert_allclose(scores[1], scores[0], rtol=1e-5, atol=1e-6)
 
 
-def test_what_is_no_graph_is_an_error():
+def test_a_graph_break_is_an_error():
     def looks(x):
         return x if x.sum() > 0 else -x
 

@@ -1,4 +1,4 @@
-"""The documentation: its commands run, its links lead somewhere, its options exist, its tables are up to date.
+"""The documentation: its commands run, its links are valid, its options exist, its tables are up to date.
 
 A page is read for its fenced blocks. Those of ``console`` (commands after ``$``) and ``python`` are run, in order and
 in one folder that has a data set ``mine/``, unless an HTML comment directly above a block changes that:
@@ -72,7 +72,7 @@ def blocks(page):
 RUNNABLE = [page for page in PAGES if any(b.language in ("console", "python") for b in blocks(page))]
 
 
-# What the pages assume to be there.
+# The files that the pages assume.
 
 
 def draw(folder, count, rng, brightness=0):
@@ -142,7 +142,7 @@ def run_python(block, names):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", RUNNABLE, ids=named)
-def test_what_a_page_shows_runs(page, images, tmp_path, monkeypatch, request):
+def test_the_blocks_of_a_page_run(page, images, tmp_path, monkeypatch, request):
     shutil.copytree(images, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
@@ -159,7 +159,7 @@ def test_what_a_page_shows_runs(page, images, tmp_path, monkeypatch, request):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
-def test_every_block_is_of_a_kind_that_is_looked_at(page):
+def test_every_block_has_a_known_language(page):
     for block in blocks(page):
         assert block.language in LANGUAGES, f"{block.place}: ```{block.language}"
         if block.language == "console":
@@ -185,7 +185,7 @@ def anchors(page):
 
 
 @pytest.mark.parametrize("page", LINKED, ids=named)
-def test_links_lead_somewhere(page):
+def test_links_are_valid(page):
     for target in re.findall(r"\]\(([^)\s]+)\)", unfenced(page)):
         if re.match(r"https?://", target):
             continue
@@ -202,7 +202,7 @@ def test_the_index_names_every_page():
         assert page.name == "README.md" or f"({page.name})" in index
 
 
-# Words that have to exist: options, targets of make.
+# Options and targets of make exist.
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=named)
@@ -218,7 +218,7 @@ def test_options_and_targets_exist(page):
     assert made <= targets, f"{named(page)}: make has no target {sorted(made - targets)}"
 
 
-# Tables that are written by a program.
+# Generated tables.
 
 
 def options_tables():

@@ -19,7 +19,7 @@ def recorded():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
-def test_a_run_is_what_it_was(recorded, name):
+def test_a_run_gives_the_recorded_figures(recorded, name):
     was, now = GOLDEN["runs"][name], recorded["runs"][name]
     if recorded["machine"] == GOLDEN["machine"]:
         assert now == was

@@ -1,4 +1,4 @@
-"""What a user sees while images are scored."""
+"""The progress shown while images are scored."""
 
 import io
 import re

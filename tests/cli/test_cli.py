@@ -1,4 +1,4 @@
-"""The command line as a user runs it: the whole road, and every bad input as one paragraph and exit code 2."""
+"""The command line as a user runs it, from training to prediction; bad input gives one paragraph and exit code 2."""
 
 import csv
 import json
@@ -66,7 +66,7 @@ def pictures(tmp_path, rng):
     return folder
 
 
-def test_a_run_leaves_everything_promised(trained):
+def test_a_run_writes_all_its_files(trained):
     files = {path.name for path in trained.iterdir()}
     assert {
         "config.yaml",
@@ -156,7 +156,7 @@ def test_predicting_test_images_gives_the_scores_of_the_evaluation(trained, tmp_
 
 
 @pytest.mark.parametrize("damage", ["truncated", "text", "missing", "empty folder"])
-def test_predict_refuses_what_is_no_image_and_writes_nothing(trained, pictures, tmp_path, capsys, damage):
+def test_predict_refuses_files_that_are_not_images_and_writes_nothing(trained, pictures, tmp_path, capsys, damage):
     bad = pictures / "bad.png"
     if damage == "truncated":
         bad.write_bytes((pictures / "0.png").read_bytes()[:-40])
@@ -208,7 +208,7 @@ def folder_of_images(
     return root
 
 
-def test_the_road_on_a_folder_of_ones_own(tmp_path, rng, capsys):
+def test_train_eval_and_predict_on_a_users_folder(tmp_path, rng, capsys):
     root = folder_of_images(tmp_path / "mine", rng)
     out = tmp_path / "run"
     code, said, error = run("train", root, "--out", out, "--data.image_size=16", *flags(FAST), capsys=capsys)
@@ -416,7 +416,7 @@ def test_data_commands(capsys):
 
 
 @pytest.mark.skipif(not FASHION_MNIST.is_dir(), reason="Debian's package dataset-fashion-mnist is not installed")
-def test_the_road_on_real_images(tmp_path, capsys):
+def test_train_and_predict_on_real_images(tmp_path, capsys):
     config = {
         "data": {"normal_class": 3, "known_abnormal_class": 5, "image_size": 8, "root": FASHION_MNIST},
         "model": TINY["model"],

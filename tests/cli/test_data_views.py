@@ -16,7 +16,7 @@ def run(*arguments):
     return cli.run(["data", "views", "digits", *map(str, arguments)])
 
 
-def test_a_picture_is_written_and_never_written_over(tmp_path, capsys):
+def test_a_picture_is_written_and_never_overwritten(tmp_path, capsys):
     out = tmp_path / "views.png"
     assert run("--out", out, "--images", 4) == 0
     assert "4 images and 8 views of each" in capsys.readouterr().out

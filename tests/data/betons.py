@@ -1,4 +1,4 @@
-"""Small data and the .beton made of it, shared by the tests of betons and of loaders."""
+"""Small data sets and .beton files made of them, for the tests of betons and of loaders."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ FOLDERS = ("train/unlabeled", "train/normal", "train/abnormal", "test/normal", "
 
 
 def draw_folder(root, per_folder=8, size=12):
-    """A user's folder of PNG files, each of its own noise."""
+    """A user's folder of PNG files with different noise in each."""
     rng = np.random.default_rng(0)
     for folder in FOLDERS:
         (root / folder).mkdir(parents=True)

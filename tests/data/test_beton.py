@@ -454,7 +454,7 @@ def test_files_that_are_not_a_sidecar_are_refused(copied, name):
         (lambda m: m.update(skipped=["x"]), r"skipped\.0 is 'x', but should be a JSON object"),
     ],
 )
-def test_sidecars_that_lie_are_refused(copied, change, match):
+def test_false_sidecars_are_refused(copied, change, match):
     change_sidecar(copied, change)
     refused(copied, match)
 

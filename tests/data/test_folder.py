@@ -28,7 +28,7 @@ TREE = (
 
 
 def draw(root, names):
-    """An image of its own grey for each name."""
+    """An image of a different grey for each name."""
     for grey, name in enumerate(names, 1):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (12, 12), grey).save(root / name)
@@ -290,7 +290,7 @@ def test_csv_files_that_are_refused(tmp_path, text, match):
     refused(path, match)
 
 
-def test_names_and_files_that_are_not_there(tmp_path):
+def test_missing_names_and_files(tmp_path):
     for name in ("none.csv", "none.npz", "none", "list.txt", "x" * 5000, "x" * 5000 + ".csv"):
         refused(tmp_path / name, "neither a data set nor a folder")
 

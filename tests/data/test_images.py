@@ -20,7 +20,7 @@ def one(path, size=8):
 
 
 def flat(path, size=8):
-    """The one colour of an image that has but one."""
+    """The colour of an image of a single colour."""
     image = one(path, size)
     assert (image == image[0, 0]).all()
     return tuple(image[0, 0].tolist())

@@ -1,4 +1,4 @@
-"""What importing the data package costs: heavy libraries are loaded only by those who need them."""
+"""Importing the data package loads no heavy library that is not needed."""
 
 import pkgutil
 import subprocess
@@ -18,7 +18,7 @@ HEAVY = ("torch", "sklearn", "scipy", "pydantic", "PIL")
 
 
 def loaded_by(statement):
-    """Which of the heavy libraries a statement loads in a new process."""
+    """The heavy libraries that a statement loads in a new process."""
     script = f"import sys\n{statement}\nprint(*[name for name in {HEAVY} if name in sys.modules])"
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, env=subprocess_environment(), check=True)

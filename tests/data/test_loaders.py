@@ -331,7 +331,7 @@ def test_a_run_has_the_same_losses_with_every_loader(of_digits, tmp_path, capsys
 
 @pytest.mark.slow
 @needs_ffcv
-def test_a_run_with_ffcv_stopped_in_an_epoch_goes_on_bit_for_bit(of_digits, tmp_path):
+def test_a_run_with_ffcv_stopped_within_an_epoch_resumes_bit_for_bit(of_digits, tmp_path):
     from test_trainer import wait_for_step
 
     run = tmp_path / "stopped"

@@ -1,4 +1,4 @@
-"""A split written down and dealt out again; records that lie."""
+"""A split is written to a record and read back; false records are refused."""
 
 import hashlib
 import json

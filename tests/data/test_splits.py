@@ -183,7 +183,7 @@ def test_hold_out_rounds_half_up_and_leaves_both_sides(labelled_count, ratio, ex
 
 
 @pytest.mark.parametrize("protocol", ["elsa", "released"])
-def test_the_hold_out_does_not_move_the_split(protocol):
+def test_the_hold_out_does_not_change_the_split(protocol):
     source = make_source([80] * 4)
     dealt = [deal(source, DataConfig(protocol=protocol, held_out_ratio=ratio))[0] for ratio in (0.0, 0.5)]
     np.testing.assert_array_equal(dealt[0].index, dealt[1].index)

@@ -24,7 +24,7 @@ def run(*arguments, capsys):
 
 @pytest.fixture
 def few_checks(monkeypatch):
-    """One form and the checks of the machine that need a second; the others have tests of their own."""
+    """One form and the quick checks of the machine; the others have tests of their own."""
 
     def check_device(device, announce):
         announce("one form")
@@ -34,7 +34,7 @@ def few_checks(monkeypatch):
     monkeypatch.setattr(examine, "check_machine", lambda device: [machine.check_precisions(device)])
 
 
-def test_a_fit_machine(few_checks, capsys):
+def test_a_machine_without_faults(few_checks, capsys):
     code, said, _ = run(capsys=capsys)
     assert code == 0, said
     for words in ("torch ", "triton", "GiB free", "prototype_similarity", "precisions", "pass"):
@@ -61,7 +61,7 @@ def test_json_is_whole(few_checks, capsys):
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_what_fails_is_named_with_its_mend(few_checks, monkeypatch, capsys, as_json):
+def test_failures_are_named_with_their_fix(few_checks, monkeypatch, capsys, as_json):
     wrong = Finding("info_nce", "cpu", "float32", (Value("loss", "raw", float("nan"), 0.0, 1.0),), None, None, ("bad",))
     monkeypatch.setattr(examine, "check_device", lambda device, announce: [wrong])
     monkeypatch.setattr(examine, "check_machine", lambda device: [Outcome("FFCV", "FAIL", "broken", "Install it.")])
@@ -89,7 +89,7 @@ def test_an_estimate(few_checks, capsys):
     assert found["loader"].startswith("resident")
 
 
-def test_compiling_is_no_step_of_the_estimate(few_checks, monkeypatch, capsys):
+def test_the_estimate_leaves_out_the_time_of_compiling(few_checks, monkeypatch, capsys):
     from hscl_fast.doctor import estimate
 
     def slow_at_first(function, **options):
@@ -119,7 +119,7 @@ def test_an_estimate_without_the_data_says_what_it_assumes(few_checks, tmp_path,
     assert "for 7 steps" in said
 
 
-def test_memory_that_does_not_suffice_is_a_failure_with_its_mend(few_checks, monkeypatch, capsys):
+def test_too_little_memory_is_a_failure_with_its_fix(few_checks, monkeypatch, capsys):
     from hscl_fast.doctor import estimate
 
     def exhausted(*arguments):
@@ -167,7 +167,7 @@ def test_training_and_its_checkpoint():
     assert machine.check_training(CPU).status == "pass"
 
 
-def test_a_checkpoint_that_reads_back_otherwise_is_found(monkeypatch):
+def test_a_checkpoint_that_reads_back_differently_is_found(monkeypatch):
     real, calls = machine.load_checkpoint, []
 
     def damaged(*arguments, **options):

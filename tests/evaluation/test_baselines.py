@@ -14,7 +14,7 @@ NAMES = [str(digit) for digit in range(10)]
 
 @pytest.fixture(scope="module")
 def split() -> dict[str, np.ndarray]:
-    """Digit 0 against the rest: 100 training zeros with 10 hidden anomalies, 10 labelled a side."""
+    """Digit 0 against the rest: 100 training zeros with 10 hidden anomalies, and 10 labelled images of each side."""
     digits = load_digits()
     images = np.repeat((digits.images * 15.9).astype(np.uint8)[..., None], 3, axis=3)
     labels = digits.target.astype(np.int64)
@@ -34,7 +34,7 @@ def run(split: dict[str, np.ndarray], **changes: np.ndarray) -> dict[str, dict]:
     return classic_baselines(**{**split, **changes}, class_names=NAMES, normal_class=0)
 
 
-def test_detectors_find_the_anomalies_and_say_what_they_saw(split: dict[str, np.ndarray]) -> None:
+def test_detectors_find_the_anomalies_and_report_their_training_data(split: dict[str, np.ndarray]) -> None:
     results = run(split)
     assert list(results) == ["isolation_forest", "one_class_svm", "logistic_regression"]
     for result in results.values():

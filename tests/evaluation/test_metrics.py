@@ -169,13 +169,13 @@ def test_the_threshold_lies_midway_and_ties_go_to_the_middle_one() -> None:
     assert fit_threshold(scores, [True, False, True, False, True, False]) == 3.5
 
 
-def test_neighbouring_floats_are_told_apart() -> None:
+def test_neighbouring_floats_are_distinguished() -> None:
     low = np.float32(1)
     scores = np.array([low, np.nextafter(low, np.float32(2))])
     assert np.array_equal(scores >= fit_threshold(scores, [True, False]), [False, True])
 
 
-def test_scores_that_say_nothing_accept_everything() -> None:
+def test_constant_scores_accept_everything() -> None:
     assert fit_threshold([2.0, 2.0, 2.0], [True, False, False]) == 2.0
 
 

@@ -1,4 +1,4 @@
-"""The report holds everything, needs nothing and survives whatever a run leaves out."""
+"""The report is complete, is one file, and can be written when parts of a run are missing."""
 
 import re
 from dataclasses import replace
@@ -180,7 +180,7 @@ def test_an_empty_history(tmp_path: Path) -> None:
     assert "No training history." in render(tmp_path, **arguments(history=[]))
 
 
-def test_skipped_updates_are_told(tmp_path: Path) -> None:
+def test_skipped_updates_are_reported(tmp_path: Path) -> None:
     rows = [*history(2), *history(1, skipped_updates=7)]
     assert "7 updates skipped" in render(tmp_path, **arguments(history=rows))
 

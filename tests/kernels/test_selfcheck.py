@@ -29,7 +29,7 @@ def without_triton(monkeypatch):
     monkeypatch.setattr(check, "forms_of", lambda device: forms)
 
 
-def test_every_form_of_the_cpu_is_fit(without_triton):
+def test_every_form_of_the_cpu_passes(without_triton):
     findings = list(check_device(CPU))
     assert not [finding.problems for finding in findings if not finding.passed]
     assert {finding.operation for finding in findings} == set(OPERATIONS)
@@ -43,7 +43,7 @@ def test_every_form_of_the_cpu_is_fit(without_triton):
 
 @needs_interpreter
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_the_triton_forms_are_fit_in_the_interpreter(monkeypatch, operation):
+def test_the_triton_forms_pass_in_the_interpreter(monkeypatch, operation):
     monkeypatch.setattr(problems, "VIEW_CASES", {"8 px": (8, 8, 3)})
     monkeypatch.setattr(problems, "SMALL_CASES", ("raw rows", "temperature 0.02", "8 px"))
     monkeypatch.setattr(launch, "VIEW_BLOCK", 64)
@@ -53,7 +53,7 @@ def test_the_triton_forms_are_fit_in_the_interpreter(monkeypatch, operation):
 
 
 @pytest.mark.gpu
-def test_every_form_of_the_gpu_is_fit():
+def test_every_form_of_the_gpu_passes():
     findings = list(check_device(torch.device("cuda", 0)))
     assert {some.backend for some in findings} == {"reference", "triton"}
     assert not [finding.problems for finding in findings if not finding.passed]

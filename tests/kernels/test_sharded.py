@@ -1,13 +1,13 @@
 """A batch spread over gloo ranks: the loss and gradients of one process, with nothing communicated in backward."""
 
 import itertools
-import multiprocessing
 
 import pytest
 import torch
 import torch.distributed as dist
 from forms import make_batch
 from hscl_kernels import hscl_loss
+from spawn_ranks import start
 
 CASES = list(itertools.product([0.5, 0.02], ["expectation", "multinomial"]))
 
@@ -31,7 +31,6 @@ def options_of(batch, tau, estimator):
 
 def rank_main(rank, ranks, backend, rows, path):
     """Compare this rank's results with those of one process; count collectives."""
-    torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{path}", rank=rank, world_size=ranks)
     gathered = []
     gather = dist.all_gather_into_tensor
@@ -67,12 +66,6 @@ def rank_main(rank, ranks, backend, rows, path):
     dist.destroy_process_group()
 
 
-def start(function, ranks, *arguments):
-    """Run ``function(rank, ranks, *arguments)`` on each rank: forks of one clean process that has imported torch."""
-    multiprocessing.set_forkserver_preload(["numpy", "pytest", "torch._dynamo", "torch.distributed", "triton"])
-    torch.multiprocessing.start_processes(function, (ranks, *arguments), nprocs=ranks, start_method="forkserver")
-
-
 @pytest.mark.parametrize("ranks", [1, 2, 4])
 def test_ranks_agree_with_one_process(ranks, tmp_path):
     start(rank_main, ranks, "cpu", 120, str(tmp_path / "rendezvous"))
@@ -84,7 +77,6 @@ def test_two_ranks_in_triton(tmp_path):
 
 def compiled_main(rank, ranks, rows, path):
     """Compare a compiled step with the eager one on the same ranks, several times without another compilation."""
-    torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{path}", rank=rank, world_size=ranks)
     here = slice(rank * rows // ranks, (rank + 1) * rows // ranks)
 
@@ -136,7 +128,7 @@ def test_compiled_whole(group):
         assert z.grad.any()
 
 
-def test_what_ranks_cannot_do(group):
+def test_unsupported_calls_with_ranks(group):
     batch = batch_of(24)
     arguments = (batch.embeddings, batch.prototypes, batch.ids, batch.roles)
     with pytest.raises(ValueError, match="group needs backend 'cpu' or 'triton'"):

@@ -53,7 +53,7 @@ def test_large_images(backend, size, whole_blocks):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_several_blocks_an_image(channels, monkeypatch):
+def test_several_blocks_per_image(channels, monkeypatch):
     monkeypatch.setattr(launch, "VIEW_BLOCK", 64)
     assert_within_budget(make_images(3, 13, 11, channels), make_parameters(6, 3), "triton")
 

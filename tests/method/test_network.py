@@ -55,7 +55,7 @@ def test_the_seed_decides_the_weights_and_nothing_else_moves():
         ({"encoder": "mobilenetv3_small_050", "width": 32}, "only resnet encoders can be narrowed"),
     ],
 )
-def test_impossible_encoders_are_explained(options, message):
+def test_unsupported_encoders_are_explained(options, message):
     with pytest.raises(UsageError, match=message):
         build(**options)
 

@@ -1,4 +1,4 @@
-"""Normalising by all ranks' rows is what one process does with all rows."""
+"""Normalising over the rows of all ranks equals normalising all rows in one process."""
 
 import copy
 import itertools
@@ -46,7 +46,7 @@ def make_input(name, ranks, dtype):
 
 
 def results(layer, x, gradient):
-    """What a step sees of a layer: output, gradients of the input and the parameters, buffers."""
+    """Output and gradient of the input; gradients of the parameters; buffers."""
     x = x.clone().requires_grad_()
     y = layer(x)
     y.backward(gradient)
@@ -82,7 +82,7 @@ def check_layer(ranks, name, dtype, device="cpu"):
     for ours, peer, (wanted, part) in zip([*parameters, *buffers, *rows], peers, wholes, strict=True):
         wanted = wanted[part]
         error, budget = (by_channel(found.double() - wanted) for found in (ours, peer))
-        # The allowance is for rounding, where PyTorch happens not to err at all.
+        # The allowance is for rounding where PyTorch happens to be exact.
         allowed = 3 * budget + 2 * torch.finfo(ours.dtype).eps * by_channel(wanted) + 1e-6
         assert (error <= allowed).all(), (name, dtype, error, allowed)
     return buffers
@@ -96,7 +96,7 @@ def test_ranks_normalise_as_one_process(ranks):
 @pytest.mark.gpu
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", LAYERS)
-def test_one_gpu_normalises_as_pytorch_does(name, dtype, tmp_path):
+def test_one_gpu_normalises_like_pytorch(name, dtype, tmp_path):
     torch.cuda.set_device(0)
     dist.init_process_group("nccl", init_method=f"file://{tmp_path / 'rendezvous'}", rank=0, world_size=1)
     try:
@@ -123,5 +123,5 @@ def check_conversion():
             assert torch.equal(model(x), before(x))
 
 
-def test_conversion_keeps_the_tensors_and_eval_asks_nobody():
+def test_conversion_keeps_the_tensors_and_eval_does_not_communicate():
     spawn(check_conversion, 2)

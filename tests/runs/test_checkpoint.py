@@ -98,7 +98,7 @@ class Bomb:
 @pytest.mark.parametrize("kind", ["weights", "state"])
 @pytest.mark.parametrize("form", ["pickle", "torch"])
 def test_code_in_a_checkpoint_is_refused_and_not_executed(saved, kind, form, tmp_path, monkeypatch):
-    """Even with a manifest that vouches for it."""
+    """A checkpoint is not executed even where its manifest has the right checksum."""
     sign = tmp_path / "executed"
     monkeypatch.setenv("BOMB", str(sign))
     path = file(saved, kind)

@@ -193,7 +193,7 @@ def test_the_step_stays_on_a_device_that_has_no_values(monkeypatch, objective):
         step.step.copy_(torch.ones((), dtype=torch.int64))
 
 
-def test_nothing_the_step_remembers_ever_moves(digits):
+def test_the_tensors_of_the_step_keep_their_memory(digits):
     """CUDA graphs are replayed on the same memory."""
     loader, step = make(digits, tiny_config())
     places = [tensor.data_ptr() for tensor in step.tensors()]
