@@ -7,7 +7,7 @@ import shlex
 from rich.console import Console
 from rich.table import Table
 
-from hscl_fast.console import say
+from hscl_fast.console import say, warn
 from hscl_fast.runs.run import Run
 
 
@@ -28,6 +28,8 @@ def show_summary(run: Run, console: Console) -> None:
         f"{summary.counts.test_abnormal:,} abnormal test images (scores: higher = more normal)"
         f"{_rate(summary.score_images_per_second)}",
     )
+    if summary.is_chance:
+        warn(console, summary.advice)
     say(console, f"report: {(run.results or run.directory).report}")
     named = "" if run.results in (None, run.directory) else f" --evaluation {run.results.path.name}"
     say(console, f"next:   hscl predict {shlex.quote(str(run.path))} IMAGES...{named} --out scores.csv")

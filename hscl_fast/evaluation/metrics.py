@@ -15,6 +15,7 @@ from hscl_fast.errors import UsageError
 Scores = npt.NDArray[np.floating[Any]]
 Flags = npt.NDArray[np.bool_]
 
+_NORMAL_95 = 1.959964  # the normal distribution's central 95 % end here
 NORMAL_ACCEPTANCE = 0.95  # the share of normals accepted at the threshold of FPR95
 
 
@@ -60,6 +61,8 @@ class Detection:
     ----------
     auroc
         All anomalies against all normals (pooled). Higher is better, 0.5 is chance.
+    auroc_interval
+        Its 95 % confidence interval: see :func:`auroc_interval`.
     auroc_mean
         The mean of ``auroc_per_class``, every anomaly class weighing the same (ELSA's protocol).
     auroc_per_class
@@ -72,6 +75,7 @@ class Detection:
     """
 
     auroc: float | None
+    auroc_interval: tuple[float, float] | None
     auroc_mean: float | None
     auroc_per_class: dict[str, float | None]
     aupr: Aupr
@@ -100,6 +104,42 @@ def auroc(scores: npt.ArrayLike, abnormal: npt.ArrayLike) -> float | None:
     """
     values, flags = checked_scores(scores, abnormal)
     return float(roc_auc_score(~flags, values)) if has_both_sides(flags) else None
+
+
+def auroc_interval(scores: npt.ArrayLike, abnormal: npt.ArrayLike) -> tuple[float, float] | None:
+    """Return the 95 % confidence interval of the AUROC, by DeLong's variance (Biometrics 1988) on the logit scale.
+
+    Parameters
+    ----------
+    scores : float [m]
+        Normality scores; higher is more normal.
+    abnormal : bool [m]
+        True for anomalies.
+
+    Returns
+    -------
+    (float, float) or None
+        None where there are fewer than two normals or two anomalies.
+
+    Examples
+    --------
+    >>> auroc_interval([0.9, 0.8, 0.3, 0.1], [False, False, True, True])
+    (1.0, 1.0)
+    """
+    values, flags = checked_scores(scores, abnormal)
+    normals, anomalies = np.sort(values[~flags]), np.sort(values[flags])
+    if len(normals) < 2 or len(anomalies) < 2:
+        return None
+    # For each normal the share of anomalies below it, for each anomaly the share of normals above it; ties count half.
+    won = (np.searchsorted(anomalies, normals) + np.searchsorted(anomalies, normals, "right")) / (2 * len(anomalies))
+    lost = (np.searchsorted(normals, anomalies) + np.searchsorted(normals, anomalies, "right")) / (2 * len(normals))
+    value = float(won.mean())
+    deviation = float(np.sqrt(won.var(ddof=1) / len(normals) + lost.var(ddof=1) / len(anomalies)))
+    if not 0 < value < 1:
+        return value, value
+    # On the scale of log(p / (1 - p)), where the interval is nearer to symmetric and cannot leave [0, 1].
+    middle, margin = np.log(value / (1 - value)), _NORMAL_95 * deviation / (value * (1 - value))
+    return float(1 / (1 + np.exp(margin - middle))), float(1 / (1 + np.exp(-margin - middle)))
 
 
 def _fpr95(values: Scores, flags: Flags) -> float:
@@ -175,6 +215,7 @@ def detection_metrics(
     both = has_both_sides(flags)
     return Detection(
         auroc=auroc(values, flags),
+        auroc_interval=auroc_interval(values, flags),
         auroc_mean=float(np.mean(list(per_class.values()))) if both else None,
         auroc_per_class=per_class,
         aupr=Aupr(

@@ -24,7 +24,7 @@ class Summary:
         The checkpoint that was evaluated, and its step.
     scoring, score_direction
         The normality score, and its direction.
-    auroc, auroc_mean, auroc_per_class, aupr, fpr95
+    auroc, auroc_interval, auroc_mean, auroc_per_class, aupr, fpr95
         As in :class:`hscl_fast.evaluation.metrics.Detection`.
     threshold, threshold_source
         The decision threshold in units of the score, and what it was fitted on, in words.
@@ -51,6 +51,7 @@ class Summary:
     scoring: str
     score_direction: str
     auroc: float | None
+    auroc_interval: tuple[float, float] | None
     auroc_mean: float | None
     auroc_per_class: dict[str, float | None]
     aupr: Aupr
@@ -64,3 +65,17 @@ class Summary:
     score_images_per_second: float | None
     counts: Counts
     baselines: dict[str, Baseline]
+
+    @property
+    def is_chance(self) -> bool:
+        """Whether the AUROC cannot be told from chance: its interval holds one half."""
+        return self.auroc_interval is not None and self.auroc_interval[0] <= 0.5 <= self.auroc_interval[1]
+
+    @property
+    def advice(self) -> str:
+        """Where the AUROC is no better than chance: a sentence that says so, and what to try."""
+        low, high = (100 * end for end in self.auroc_interval or (0.0, 1.0))
+        return (
+            f"no better than chance: the 95 % interval of the AUROC is {low:.0f} to {high:.0f} %. Try a larger "
+            "--data.image_size if the images are larger, more labels, more steps, or another --evaluate.scoring"
+        )

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hscl_fast.errors import UsageError
-from hscl_fast.evaluation.metrics import Aupr, auroc, detection_metrics
+from hscl_fast.evaluation.metrics import Aupr, auroc, auroc_interval, detection_metrics
 from hscl_fast.evaluation.threshold import decide, fit_threshold
 
 NAMES = ["normal", "scratch", "dent", "stain"]
@@ -202,3 +202,22 @@ def test_decisions_are_counted_with_anomalies_as_positives() -> None:
         "precision_abnormal": 0.5,
         "false_alarm_rate": pytest.approx(1 / 3),
     }
+
+
+def test_the_interval_of_the_auroc_covers_the_truth_95_times_in_100() -> None:
+    rng = np.random.default_rng(0)
+    abnormal = np.arange(120) >= 60
+    truth, covered = 0.7602, []  # of two normal distributions one deviation apart
+    for _ in range(400):
+        low, high = auroc_interval(rng.normal(size=120) - abnormal, abnormal)
+        covered.append(low <= truth <= high)
+    assert 0.92 < np.mean(covered) < 0.98
+
+
+def test_the_interval_needs_two_of_each_side_and_is_symmetric() -> None:
+    assert auroc_interval([1.0, 2.0, 3.0], [False, True, True]) is None
+    rng = np.random.default_rng(1)
+    scores, abnormal = rng.normal(size=50), np.arange(50) < 20
+    low, high = auroc_interval(scores, abnormal)
+    assert auroc_interval(-scores, abnormal) == pytest.approx((1 - high, 1 - low))
+    assert auroc_interval(np.zeros(50), abnormal) == (0.5, 0.5)

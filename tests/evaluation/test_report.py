@@ -59,6 +59,7 @@ def summarise(scores: np.ndarray, abnormal: np.ndarray, threshold: float, **chan
         scoring="paper",
         score_direction=SCORE_DIRECTION,
         auroc=0.912,
+        auroc_interval=(0.881, 0.943),
         auroc_mean=0.905,
         auroc_per_class={"one": 0.9},
         aupr=Aupr(0.8, 0.7),
@@ -227,3 +228,10 @@ def test_a_report_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> N
 )
 def test_durations(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_an_auroc_no_better_than_chance_is_called_so(tmp_path: Path) -> None:
+    html = render(tmp_path, **arguments(auroc=0.52, auroc_interval=(0.41, 0.63)))
+    assert "no better than chance: the 95 % interval of the AUROC is 41 to 63 %" in html
+    assert "95 % interval 41.0 to 63.0 %" in html
+    assert "no better than chance" not in render(tmp_path, **arguments())

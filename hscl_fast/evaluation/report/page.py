@@ -40,11 +40,18 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 60:.1f} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def _interval(summary: Summary) -> str:
+    if summary.auroc_interval is None:
+        return "higher is better; 50 % is chance"
+    low, high = (f"{100 * end:.1f}" for end in summary.auroc_interval)
+    return f"95 % interval {low} to {high} %; 50 % is chance"
+
+
 def _figures(summary: Summary) -> list[dict[str, str]]:
     """Return the headline figures, each with its direction."""
     views = summary.views_per_second
     rows = [
-        ("AUROC, pooled", percent(summary.auroc), "higher is better; 50 % is chance"),
+        ("AUROC, pooled", percent(summary.auroc), _interval(summary)),
         ("AUROC, mean over classes", percent(summary.auroc_mean), "higher is better; 50 % is chance"),
         ("FPR95", percent(summary.fpr95), "lower is better; anomalies accepted along with 95 % of normals"),
         ("AUPR, anomalies", percent(summary.aupr.abnormal), "higher is better; anomalies as positives"),
@@ -204,6 +211,7 @@ def write_report(
         "counts": asdict(summary.counts),
         "comparison": comparison,
         "verdict": _verdict(comparison),
+        "warning": summary.advice if summary.is_chance else None,
         "best": max((row["auroc"] for row in comparison if row["auroc"] is not None), default=None),
         "decision": summary.decisions,
         "threshold_source": summary.threshold_source,
