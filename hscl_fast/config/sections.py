@@ -45,7 +45,8 @@ class DataConfig:
     name
         A data-set name (see ``hscl data list``), a folder, or a ``.csv``, ``.npz`` or ``.beton`` file.
     root
-        Where the files of a named data set lie, or the folder a CSV's paths are relative to.
+        Where the files of a named data set lie, or the folder a CSV's paths are relative to. With ``--resume``, where
+        data that has moved lies now.
     image_size
         Side in pixels to which every image is resized. Unset: the data set's own size, 32 for folders.
     protocol

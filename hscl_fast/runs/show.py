@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -12,6 +12,9 @@ from hscl_fast.console import say, warn
 from hscl_fast.data.split.duplicates import Duplicate, describe_duplicates
 from hscl_fast.data.split.split import Counts, Split
 from hscl_fast.data.types import Remark
+
+if TYPE_CHECKING:  # `hscl data` does without torch, which takes seconds to import
+    import torch
 
 
 def show_split(split: Split, name: str, console: Console) -> None:

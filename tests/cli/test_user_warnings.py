@@ -38,6 +38,14 @@ def test_zeros_and_ones_are_warned_of(tmp_path, rng, capsys):
         assert "warning: y has 0 and 1 only: read as 0 unlabelled, 1 normal" in said
 
 
+def test_data_that_is_prepared_is_remarked_on(tmp_path, rng, capsys):
+    root = folder_of_images(tmp_path / "mine", rng, ("train/good", "test/good", "test/dent"))
+    for arguments in (("data", "verify", root), ("data", "prepare", root, "--out", tmp_path / "mine.beton")):
+        code, said, error = run(*arguments, capsys=capsys)
+        assert code == 0, error
+        assert "read as MVTec's layout: train/good is labelled normal" in said
+
+
 def test_idle_flags_are_refused_and_recipes_are_not(tmp_path, rng, capsys):
     root, out = folder_of_images(tmp_path / "mine", rng), tmp_path / "run"
     refused("train", root, "--out", out, "--data.pollution_ratio=.3", capsys=capsys, match="--data.pollution_ratio")
