@@ -30,7 +30,7 @@ DATA = (
     {"bad_images", "paths", "types"},
     {"columns", "decode"},
     {"named", "user", "beton"},
-    {"kinds", "split"},
+    {"kinds", "places", "split"},
     {"open"},
     {"prepare", "verify"},
     {"loaders"},

@@ -17,6 +17,7 @@ from hscl_fast.data.beton.ffcv_import import ffcv_is_installed
 from hscl_fast.data.prepare import Preparation, prepare_beton
 from hscl_fast.errors import UsageError
 from hscl_fast.interrupt import Interrupted, StopRequest
+from hscl_fast.runs.show import show_remarks
 
 _REFRESH = 0.1  # seconds between two refreshes of the bar
 
@@ -29,7 +30,7 @@ def run(options: Namespace, console: Console) -> int:
     started = time.perf_counter()
     try:
         with StopRequest() as stop, _Shown(console, stop) as shown:
-            sidecar = prepare_beton(config, how, shown.update)
+            sidecar = prepare_beton(config, how, shown.update, lambda remark: show_remarks([remark], console))
     except Interrupted as stopped:
         say(console, f"{stopped}; {how.out} was not written")
         return stopped.exit_code

@@ -9,6 +9,7 @@ from rich.table import Table
 from hscl_fast.config.sections import DataConfig
 from hscl_fast.console import say
 from hscl_fast.data.verify import verify_source
+from hscl_fast.runs.show import show_duplicates, show_remarks
 
 
 def run(options: Namespace, console: Console) -> int:
@@ -19,5 +20,7 @@ def run(options: Namespace, console: Console) -> int:
         table.add_row(name, f"{found.train_counts[name]:,}", f"{found.test_counts.get(name, 0):,}")
     console.print(table)
     say(console, f"{found.name} is intact: train {list(found.train_shape)}, test {list(found.test_shape)}, uint8")
+    show_remarks(found.remarks, console)
+    show_duplicates(found.duplicates, console)
     say(console, f"sha256 of pixels and classes: {found.sha256}")
     return 0

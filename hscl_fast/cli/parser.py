@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -42,13 +43,15 @@ def parse(arguments: list[str]) -> tuple[str, Namespace]:
             # The first pass finds wrong flags, and the recipe or run whose values are the defaults of the second.
             quiet = [argument for argument in arguments if not argument.startswith("--print_config")]
             first = parser.parse_args(quiet)[name]
+            _at_home(first)
             parsers[name].default_config_files = [_literally(path) for path in _starting_points(name, first)]
         options = parser.parse_args(arguments)
     except ArgumentError as error:
         raise UsageError(f"{plain_message(error)} See `{' '.join(['hscl', *arguments[:1]])} --help`.") from error
+    own = options.data[options.data.action] if name == "data" else options[options.command]
+    _at_home(own)
     if name == "data":
-        return f"data {options.data.action}", options.data[options.data.action]
-    own = options[options.command]
+        return f"data {options.data.action}", own
     if name == "doctor":
         own.named = any(action.given for action in parsers[name]._actions if isinstance(action, _DataName))
         own.estimate |= own.named or _configures(arguments)
@@ -82,6 +85,34 @@ class _DataName(argparse.Action):
         if values is not None:
             namespace["data.name"] = values
             self.given = True
+
+
+class _ConfigFile(ActionConfigFile):
+    """The argument ``--config``, whose value may be any file."""
+
+    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
+        path = os.path.expanduser(values)
+        try:
+            super().__call__(parser, cfg, path, option_string)
+        except UnicodeError as error:
+            raise UsageError(
+                f"--config {path} is not text in UTF-8 ({error}). Give a YAML file, such as the config.yaml of a run, "
+                "and save it in UTF-8."
+            ) from error
+
+
+# The arguments that are paths, the lists of paths too.
+_PATHS = ("out", "root", "RUN", "PATH", "DATA", "data.name", "data.root", "data.split_record")
+
+
+def _at_home(options: Namespace) -> None:
+    """Replace a leading ``~`` in paths; a shell does it in ``--out ~/x`` but not in ``--out=~/x``."""
+    for name in _PATHS:
+        value = options.get(name)
+        if isinstance(value, str):
+            options[name] = os.path.expanduser(value)
+        elif isinstance(value, list):
+            options[name] = [os.path.expanduser(path) for path in value]
 
 
 def _starting_points(name: str, options: Namespace) -> list[Path]:
@@ -174,7 +205,7 @@ def _add_configuration(parser: ArgumentParser) -> None:
         type=str,
         help=f"defaults to start from: {', '.join(RECIPES)} (unset: paper with a GPU, cpu without one)",
     )
-    parser.add_argument("--config", action=ActionConfigFile, help="YAML with the fields below, such as RUN/config.yaml")
+    parser.add_argument("--config", action=_ConfigFile, help="YAML with the fields below, such as RUN/config.yaml")
 
 
 def _doctor_parser() -> ArgumentParser:

@@ -6,10 +6,28 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from jsonargparse import ArgumentError, ArgumentParser, Namespace, get_loader, set_loader
+from yaml import YAMLError
 
 from hscl_fast.config.sections import SECTIONS, Config
 from hscl_fast.errors import UsageError
+
+_load_yaml = get_loader("yaml")
+
+
+def _load_words(text: str) -> Any:
+    return _with_words(_load_yaml(text))
+
+
+def _with_words(plain: Any) -> Any:
+    """Return plain sections in which ``compile: off`` is the word: YAML 1.1 takes it for False."""
+    runtime = plain.get("runtime") if isinstance(plain, Mapping) else None
+    if not isinstance(runtime, Mapping) or runtime.get("compile") is not False:
+        return plain
+    return {**plain, "runtime": {**runtime, "compile": "off"}}
+
+
+set_loader("yaml", _load_words, (YAMLError,))  # what reads --config, recipes and the config.yaml of a run to resume
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -55,7 +73,7 @@ def from_dict(plain: object, origin: str) -> Config:
     parser = ArgumentParser(exit_on_error=False)
     add_sections(parser)
     try:
-        return from_namespace(parser.parse_object(dict(plain)))
+        return from_namespace(parser.parse_object(dict(_with_words(plain))))
     except ArgumentError as error:
         raise UsageError(f"{origin}: {plain_message(error)} Correct that key, or remove it.") from error
 

@@ -46,6 +46,7 @@ class DataConfig:
         A data-set name (see ``hscl data list``), a folder, or a ``.csv``, ``.npz`` or ``.beton`` file.
     root
         Folder with the files of a named data set, or the folder that the paths in a CSV file are relative to.
+        With ``--resume``, the new folder of data that has moved.
     image_size
         Side in pixels to which every image is resized. Unset: the data set's own size, or 32 for folders and CSV
         files.

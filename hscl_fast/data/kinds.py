@@ -8,7 +8,8 @@ from pathlib import Path
 from hscl_fast.config.sections import DataConfig
 from hscl_fast.data.beton.reader import open_user_beton
 from hscl_fast.data.named.registry import DATA_SETS
-from hscl_fast.data.types import Kind, UserImages
+from hscl_fast.data.paths import at_home
+from hscl_fast.data.types import ABNORMAL, Kind, UserImages
 from hscl_fast.data.user.csv_list import list_csv
 from hscl_fast.data.user.folder import list_folder
 from hscl_fast.data.user.npz import load_npz
@@ -45,7 +46,7 @@ def files_root(config: DataConfig, kind: Kind) -> Path:
     """Return the folder that the image files of a folder or CSV data set must lie in."""
     if kind == "folder":
         return _path(config)
-    return _path(config).parent if config.root is None else Path(config.root).expanduser()
+    return _path(config).parent if config.root is None else at_home(config.root)
 
 
 def open_user_images(config: DataConfig, kind: Kind, *, allow_missing: bool = False) -> UserImages:
@@ -64,9 +65,20 @@ def open_user_images(config: DataConfig, kind: Kind, *, allow_missing: bool = Fa
     Raises
     ------
     UsageError
-        The data does not exist, or is not as :func:`list_folder`, :func:`list_csv`, :func:`load_npz` or
-        :func:`open_user_beton` expect it.
+        The data does not exist, is not as :func:`list_folder`, :func:`list_csv`, :func:`load_npz` or
+        :func:`open_user_beton` expect it, or all its training images are abnormal.
     """
+    user = _open(config, kind, allow_missing)
+    if (user.roles == ABNORMAL).all():
+        raise UsageError(
+            f"{config.name} has {len(user.roles)} training images, all of them labelled abnormal, but what is normal "
+            "is learned from normal or unlabelled ones. Add such images to train on, or correct the labels: -1 is "
+            "abnormal, 0 unlabelled, 1 normal."
+        )
+    return user
+
+
+def _open(config: DataConfig, kind: Kind, allow_missing: bool) -> UserImages:
     path = _path(config)
     if kind == "npz":
         return _open_npz(path, config)
@@ -80,7 +92,7 @@ def open_user_images(config: DataConfig, kind: Kind, *, allow_missing: bool = Fa
 
 
 def _path(config: DataConfig) -> Path:
-    return Path(config.name).expanduser()
+    return at_home(config.name)
 
 
 def _open_npz(path: Path, config: DataConfig) -> UserImages:

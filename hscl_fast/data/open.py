@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -13,6 +14,8 @@ from hscl_fast.data.decode import lazy_files, resize_images
 from hscl_fast.data.kinds import DEFAULT_SIZE, files_root, kind_of, open_user_images
 from hscl_fast.data.named.registry import DATA_SETS, load_source
 from hscl_fast.data.paths import resolve_inside
+from hscl_fast.data.split.content import Contents, hash_contents
+from hscl_fast.data.split.idle_options import refuse_idle_options, refuse_idle_root, remark_on_overruled
 from hscl_fast.data.split.protocols import Assignment, assign_roles, choose_classes, hold_out
 from hscl_fast.data.split.record import SplitRecord, build_record, digest_arrays, digest_files, read_record
 from hscl_fast.data.split.split import Split
@@ -23,12 +26,18 @@ from hscl_fast.data.types import (
     LabelledImages,
     Labels,
     LazyImages,
+    Remark,
     Source,
     TestImages,
     TrainingImages,
     take,
 )
 from hscl_fast.errors import UsageError
+
+_MOVED = (
+    "If the data of a run has moved, say where it is now: `hscl eval RUN --root NEW` or `hscl train --out RUN --resume "
+    "--data.root NEW`."
+)
 
 Part = TypeVar("Part", TrainingImages, TestImages)
 
@@ -49,6 +58,8 @@ class SourceWithRoles:
         The normal class id, and the known anomaly class id or None.
     digest
         The SHA-256 that stands for the images, where the data comes with one.
+    remarks
+        How the data was read, where that is worth saying.
     """
 
     kind: Kind
@@ -56,6 +67,7 @@ class SourceWithRoles:
     assignment: Assignment
     classes: tuple[int, int | None]
     digest: str | None = None
+    remarks: tuple[Remark, ...] = ()
 
 
 def load_split(config: DataConfig) -> Split:
@@ -90,9 +102,11 @@ def open_split(config: DataConfig) -> Split:
         return _reload(config, config.split_record)
     loaded = load_with_roles(config)
     source, assignment = loaded.source, hold_out(loaded.assignment, config.held_out_ratio, config.seed)
-    digest = loaded.digest or _digest(config, loaded.kind, source, assignment.index)
+    contents = _contents(config, loaded.kind, source, assignment, loaded.classes[0])
+    digest = loaded.digest or _digest(loaded.kind, source, assignment.index, contents)
     record = build_record(config, loaded.kind, source, assignment, loaded.classes, digest)
-    return assemble(source, assignment, record, config.image_size)
+    split = assemble(source, assignment, record, config.image_size)
+    return replace(split, remarks=loaded.remarks, duplicates=contents.duplicates if contents else ())
 
 
 def load_with_roles(config: DataConfig, *, allow_missing: bool = False) -> SourceWithRoles:
@@ -108,9 +122,10 @@ def load_with_roles(config: DataConfig, *, allow_missing: bool = False) -> Sourc
     Raises
     ------
     UsageError
-        As for :func:`open_split`.
+        As for :func:`open_split`; or an option of the section would do nothing for this kind of data.
     """
     kind = kind_of(config)
+    idle = refuse_idle_options(config, kind)
     if kind == "named":
         _require_classes(config)
         source = load_source(config)
@@ -120,7 +135,9 @@ def load_with_roles(config: DataConfig, *, allow_missing: bool = False) -> Sourc
     user = open_user_images(config, kind, allow_missing=allow_missing)
     count = len(user.roles)
     assignment = Assignment(np.arange(count), user.roles, np.zeros(count, np.bool_))
-    return SourceWithRoles(kind, user.source, assignment, (user.normal_class, None), user.digest)
+    return SourceWithRoles(
+        kind, user.source, assignment, (user.normal_class, None), user.digest, (*user.remarks, *idle)
+    )
 
 
 def in_memory(split: Split) -> Split:
@@ -193,18 +210,32 @@ def _require_classes(config: DataConfig) -> None:
         )
 
 
-def _digest(config: DataConfig, kind: Kind, source: Source, index: Labels) -> str:
+def _contents(
+    config: DataConfig, kind: Kind, source: Source, assignment: Assignment, normal_class: int
+) -> Contents | None:
+    """Return the hash of every image of a user's own data; the user cannot change those of a named data set."""
+    if kind == "named":
+        return None
+    train, index = source.train, assignment.index
+    names = tuple(train.names[i] for i in index)
+    chosen = LabelledImages(take(train.images, index), train.labels[index], names)
+    root = files_root(config, kind) if kind in FILE_KINDS else None
+    return hash_contents(chosen, assignment.roles, source.test, normal_class, root)
+
+
+def _digest(kind: Kind, source: Source, index: Labels, contents: Contents | None) -> str:
     if kind in FILE_KINDS:
-        names = (*(source.train.names[i] for i in index), *source.test.names)
-        return digest_files([files_root(config, kind) / name for name in names])
+        assert contents is not None
+        return digest_files(contents.hashes)
     return digest_arrays([take(source.train.images, index), source.test.images])
 
 
 def _reload(config: DataConfig, path: str) -> Split:
-    kind = kind_of(config)
+    record = read_record(path)
+    kind = _kind_of_recorded(config, record, path)
+    refuse_idle_root(config, kind)
     if kind == "named":
         _require_classes(config)
-    record = read_record(path)
     if record.kind != kind or (kind == "named" and record.name != config.name):
         raise UsageError(
             f"{path} was written for {record.name!r} ({record.kind}), but --data.name is {config.name!r} "
@@ -217,12 +248,45 @@ def _reload(config: DataConfig, path: str) -> Split:
         source, index, digest = _source_of_files(config, record, path), np.arange(len(roles)), None
     else:
         source, index, digest = _source_of_arrays(config, record, path)
-    if (digest or _digest(config, kind, source, index)) != record.sha256:
+    assignment = Assignment(index, roles, held_out)
+    contents = _recorded_contents(config, record, source, assignment, path)
+    if (digest or _digest(kind, source, index, contents)) != record.sha256:
+        where = config.name if kind not in FILE_KINDS else str(files_root(config, kind))
         raise UsageError(
-            f"{path} does not fit the images of {config.name}: they have changed since it was written (sha256). "
+            f"{path} does not fit the images of {where}: they have changed since it was written (sha256). "
             "Restore the images, or leave --data.split_record out to draw a new split."
         )
-    return assemble(source, Assignment(index, roles, held_out), record, config.image_size)
+    split = assemble(source, assignment, record, config.image_size)
+    remarks = remark_on_overruled(config, record)
+    return replace(split, remarks=remarks, duplicates=contents.duplicates if contents else ())
+
+
+def _kind_of_recorded(config: DataConfig, record: SplitRecord, path: str) -> Kind:
+    # A CSV is not read again, since the record has its lines.
+    if record.kind == "csv" and config.name.lower().endswith(".csv"):
+        return "csv"
+    try:
+        return kind_of(config)
+    except UsageError:
+        if record.kind == "named":
+            raise
+        raise UsageError(
+            f"--data.name is {config.name!r}, but there is nothing that {path} could be the split of. Give the path of "
+            f"the data. {_MOVED}"
+        ) from None
+
+
+def _recorded_contents(
+    config: DataConfig, record: SplitRecord, source: Source, assignment: Assignment, path: str
+) -> Contents | None:
+    try:
+        return _contents(config, record.kind, source, assignment, record.normal_class)
+    except BadImages as error:
+        root = files_root(config, record.kind)
+        count = len(source.train.names) + len(source.test.names)
+        if len(error.files) < count or any(os.path.lexists(file) for file, _ in error.files):
+            raise
+        raise UsageError(f"None of the {count:,} images of {path} is in {root}. {_MOVED}") from None
 
 
 def _source_of_files(config: DataConfig, record: SplitRecord, path: str) -> Source:

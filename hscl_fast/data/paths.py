@@ -1,8 +1,14 @@
-"""Names of files that must stay inside a folder."""
+"""Paths as a user gives them, and names of files that must stay inside a folder."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+
+def at_home(path: str) -> Path:
+    """Return the path with a leading ``~`` replaced; ``Path.expanduser`` fails for a user who does not exist."""
+    return Path(os.path.expanduser(path))
 
 
 def resolve_inside(folder: Path, name: str) -> Path | None:

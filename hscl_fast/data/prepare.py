@@ -31,7 +31,7 @@ from hscl_fast.data.beton.sidecar import (
 from hscl_fast.data.beton.writer import BetonWriter
 from hscl_fast.data.decode import resize_images
 from hscl_fast.data.open import SourceWithRoles, load_with_roles, side_of
-from hscl_fast.data.types import AnyImages, Images, LabelledImages, Labels, Roles, take
+from hscl_fast.data.types import AnyImages, Images, LabelledImages, Labels, Remark, Roles, take
 from hscl_fast.errors import UsageError
 
 RAW_BELOW = 64  # pixels: a smaller image takes less time to copy than to decode, and little space
@@ -84,7 +84,10 @@ class _Part:
 
 
 def prepare_beton(
-    config: DataConfig, how: Preparation, progress: Callable[[int, int], None] = lambda done, total: None
+    config: DataConfig,
+    how: Preparation,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    remark: Callable[[Remark], None] = lambda remark: None,
 ) -> Sidecar:
     """Write the images of a data set with their roles into a ``.beton``.
 
@@ -96,6 +99,8 @@ def prepare_beton(
         How to write it.
     progress
         Called with the images done and their total; an error that it raises stops the work and leaves no file behind.
+    remark
+        Called with what is worth saying on how the data was read.
 
     Returns
     -------
@@ -111,6 +116,8 @@ def prepare_beton(
     """
     _check(how)
     given = load_with_roles(config, allow_missing=True)
+    for said in given.remarks:
+        remark(said)
     try:
         with replacing(sidecar_path(how.out)) as sidecar_file, replacing(how.out) as beton_file:
             with beton_file.open("xb") as file:

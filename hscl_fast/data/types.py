@@ -120,6 +120,14 @@ class Source:
     class_names: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Remark:
+    """One sentence on how a user's data was read; with ``doubt``, one that asks the user to look at the data."""
+
+    text: str
+    doubt: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class UserImages:
     """A user's own data, which comes with roles, so that no protocol assigns them.
@@ -136,6 +144,8 @@ class UserImages:
         The id of the normal class.
     digest
         The SHA-256 that stands for the images, where the data comes with one.
+    remarks
+        How the data was read, where that is worth saying.
     """
 
     kind: Kind
@@ -143,6 +153,7 @@ class UserImages:
     roles: Roles
     normal_class: int = 0
     digest: str | None = None
+    remarks: tuple[Remark, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

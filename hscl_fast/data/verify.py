@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from hscl_fast.config.sections import DataConfig
 from hscl_fast.data.bad_images import BadImages
-from hscl_fast.data.kinds import kind_of, open_user_images
+from hscl_fast.data.kinds import files_root, kind_of, open_user_images
 from hscl_fast.data.named.registry import DATA_SETS, load_source
-from hscl_fast.data.types import AnyImages, Images, LabelledImages, Source
+from hscl_fast.data.split.content import hash_contents
+from hscl_fast.data.split.duplicates import Duplicate
+from hscl_fast.data.split.idle_options import refuse_idle_options
+from hscl_fast.data.types import FILE_KINDS, AnyImages, Images, LabelledImages, Remark, Source
 from hscl_fast.errors import UsageError
 
 _CHUNK = 1024  # images
@@ -33,6 +36,10 @@ class Verification:
         Images of each class by name; ``unlabelled`` for a user's images of unknown class.
     sha256
         Checksum of the pixels and labels of both parts.
+    remarks
+        How a user's own data was read, where that is worth saying.
+    duplicates
+        Pictures that a user's own data has twice, in uses that contradict each other.
     """
 
     name: str
@@ -41,6 +48,8 @@ class Verification:
     train_counts: dict[str, int]
     test_counts: dict[str, int]
     sha256: str
+    remarks: tuple[Remark, ...] = ()
+    duplicates: tuple[Duplicate, ...] = ()
 
 
 def verify_source(config: DataConfig) -> Verification:
@@ -62,13 +71,22 @@ def verify_source(config: DataConfig) -> Verification:
         official number of images.
     """
     kind = kind_of(config)
+    refuse_idle_options(config, kind)
     if kind == "named":
         source = load_source(config)
         _require_complete(config, source)
-    else:
-        source = open_user_images(config, kind).source
+        return _verified(config.name, source)
+    user = open_user_images(config, kind)
+    source = user.source
+    found = _verified(str(Path(config.name)), source)
+    root = files_root(config, kind) if kind in FILE_KINDS else None
+    contents = hash_contents(source.train, user.roles, source.test, user.normal_class, root)
+    return replace(found, remarks=user.remarks, duplicates=contents.duplicates)
+
+
+def _verified(name: str, source: Source) -> Verification:
     return Verification(
-        config.name if kind == "named" else str(Path(config.name)),
+        name,
         source.train.images.shape,
         source.test.images.shape,
         _counts(source.train, source.class_names),

@@ -141,7 +141,7 @@ class RunDirectory(Results):
             lock.acquire()
             write_text(self.path / MARKER, "This folder is a run of hscl-fast.\n")
             remove_contents(self.path)
-            write_text(self.config, yaml.safe_dump(to_dict(config), sort_keys=False))
+            self.save_config(config)
             write_json(self.path / "env.json", environment())
             write_record(record, self.split)
         except OSError as error:
@@ -149,6 +149,10 @@ class RunDirectory(Results):
                 f"--out {self.path} cannot be written: {error.strerror or error}. Give a directory that you may write "
                 "to on a disk with free space."
             ) from error
+
+    def save_config(self, config: Config) -> None:
+        """Write the configuration, in place of the one before."""
+        write_text(self.config, yaml.safe_dump(to_dict(config), sort_keys=False))
 
     def require_run(self) -> None:
         """Raise a :class:`UsageError` unless this is the directory of a run."""

@@ -16,6 +16,8 @@ from hscl_fast.config.sections import CheckpointName, Config, ScoringName
 from hscl_fast.console import silent
 from hscl_fast.data.loaders.choose import is_held_in_memory
 from hscl_fast.data.open import in_memory, open_split
+from hscl_fast.data.places import moved_to
+from hscl_fast.data.split.record import read_record
 from hscl_fast.data.split.split import Split
 from hscl_fast.device import resolve_device
 from hscl_fast.errors import UsageError
@@ -30,6 +32,7 @@ from hscl_fast.runs.checkpoint import load_checkpoint
 from hscl_fast.runs.directory import Results, RunDirectory
 from hscl_fast.runs.lock import RunLock
 from hscl_fast.runs.run import Run
+from hscl_fast.runs.show import show_duplicates, show_slow_precision
 from hscl_fast.runs.trained import load_scoring
 from hscl_fast.training.state import TrainingState
 
@@ -60,7 +63,7 @@ def evaluate_run(
     scoring, checkpoint, device
         As ``evaluate.scoring``, ``evaluate.checkpoint`` and ``runtime.device``; None: as trained.
     root
-        Folder of the data set, if it has moved; None: as trained.
+        Folder of the data, if it has moved: see :func:`hscl_fast.data.places.moved_to`; None: as trained.
     overwrite
         Replace results that are there and up to date.
     console
@@ -83,10 +86,11 @@ def evaluate_run(
     if device is not None:
         config = replace(config, runtime=replace(config.runtime, device=device))
     if root is not None:
-        config = replace(config, data=replace(config.data, root=root))
+        config = replace(config, data=moved_to(config.data, read_record(directory.split).kind, root))
     if name is None and used != trained.evaluate:
         name = f"{used.scoring}-{used.checkpoint}"
     results = directory if name is None else directory.evaluation(name)
+    console = silent() if console is None else console
     with RunLock(directory.path) as lock:
         lock.acquire()
         if not overwrite:
@@ -94,9 +98,11 @@ def evaluate_run(
         prepare_backends(config.runtime)
         split = open_split(directory.recorded_data(config))
         where = resolve_device(config.runtime.device)
+        show_duplicates(split.duplicates, console, "report.html lists them")
+        show_slow_precision(where, config.runtime.precision, console)
         if is_held_in_memory(config.runtime, split, where):
             split = in_memory(split)
-        summary = evaluate_trained(results, directory, config, split, where, silent() if console is None else console)
+        summary = evaluate_trained(results, directory, config, split, where, console)
     return Run(directory, config, summary, results)
 
 
@@ -189,4 +195,5 @@ def _write(
         ScoredImages(test, split.class_names, found.scores),
         config=to_dict(config),
         history=directory.read_metrics(),
+        duplicates=split.duplicates,
     )

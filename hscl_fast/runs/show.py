@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from rich.console import Console
 from rich.table import Table
 
 from hscl_fast.console import say, warn
+from hscl_fast.data.split.duplicates import Duplicate, describe_duplicates
 from hscl_fast.data.split.split import Counts, Split
+from hscl_fast.data.types import Remark
+
+if TYPE_CHECKING:  # `hscl data` does without torch, which takes seconds to import
+    import torch
 
 
 def show_split(split: Split, name: str, console: Console) -> None:
-    """Print the number of images of each kind, and a warning about each kind that is missing."""
+    """Print how the data was read, the number of images of each kind, and a warning about each kind that is missing."""
+    show_remarks(split.remarks, console)
     counts, (height, width) = split.counts, split.training.images.shape[1:3]
     title = f"{name}, normal: {split.class_names[split.normal_class]}, {width}x{height} px"
     table = Table("images", "labelled normal", "unlabelled", "labelled abnormal", title=title)
@@ -26,6 +35,29 @@ def show_split(split: Split, name: str, console: Console) -> None:
         )
     for warning in _warnings(counts):
         warn(console, warning)
+    show_duplicates(split.duplicates, console, "report.html lists them")
+
+
+def show_remarks(remarks: Sequence[Remark], console: Console) -> None:
+    """Print how the data was read, and as warnings what is doubtful about it."""
+    for remark in remarks:
+        (warn if remark.doubt else say)(console, remark.text)
+
+
+def show_duplicates(duplicates: Sequence[Duplicate], console: Console, where: str | None = None) -> None:
+    """Warn of pictures that are there twice; ``where`` says where all of them are listed."""
+    if duplicates:
+        warn(console, describe_duplicates(duplicates) + ("" if where is None else f" ({where})"))
+
+
+def show_slow_precision(device: torch.device, precision: str, console: Console) -> None:
+    """Warn of ``runtime.precision`` float16 on a CPU, where it is emulated."""
+    if device.type == "cpu" and precision == "float16":
+        warn(
+            console,
+            "float16 on a CPU is many times slower than float32 and no more exact: give --runtime.precision auto or "
+            "float32",
+        )
 
 
 def _warnings(counts: Counts) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -12,6 +13,8 @@ from hscl_fast.config.sections import Config
 from hscl_fast.console import say, silent
 from hscl_fast.data.loaders.choose import choose_loader
 from hscl_fast.data.open import in_memory, open_split
+from hscl_fast.data.places import absolute_places, moved_to
+from hscl_fast.data.split.record import read_record
 from hscl_fast.data.split.split import Split
 from hscl_fast.device import resolve_device, resolve_execution
 from hscl_fast.errors import UsageError
@@ -25,7 +28,7 @@ from hscl_fast.runs.evaluate_run import evaluate_trained
 from hscl_fast.runs.lock import RunLock
 from hscl_fast.runs.recorder import RunRecorder
 from hscl_fast.runs.run import Run
-from hscl_fast.runs.show import show_split
+from hscl_fast.runs.show import show_slow_precision, show_split
 from hscl_fast.runs.trained import read_state
 from hscl_fast.training.recorder import Recorder, SilentRecorder
 from hscl_fast.training.trainer import Trainer
@@ -46,11 +49,13 @@ def train_run(
     Parameters
     ----------
     config
-        The configuration. With ``resume`` it must equal the run's own, which None stands for.
+        The configuration; the run keeps the paths in it as absolute ones. With ``resume`` it must equal the run's own,
+        which None stands for.
     out
         The run directory.
     resume
-        Continue the run in ``out`` from its last checkpoint, bit for bit.
+        Continue the run in ``out`` from its last checkpoint, bit for bit. ``config.data.root`` may differ: it says
+        where the data lies now, see :func:`hscl_fast.data.places.moved_to`.
     overwrite
         Replace the run in ``out``.
     console
@@ -94,11 +99,15 @@ def _resolve_config(config: Config | None, directory: RunDirectory, *, resume: b
         if config is None:
             raise UsageError("config is None, but a new run needs a configuration. Pass one, or resume a run.")
         require_threads(config.runtime)
-        return config
+        return replace(config, data=absolute_places(config.data))
     saved = directory.load_config()
-    if config is not None:
-        _require_same(config, saved, directory)
-    return saved
+    if config is None:
+        return saved
+    asked, was = absolute_places(config.data), absolute_places(saved.data)
+    _require_same(replace(config, data=replace(asked, root=was.root)), replace(saved, data=was), directory)
+    if config.data.root is None or asked.root == was.root:
+        return saved
+    return replace(saved, data=moved_to(was, read_record(directory.split).kind, config.data.root))
 
 
 def _require_same(config: Config, saved: Config, directory: RunDirectory) -> None:
@@ -113,7 +122,7 @@ def _require_same(config: Config, saved: Config, directory: RunDirectory) -> Non
         raise UsageError(
             f"--resume continues {directory.path} with the configuration it was started with, but "
             f"{'; '.join(differences)}. Leave these flags out (`hscl train --out {directory.path} --resume`), or start "
-            "another run in another --out."
+            "another run in another --out. Only --data.root may differ: it says where data that has moved lies now."
         )
 
 
@@ -143,6 +152,7 @@ def _prepare(
     show_split(split, config.data.name, console)
     say(console, f"loader {loader.kind}: {loader.reason}")
     execution = resolve_execution(device, precision=config.runtime.precision, compile=config.runtime.compile)
+    show_slow_precision(device, config.runtime.precision, console)
     recorder: Recorder = SilentRecorder()
     if ranks.is_first:
         recorder = RunRecorder(directory, console, tensorboard=config.record.tensorboard)
@@ -157,6 +167,8 @@ def _prepare(
             )
         if resume:
             _continue(trainer, directory, ranks)
+            if ranks.is_first and config != directory.load_config():  # the data has moved
+                directory.save_config(config)
         elif ranks.is_first:
             directory.create(config, split.record, lock, overwrite=overwrite)
     ranks.require_same_step(trainer.state.step)

@@ -12,6 +12,7 @@ from hscl_fast.data.named.digits import DIGITS
 from hscl_fast.data.named.fashion_mnist import FASHION_MNIST
 from hscl_fast.data.named.lsun_imagenet_fix import IMAGENET_FIX, LSUN_FIX
 from hscl_fast.data.named.svhn import SVHN
+from hscl_fast.data.paths import at_home
 from hscl_fast.data.types import Source
 from hscl_fast.errors import UsageError
 
@@ -87,4 +88,4 @@ def describe_sources(root: str | None = None) -> list[SourceDescription]:
 
 
 def _root(root: str | None) -> Path:
-    return DEFAULT_ROOT if root is None else Path(root).expanduser()
+    return DEFAULT_ROOT if root is None else at_home(root)

@@ -210,25 +210,29 @@ def digest_arrays(arrays: Iterable[AnyImages]) -> str:
     return total.hexdigest()
 
 
-def digest_files(paths: Sequence[Path]) -> str:
-    """Return the SHA-256 of the SHA-256 of each file's bytes, so that it depends on no image decoder.
+def digest_files(hashes: Iterable[bytes]) -> str:
+    """Return the SHA-256 of files, given :func:`hash_files` of them."""
+    return hashlib.sha256(b"".join(hashes)).hexdigest()
+
+
+def hash_files(paths: Sequence[Path]) -> list[bytes]:
+    """Return the SHA-256 of each file's bytes, which depends on no image decoder.
 
     Raises
     ------
     BadImages
         Files cannot be read; all of them are named.
     """
-    total = hashlib.sha256()
-    bad = []
+    hashes, bad = [], []
     for path in paths:
         try:
-            total.update(hashlib.sha256(path.read_bytes()).digest())
+            hashes.append(hashlib.sha256(path.read_bytes()).digest())
         except OSError as error:
             gone = isinstance(error, FileNotFoundError)
             bad.append((str(path), "there is no such file" if gone else error.strerror or str(error)))
     if bad:
         raise BadImages(bad)
-    return total.hexdigest()
+    return hashes
 
 
 def write_record(record: SplitRecord, path: str | Path) -> None:

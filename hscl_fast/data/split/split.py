@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hscl_fast.data.types import ABNORMAL, NORMAL, UNLABELLED, TestImages, TrainingImages
+from hscl_fast.data.split.duplicates import Duplicate
+from hscl_fast.data.types import ABNORMAL, NORMAL, UNLABELLED, Remark, TestImages, TrainingImages
 
 if TYPE_CHECKING:  # pydantic takes time to import, and most users of a split do not need it
     from hscl_fast.data.split.record import SplitRecord
@@ -43,6 +44,10 @@ class Split:
         The id of the normal class.
     record
         The split written down.
+    remarks
+        How the data was read, where that is worth saying.
+    duplicates
+        Pictures that a user's own data has twice, in uses that contradict each other.
     """
 
     training: TrainingImages
@@ -51,6 +56,8 @@ class Split:
     class_names: tuple[str, ...]
     normal_class: int
     record: SplitRecord
+    remarks: tuple[Remark, ...] = ()
+    duplicates: tuple[Duplicate, ...] = ()
 
     @property
     def counts(self) -> Counts:

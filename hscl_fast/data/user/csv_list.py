@@ -8,12 +8,15 @@ import os
 from pathlib import Path
 
 from hscl_fast.data.paths import resolve_inside
-from hscl_fast.data.types import ABNORMAL, NORMAL, UNLABELLED
+from hscl_fast.data.types import ABNORMAL, NORMAL, UNLABELLED, Remark
+from hscl_fast.data.user.labels import RECODE, remark_on_zeros_and_ones
 from hscl_fast.data.user.listing import ABNORMAL_NAME, NORMAL_NAME, ListedImage, Listing
 from hscl_fast.errors import UsageError
 
 _SHOWN = 20  # missing files
 _COLUMNS = ("path", "label", "split")
+_SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
+_Rows = list[tuple[int, dict[str, str]]]  # the number of the line, and its fields by column
 _LABELS = {
     "1": NORMAL,
     "+1": NORMAL,
@@ -32,9 +35,11 @@ def list_csv(path: Path, root: Path, *, allow_missing: bool = False) -> Listing:
     Parameters
     ----------
     path
-        The file, in UTF-8. ``label`` is 1, 0 or -1, or normal, unlabeled or abnormal; ``split`` is train or test.
+        The file, in UTF-8, with commas, semicolons or tabs between the fields, as its header has them. ``label`` is 1,
+        0 or -1, or normal, unlabeled or abnormal; ``split`` is train or test.
     root
-        The folder that the paths are relative to and that they may not leave.
+        The folder that the paths are relative to and that they may not leave. A path that is written with ``\\`` is
+        read with ``/`` where that leads to a file.
     allow_missing
         Also list files that do not exist; reading them fails.
 
@@ -48,7 +53,8 @@ def list_csv(path: Path, root: Path, *, allow_missing: bool = False) -> Listing:
     parts: dict[str, list[ListedImage]] = {"train": [], "test": []}
     seen: dict[str, tuple[int, str]] = {}
     missing: list[tuple[int, str]] = []
-    for line, row in _rows(path):
+    rows, separator = _rows(path)
+    for line, row in rows:
         try:
             image, part = _image(path, line, row, root)
         except UsageError:
@@ -67,10 +73,40 @@ def list_csv(path: Path, root: Path, *, allow_missing: bool = False) -> Listing:
         raise _missing(path, missing, root)
     if not parts["train"]:
         raise UsageError(f"{path} lists no image to train on. Expected lines with train in the column split.")
-    return Listing("csv", root, tuple(parts["train"]), tuple(parts["test"]))
+    return Listing("csv", root, tuple(parts["train"]), tuple(parts["test"]), _remarks(rows, separator, root))
 
 
-def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+def _remarks(rows: _Rows, separator: str, root: Path) -> tuple[Remark, ...]:
+    remarks = []
+    if separator != ",":
+        remarks.append(Remark(f"read with {_SEPARATORS[separator]} between the fields, as in the header"))
+    if windows := sum(_with_slashes(row["path"], root) != row["path"] for _, row in rows):
+        remarks.append(Remark(f"read with / in place of \\ in {windows:,} {'path' if windows == 1 else 'paths'}"))
+    labels = {row["label"] for _, row in rows}
+    if all(label in ("0", "1", "+1") for label in labels):  # not where they are words
+        remarks += remark_on_zeros_and_ones({int(label) for label in labels}, "the column label")
+    return tuple(remarks)
+
+
+def _with_slashes(name: str, root: Path) -> str:
+    """Return a path that Windows wrote as it is here, if there is such a file and none of the name as it stands."""
+    if "\\" not in name or os.path.isfile(root / name):
+        return name
+    slashed = name.replace("\\", "/")
+    return slashed if os.path.isfile(root / slashed) else name
+
+
+def _separator(text: str) -> str:
+    """Return what separates the columns that the header must have; a comma if nothing does."""
+    first = text.partition("\n")[0].rstrip("\r")
+    for separator in _SEPARATORS:
+        names = [name.strip().strip('"').lower() for name in first.split(separator)]
+        if all(column in names for column in _COLUMNS):
+            return separator
+    return ","
+
+
+def _rows(path: Path) -> tuple[_Rows, str]:
     try:
         raw = path.read_bytes()
         text = raw.decode("utf-8-sig")
@@ -79,22 +115,25 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise _error(path, line, "the text is not UTF-8", "save the file in UTF-8") from None
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    separator = _separator(text)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
     rows = []
     try:
         header = [name.strip().lower() for name in next(reader, [])]
         if missing := [name for name in _COLUMNS if header.count(name) != 1]:
-            raise _error(path, 1, f"the header is {','.join(header)!r}", f"give one column {' and '.join(missing)}")
+            columns = " and ".join(missing)
+            fix = f"give one column {columns}, with commas, semicolons or tabs between the columns"
+            raise _error(path, 1, f"the header is {','.join(header)!r}", fix)
         for fields in reader:
             if not any(field.strip() for field in fields):
                 continue
             if len(fields) != len(header):
                 reason = f"it has {len(fields)} fields, the header {len(header)}"
-                raise _error(path, reader.line_num, reason, "quote paths that contain a comma")
+                raise _error(path, reader.line_num, reason, f"quote paths that contain {_SEPARATORS[separator]}")
             rows.append((reader.line_num, dict(zip(header, (field.strip() for field in fields), strict=True))))
     except csv.Error as error:
         raise _error(path, reader.line_num, f"it is not valid CSV ({error})", "fix the quotes") from None
-    return rows
+    return rows, separator
 
 
 def _image(path: Path, line: int, row: dict[str, str], root: Path) -> tuple[ListedImage, str]:
@@ -105,8 +144,9 @@ def _image(path: Path, line: int, row: dict[str, str], root: Path) -> tuple[List
     if part not in ("train", "test"):
         raise _error(path, line, f"the split {row['split']!r} is unknown", "give train or test")
     if part == "test" and role == UNLABELLED:
-        raise _error(path, line, "a test image is unlabelled", "label it normal or abnormal, or take the line out")
-    file = resolve_inside(root, row["path"])
+        fix = "label it normal or abnormal, or take the line out"
+        raise _error(path, line, "a test image is unlabelled", fix + (f"; {RECODE}" if row["label"] == "0" else ""))
+    file = resolve_inside(root, _with_slashes(row["path"], root))
     if not row["path"] or file is None:
         reason = f"the path {row['path']!r} does not lead to a file inside {root}"
         raise _error(path, line, reason, "copy the image into that folder, or name another folder with --data.root")
@@ -121,7 +161,10 @@ def _missing(path: Path, missing: list[tuple[int, str]], root: Path) -> UsageErr
         listed = ", ".join(f"line {number} {other!r}" for number, other in others[:_SHOWN])
         more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
         reason += f", nor that of {listed}{more}"
-    return _error(path, line, reason, "fix the path, or name the folder it is relative to with --data.root")
+    fix = "fix the path, or name the folder it is relative to with --data.root"
+    if "\\" in name:
+        fix += "; a path of Windows must be made relative to that folder"
+    return _error(path, line, reason, fix)
 
 
 def _error(path: Path, line: int, reason: str, fix: str) -> UsageError:

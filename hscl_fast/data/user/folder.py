@@ -6,20 +6,14 @@ from pathlib import Path
 
 from hscl_fast.data.decode import EXTENSIONS, find_images
 from hscl_fast.data.paths import resolve_inside
-from hscl_fast.data.types import ABNORMAL, NORMAL, UNLABELLED
+from hscl_fast.data.types import ABNORMAL
+from hscl_fast.data.user.layouts import UNDERSTOOD, Folder, recognise
 from hscl_fast.data.user.listing import ABNORMAL_NAME, NORMAL_NAME, ListedImage, Listing
 from hscl_fast.errors import UsageError
 
-LAYOUT = (
-    "train/unlabeled/, train/normal/, train/abnormal/ (any of them may be absent) and test/normal/, test/abnormal/ "
-    "(whose sub-folders name kinds of anomaly)"
-)
-_TRAIN = {"unlabeled": UNLABELLED, "unlabelled": UNLABELLED, "normal": NORMAL, "abnormal": ABNORMAL}
-_TEST = {"normal": NORMAL, "abnormal": ABNORMAL}
-
 
 def list_folder(root: Path) -> Listing:
-    """List a folder ``train/{unlabeled,normal,abnormal}/``, ``test/{normal,abnormal}/``.
+    """List the images of a folder in one of the layouts of :mod:`hscl_fast.data.user.layouts`.
 
     The sub-folders of an ``abnormal`` folder name kinds of anomaly; files directly in it are of class ``abnormal``.
 
@@ -31,53 +25,40 @@ def list_folder(root: Path) -> Listing:
     Raises
     ------
     UsageError
-        There is no ``train`` or nothing in it, a folder or an image lies where none is expected, a link leads out
-        of ``root``, or two names lead to the same file.
+        The layout is not understood, there is nothing to train on, a folder or an image lies where none is expected, a
+        link leads out of ``root``, or two names lead to the same file.
     """
-    if not (root / "train").is_dir():
-        raise UsageError(f"{root} has no folder train/. Expected {LAYOUT}. Sort the images into these folders.")
-    train = _list_part(root, "train", _TRAIN)
+    layout = recognise(root, EXTENSIONS)
+    train = _list_part(root, layout.train)
     if not train:
-        raise UsageError(f"{root / 'train'} has no image to train on. Expected {LAYOUT}. Put images into train/.")
-    listing = Listing("folder", root, train, _list_part(root, "test", _TEST))
+        raise UsageError(f"{root} has no image to train on. Expected {UNDERSTOOD}. Put images into train/.")
+    listing = Listing("folder", root, train, _list_part(root, layout.test), layout.remarks)
     _refuse_repeated(listing)
     return listing
 
 
-def _list_part(root: Path, part: str, folders: dict[str, int]) -> tuple[ListedImage, ...]:
-    if not (root / part).is_dir():
-        return ()
-    for entry in sorted((root / part).iterdir()):
-        stray_image = entry.is_file() and entry.suffix.lower() in EXTENSIONS
-        stray_folder = entry.is_dir() and entry.name not in folders
-        if not entry.name.startswith(".") and (stray_image or stray_folder):
-            raise UsageError(f"{entry} lies where it has no role. Expected {LAYOUT}. Move it into one of them.")
-    listed = []
-    for name, role in folders.items():
-        folder = root / part / name
-        if not folder.is_dir():
-            continue
-        listed += [_listed(root, folder, path, role) for path in find_images(folder)]
+def _list_part(root: Path, folders: tuple[Folder, ...]) -> tuple[ListedImage, ...]:
+    listed = [_listed(root, folder, path) for folder in folders for path in find_images(folder.path)]
     return tuple(sorted(listed, key=lambda image: image.name))
 
 
-def _listed(root: Path, folder: Path, path: Path, role: int) -> ListedImage:
+def _listed(root: Path, folder: Folder, path: Path) -> ListedImage:
     real = resolve_inside(root, str(path.absolute()))
     if real is None:
         raise UsageError(
             f"{path} leads outside of {root}, and only files inside are read. Copy the images into the folder in "
             "place of the link."
         )
-    inner = path.relative_to(folder).parts[:-1]
     class_name = NORMAL_NAME
-    if role == ABNORMAL:
-        class_name = inner[0] if inner else ABNORMAL_NAME
+    if folder.role == ABNORMAL:
+        inner = path.relative_to(folder.path).parts[:-1]
+        class_name = folder.kind or (inner[0] if inner else ABNORMAL_NAME)
         if class_name == NORMAL_NAME:
             raise UsageError(
-                f"{folder / class_name} would be a kind of anomaly called normal. Give the folder another name, or "
-                "move it out of abnormal/."
+                f"{folder.path / class_name} would be a kind of anomaly called normal. Give the folder another name, "
+                f"or move it out of {folder.path.name}/."
             )
-    return ListedImage(real.relative_to(root.resolve()).as_posix(), role, class_name)
+    return ListedImage(real.relative_to(root.resolve()).as_posix(), folder.role, class_name)
 
 
 def _refuse_repeated(listing: Listing) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hscl_fast.data.types import ABNORMAL, NORMAL, UNLABELLED
+from hscl_fast.data.types import ABNORMAL, NORMAL, UNLABELLED, Remark
 from hscl_fast.errors import UsageError
 
 _MEANING = (
@@ -47,3 +47,21 @@ def check_labels(y: npt.ArrayLike) -> npt.NDArray[np.int8]:
         index = int(wrong.argmax())
         raise UsageError(f"y[{index}] is {values[index].item()!r}, which is not a label. {_MEANING}.")
     return values.astype(np.int8)
+
+
+RECODE = "if 1 stands for an anomaly in this data, recode: anomalies are -1, normal images 1"
+
+
+def remark_on_zeros_and_ones(values: set[int], name: str) -> tuple[Remark, ...]:
+    """Warn where labels are 0 and 1 only, which elsewhere often mean normal and abnormal.
+
+    Parameters
+    ----------
+    values
+        All labels of the data, of training and of test images.
+    name
+        What the user calls the labels.
+    """
+    if values != {UNLABELLED, NORMAL}:
+        return ()
+    return (Remark(f"{name} has 0 and 1 only: read as 0 unlabelled, 1 normal; {RECODE}", doubt=True),)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hscl_fast.data.decode import lazy_files
-from hscl_fast.data.types import UNLABELLED, Kind, LabelledImages, Source, UserImages
+from hscl_fast.data.types import UNLABELLED, Kind, LabelledImages, Remark, Source, UserImages
 
 NORMAL_NAME, ABNORMAL_NAME = "normal", "abnormal"
 
@@ -40,6 +40,7 @@ class Listing:
     root: Path
     train: tuple[ListedImage, ...]
     test: tuple[ListedImage, ...]
+    remarks: tuple[Remark, ...] = ()
 
     def open(self, size: int) -> UserImages:
         """Return the files as images of ``size`` x ``size`` that are decoded on access."""
@@ -48,7 +49,7 @@ class Listing:
         class_names = (NORMAL_NAME, *sorted(kinds))
         train, test = (self._part(part, class_names, size) for part in (self.train, self.test))
         roles = np.array([image.role for image in self.train], np.int8)
-        return UserImages(self.kind, Source(self.root.name, train, test, class_names), roles)
+        return UserImages(self.kind, Source(self.root.name, train, test, class_names), roles, remarks=self.remarks)
 
     def _part(self, part: tuple[ListedImage, ...], class_names: tuple[str, ...], size: int) -> LabelledImages:
         labels = [-1 if image.role == UNLABELLED else class_names.index(image.class_name) for image in part]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from hscl_fast.data.types import ABNORMAL, UNLABELLED, Images, LabelledImages, Roles, Source, UserImages, numbered
-from hscl_fast.data.user.labels import check_labels
+from hscl_fast.data.user.labels import RECODE, check_labels, remark_on_zeros_and_ones
 from hscl_fast.data.user.listing import ABNORMAL_NAME, NORMAL_NAME
 from hscl_fast.errors import UsageError
 
@@ -45,22 +46,39 @@ def load_npz(path: Path) -> UserImages:
         test_images, test_roles = _part(path, arrays, "test_images", "test_y")
     if (test_roles == UNLABELLED).any():
         index = int((test_roles == UNLABELLED).argmax())
-        raise UsageError(f"{path}: test_y[{index}] is 0, unlabelled. Test images need +1 normal or -1 abnormal.")
+        recode = f" ({RECODE})" if set(np.unique(test_roles).tolist()) == {0, 1} else ""
+        raise UsageError(
+            f"{path}: test_y[{index}] is 0, unlabelled. Test images need +1 normal or -1 abnormal{recode}."
+        )
     if len(test_images) and test_images.shape[1:] != images.shape[1:]:
         raise UsageError(
             f"{path}: images are {images.shape[1]} x {images.shape[2]} pixels and test_images "
             f"{test_images.shape[1]} x {test_images.shape[2]}. Give both the same size."
         )
     train, test = _labelled("train", images, roles), _labelled("test", test_images, test_roles)
-    return UserImages("npz", Source(path.stem, train, test, (NORMAL_NAME, ABNORMAL_NAME)), roles)
+    remarks = remark_on_zeros_and_ones({*roles.tolist(), *test_roles.tolist()}, "y")
+    return UserImages("npz", Source(path.stem, train, test, (NORMAL_NAME, ABNORMAL_NAME)), roles, remarks=remarks)
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
+    if not zipfile.is_zipfile(path):
+        raise _unreadable(path, "it is not an archive that numpy.savez wrote, or it was cut short")
+    arrays: dict[str, np.ndarray] = {}
+    name = "images"
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in ("images", "y", "test_images", "test_y") if name in archive}
+            for name in ("images", "y", "test_images", "test_y"):
+                if name in archive:
+                    arrays[name] = np.asarray(archive[name])  # numpy returns the bytes of what is not an array
     except Exception as error:  # a damaged archive makes numpy and zipfile raise almost anything
-        raise UsageError(f"{path} cannot be read as an .npz file ({error}). Expected {_CONTENT}.") from None
+        if "allow_pickle" in str(error):  # numpy's advice, which must not be followed with a file of unknown origin
+            raise _unreadable(path, f"its array {name} holds Python objects, not numbers") from None
+        raise _unreadable(path, str(error) or type(error).__name__) from None
+    return arrays
+
+
+def _unreadable(path: Path, reason: str) -> UsageError:
+    return UsageError(f"{path} cannot be read as an .npz file: {reason}. Expected {_CONTENT}.")
 
 
 def _part(path: Path, arrays: dict[str, np.ndarray], images_name: str, y_name: str) -> tuple[Images, Roles]:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from jinja2 import Environment, StrictUndefined
 
 from hscl_fast.atomic import write_bytes
+from hscl_fast.data.split.duplicates import Duplicate
 from hscl_fast.data.types import TestImages
 from hscl_fast.evaluation.baselines import TITLES
 from hscl_fast.evaluation.metrics import auroc
@@ -21,6 +22,7 @@ from hscl_fast.evaluation.report import plots
 from hscl_fast.evaluation.summary import Summary
 
 GALLERY_SIZE = 24
+MOST_DUPLICATES = 50
 NO_VALUE = "—"
 STRIP_WIDTH, STRIP_HEIGHT = 300.0, 30.0
 
@@ -180,6 +182,7 @@ def write_report(
     *,
     config: Mapping[str, Any],
     history: Sequence[dict[str, Any]],
+    duplicates: Sequence[Duplicate] = (),
 ) -> None:
     """Write the self-contained HTML report of a run atomically.
 
@@ -195,6 +198,8 @@ def write_report(
         The resolved configuration, sections of plain values.
     history
         Rows of ``metrics.jsonl``, in order.
+    duplicates
+        Pictures that the data has twice, in uses that contradict each other; the first 50 are listed.
 
     Raises
     ------
@@ -222,6 +227,8 @@ def write_report(
         "strips": _strips(scored, threshold),
         "most_anomalous": _gallery(np.argsort(scores, kind="stable"), scored, threshold),
         "borderline": _gallery(np.argsort(np.abs(scores - threshold), kind="stable"), scored, threshold),
+        "duplicates": [vars(pair) for pair in duplicates[:MOST_DUPLICATES]],
+        "duplicate_count": len(duplicates),
         "config": config,
     }
     write_bytes(path, _render(context))

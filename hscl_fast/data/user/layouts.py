@@ -1,0 +1,201 @@
+"""Recognises how a user sorted images into folders."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from hscl_fast.data.types import ABNORMAL, NORMAL, UNLABELLED, Remark
+from hscl_fast.errors import UsageError
+
+UNDERSTOOD = (
+    "train/unlabeled/, train/normal/, train/abnormal/ (any of them may be absent) and test/normal/, test/abnormal/ "
+    "(whose sub-folders name kinds of anomaly). Also understood are good or ok for normal, and bad, defect, nok or ko "
+    "for abnormal; MVTec's train/good/, test/good/ and test/KIND/; normal/ and abnormal/ without train/ (nothing to "
+    "test on); and a folder of images that are all unlabelled"
+)
+ROLES = {
+    "unlabeled": UNLABELLED,
+    "unlabelled": UNLABELLED,
+    "normal": NORMAL,
+    "good": NORMAL,
+    "ok": NORMAL,
+    "abnormal": ABNORMAL,
+    "bad": ABNORMAL,
+    "defect": ABNORMAL,
+    "nok": ABNORMAL,
+    "ko": ABNORMAL,
+}
+_WORDS = {UNLABELLED: "unlabelled", NORMAL: "normal", ABNORMAL: "abnormal"}
+# Names that say that a folder is not just one of unlabelled images.
+_PARTS = {"train", "training", "test", "testing", "val", "valid", "validation", "ground_truth"}
+_MASKS = "ground_truth"  # of MVTec
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder of images of one role.
+
+    Parameters
+    ----------
+    path
+        Where it is.
+    role
+        +1, 0 or -1.
+    kind
+        The kind of anomaly of all its images; None: its sub-folders name them.
+    """
+
+    path: Path
+    role: int
+    kind: str | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which folders hold images to train and to test on, and what is worth saying about it."""
+
+    train: tuple[Folder, ...]
+    test: tuple[Folder, ...]
+    remarks: tuple[Remark, ...] = ()
+
+
+def recognise(root: Path, extensions: frozenset[str]) -> Layout:
+    """Return the folders of ``root`` that hold images, and their roles; capitals do not matter.
+
+    Parameters
+    ----------
+    root
+        A user's folder.
+    extensions
+        Those of image files, in lower case.
+
+    Raises
+    ------
+    UsageError
+        A folder or an image lies where it has no role, two folders have the same meaning, or nothing is recognised.
+    """
+    top = _Level(root, extensions)
+    if "train" in top.folders:
+        return _with_parts(top, extensions)
+    known = [name for name in top.folders if name in ROLES]
+    if "test" in top.folders or not (known or top.folders or top.images):
+        raise UsageError(f"{root} has no folder train/. Expected {UNDERSTOOD}. Sort the images into these folders.")
+    if known:
+        return _roles_only(top)
+    return _unlabelled(root, top)
+
+
+class _Level:
+    """The folders and images directly in a folder, without hidden ones; names with a meaning are in lower case."""
+
+    def __init__(self, path: Path, extensions: frozenset[str]) -> None:
+        self.path = path
+        self.folders: dict[str, Path] = {}
+        self.images: list[Path] = []
+        for entry in sorted(path.iterdir()):
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                has_meaning = entry.name.lower() in (*ROLES, *_PARTS)
+                name = entry.name.lower() if has_meaning else entry.name
+                if name in self.folders:
+                    raise UsageError(
+                        f"{self.folders[name]} and {entry} differ in capitals only, and have the same meaning. Give "
+                        "one of them another name, or put their images into one folder."
+                    )
+                self.folders[name] = entry
+            elif entry.is_file() and entry.suffix.lower() in extensions:
+                self.images.append(entry)
+
+    def named(self, path: Path) -> str:
+        """Return the name of a folder below this one, with a slash."""
+        return f"{path.relative_to(self.path).as_posix()}/"
+
+
+def _with_parts(top: _Level, extensions: frozenset[str]) -> Layout:
+    train = _Level(top.folders["train"], extensions)
+    test = _Level(top.folders["test"], extensions) if "test" in top.folders else None
+    remarks = []
+    if others := [top.named(path) for name, path in top.folders.items() if name not in ("train", "test")]:
+        remarks.append(Remark(f"not read: {', '.join(others)} beside train/ and test/"))
+    if top.images:
+        files = "1 image file" if len(top.images) == 1 else f"{len(top.images):,} image files"
+        remarks.append(Remark(f"not read: {files} beside train/ and test/"))
+    if test is not None and _is_mvtec(train, test):
+        remarks.insert(
+            0,
+            Remark(
+                "read as MVTec's layout: train/good is labelled normal, test/good is normal, and every other folder "
+                "of test/ is a kind of anomaly"
+            ),
+        )
+        kinds = tuple(Folder(path, ABNORMAL, path.name) for name, path in test.folders.items() if name != "good")
+        good = Folder(test.folders["good"], NORMAL)
+        return Layout((Folder(train.folders["good"], NORMAL),), (good, *kinds), tuple(remarks))
+    trained = _folders(train, ROLES)
+    tested = () if test is None else _folders(test, {name: role for name, role in ROLES.items() if role != UNLABELLED})
+    return Layout(trained, tested, (*_reading((*trained, *tested), top), *remarks))
+
+
+def _is_mvtec(train: _Level, test: _Level) -> bool:
+    """Whether all training images are good, and the folders of the test images are good and kinds of anomaly."""
+    if set(train.folders) != {"good"} or train.images or test.images or "good" not in test.folders:
+        return False
+    others = {name: ROLES.get(name, ABNORMAL) for name in test.folders if name != "good"}
+    return any(name not in ROLES for name in others) and set(others.values()) == {ABNORMAL}
+
+
+def _folders(level: _Level, roles: dict[str, int]) -> tuple[Folder, ...]:
+    """Return the folders of one part; a role is in a folder of one name, or of both spellings of unlabelled."""
+    stray = [path for name, path in level.folders.items() if name not in roles]
+    if strays := sorted([*level.images, *stray]):
+        raise _stray(strays[0])
+    found: dict[int, Path] = {}
+    for name, path in level.folders.items():
+        other = found.setdefault(roles[name], path)
+        if other is not path and roles[name] != UNLABELLED:
+            first, second = sorted((other, path), key=lambda one: one.name.lower() in ("normal", "abnormal"))
+            reason = f", because {second.name}/ is there for {_WORDS[roles[name]]} images"
+            raise _stray(first, reason)
+    return tuple(Folder(path, roles[name]) for name, path in level.folders.items())
+
+
+def _stray(path: Path, reason: str = "") -> UsageError:
+    return UsageError(f"{path} lies where it has no role{reason}. Expected {UNDERSTOOD}. Move it into one of them.")
+
+
+def _reading(folders: tuple[Folder, ...], top: _Level) -> tuple[Remark, ...]:
+    """Say which folders were read as what, where their names are not those of the documentation."""
+    usual = {"unlabeled", "unlabelled", "normal", "abnormal"}
+    other = [folder for folder in folders if folder.path.name.lower() not in usual]
+    if not other:
+        return ()
+    read = ", ".join(f"{top.named(folder.path)} as {_WORDS[folder.role]}" for folder in other)
+    return (Remark(f"read {read}"),)
+
+
+def _roles_only(top: _Level) -> Layout:
+    masks = top.folders.pop(_MASKS, None)
+    folders = _folders(top, ROLES)
+    read = ", ".join(f"{top.named(folder.path)} as {_WORDS[folder.role]}" for folder in folders)
+    remarks = [Remark(f"no folder train/: read {read}, all of it to train on, and nothing to test on")]
+    if masks is not None:
+        remarks.append(Remark(f"not read: {top.named(masks)}"))
+    return Layout(folders, (), tuple(remarks))
+
+
+def _unlabelled(root: Path, top: _Level) -> Layout:
+    for parent, inner, _ in os.walk(root):
+        inner[:] = [name for name in inner if not name.startswith(".")]
+        for name in sorted(inner):
+            if name.lower() in ROLES or name.lower() in _PARTS:
+                raise UsageError(
+                    f"{root} has no folder train/, but {Path(parent, name)} has a name with a meaning, so it is not "
+                    f"clear how to read it. Expected {UNDERSTOOD}. Give the folder that has this structure, such as "
+                    f"{Path(parent)}, or rename folders."
+                )
+    inside = f", those of its {len(top.folders):,} sub-folders included" if top.folders else ""
+    remark = Remark(f"no folder train/: read as one folder of unlabelled images{inside}, and nothing to test on")
+    return Layout((Folder(root, UNLABELLED),), (), (remark,))
