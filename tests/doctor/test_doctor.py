@@ -194,6 +194,7 @@ def test_ffcv_may_be_missing(monkeypatch):
     assert "pip install" in found.fix
 
 
+@pytest.mark.slow  # it compiles C++
 def test_torch_compile():
     assert machine.check_compile(CPU).status == "pass"
 
