@@ -103,27 +103,27 @@ def test_a_run_finds_its_data_from_elsewhere_and_after_a_move(tmp_path, monkeypa
 
     scores = succeed("train", data, "--out", "run", *given, *flags(FAST))
     monkeypatch.chdir(elsewhere)
-    assert succeed("eval", out) == scores
+    assert succeed("eval", "--overwrite", out) == scores
     if kind == "folder":
         succeed("train", "--config", out / "config.yaml", "--out", tmp_path / "again")
         assert (tmp_path / "again" / "scores.csv").read_text() == scores
 
     (home / "data").rename(moved)
-    refused("eval", out, capsys=capsys, match="--data.root")
+    refused("eval", "--overwrite", out, capsys=capsys, match="--data.root")
     refused(*resume, capsys=capsys, match="--data.root")
-    refused("eval", out, "--root", "nowhere", capsys=capsys, match="nowhere")
-    refused("eval", out, "--root", "empty", capsys=capsys, match="empty")
+    refused("eval", "--overwrite", out, "--root", "nowhere", capsys=capsys, match="nowhere")
+    refused("eval", "--overwrite", out, "--root", "empty", capsys=capsys, match="empty")
     refused(*resume, "--data.root=../moved", "--data.seed=3", capsys=capsys, match="--data.seed is 3 and was 0")
-    assert succeed("eval", out, "--root", "../moved") == scores
+    assert succeed("eval", "--overwrite", out, "--root", "../moved") == scores
     assert succeed(*resume, "--data.root=../moved") == scores
-    assert succeed("eval", out) == scores  # the run remembers the new place
+    assert succeed("eval", "--overwrite", out) == scores  # the run remembers the new place
     kept = yaml.safe_load((out / "config.yaml").read_text())["data"]
     assert str(moved) in f"{kept['name']} {kept['root']}"
 
     tamper(kind, moved.rename(tmp_path / "other"))
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     match = "is not a valid .beton" if kind == "beton" else "they have changed since it was written"
-    refused("eval", out, "--root", "../other", capsys=capsys, match=match)
+    refused("eval", "--overwrite", out, "--root", "../other", capsys=capsys, match=match)
     refused(*resume, "--data.root", "../other", capsys=capsys, match=match)
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
@@ -134,7 +134,7 @@ def test_a_mismatch_names_the_folder_that_was_read(tmp_path, monkeypatch, capsys
     assert run("train", data, "--out", "run", *given, *flags(FAST), capsys=capsys)[0] == 0
     other = shutil.copytree(tmp_path / "data", tmp_path / "other")
     Image.new("RGB", (12, 12)).save(other / "test/normal/0.png")
-    refused("eval", "run", "--root", "other", capsys=capsys, match=f"does not fit the images of {other}")
+    refused("eval", "--overwrite", "run", "--root", "other", capsys=capsys, match=f"does not fit the images of {other}")
 
 
 def test_a_split_record_that_was_given_is_kept_as_an_absolute_path(tmp_path, monkeypatch, capsys):
@@ -153,4 +153,4 @@ def test_a_split_record_that_was_given_is_kept_as_an_absolute_path(tmp_path, mon
 def test_a_root_that_moves_nothing_is_refused(tmp_path, capsys):
     out = tmp_path / "run"
     assert run("train", "digits", "--out", out, *flags(FAST), capsys=capsys)[0] == 0
-    refused("eval", out, "--root", tmp_path, capsys=capsys, match="digits come with scikit-learn")
+    refused("eval", "--overwrite", out, "--root", tmp_path, capsys=capsys, match="digits come with scikit-learn")

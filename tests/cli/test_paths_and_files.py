@@ -33,7 +33,7 @@ def test_home_is_found_in_every_path(home, rng, capsys):
         ("train", "--data.name=~/mine", "--config=~/mine.yaml", "--out=~/run", *flags(FAST)),
         ("train", "--out=~/run", "--resume"),
         ("train", "~/mine", "--out=~/two", "--data.split_record=~/run/split.json", *flags(FAST)),
-        ("eval", "~/run", "--root=~/mine"),
+        ("eval", "~/run", "--root=~/mine", "--overwrite"),
         ("predict", "~/run", "~/mine/test", "--out=~/scores.csv"),
         ("data", "verify", "~/mine"),
         ("data", "prepare", "~/mine", "--out=~/mine.beton"),

@@ -18,7 +18,11 @@ def test_a_picture_to_train_and_to_test_on_is_warned_of_and_listed(tmp_path, rng
     first = "train/unlabeled/0.png (train, unlabelled) = test/normal/copy0.png (test, normal)"
     warning = f"warning: 5 pictures are there twice, in uses that contradict each other: {first}"
     out = tmp_path / "run"
-    for arguments in (("data", "verify", root), ("train", root, "--out", out, *flags(FAST)), ("eval", out)):
+    for arguments in (
+        ("data", "verify", root),
+        ("train", root, "--out", out, *flags(FAST)),
+        ("eval", out, "--overwrite"),
+    ):
         code, said, error = run(*arguments, capsys=capsys)
         assert code == 0, error
         assert warning in said
@@ -64,7 +68,7 @@ def test_float16_on_a_cpu_is_warned_of(tmp_path, capsys):
     config = {**FAST, "runtime": {**FAST["runtime"], "precision": "float16"}, "optim": {"max_steps": 1}}
     out = tmp_path / "run"
     small = ("--optim.batch_size=4", "--evaluate.batch_size=500")
-    for arguments in (("train", "digits", "--out", out, *flags(config), *small), ("eval", out)):
+    for arguments in (("train", "digits", "--out", out, *flags(config), *small), ("eval", out, "--overwrite")):
         code, said, error = run(*arguments, capsys=capsys)
         assert code == 0, error
         assert "warning: float16 on a CPU is many times slower than float32" in said

@@ -383,5 +383,5 @@ def test_a_folder_too_large_for_memory_is_trained_from_its_files(folder, tmp_pat
     options["runtime"] = {**TINY["runtime"], "resident_gib": 0, "workers": 1}
     assert run_here("train", folder, "--out", tmp_path / "run", *flags({**TINY, **options})) == 0
     assert "loader torch: 0.1 MiB of images exceed the budget" in capsys.readouterr().out
-    assert run_here("eval", tmp_path / "run") == 0
+    assert run_here("eval", tmp_path / "run", "--overwrite") == 0
     assert "Left out" in capsys.readouterr().out
