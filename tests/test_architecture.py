@@ -28,7 +28,7 @@ ROOMS = {
 # Inside data: each group may import itself and those above it.
 DATA = (
     {"bad_images", "paths", "types"},
-    {"columns", "decode"},
+    {"columns", "decode", "find"},
     {"named", "user", "beton"},
     {"kinds", "places", "split"},
     {"open"},

@@ -14,7 +14,8 @@ from rich.console import Console
 from hscl_fast.atomic import write_text
 from hscl_fast.console import silent
 from hscl_fast.data.bad_images import BadImages
-from hscl_fast.data.decode import ImageFiles, find_bad_files, find_images
+from hscl_fast.data.decode import ImageFiles, find_bad_files
+from hscl_fast.data.find import find_images
 from hscl_fast.data.types import LazyImages
 from hscl_fast.device import resolve_device
 from hscl_fast.errors import UsageError

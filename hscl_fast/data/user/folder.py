@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hscl_fast.data.decode import EXTENSIONS, find_images
+from hscl_fast.data.find import EXTENSIONS, find_images
 from hscl_fast.data.paths import resolve_inside
 from hscl_fast.data.types import ABNORMAL
 from hscl_fast.data.user.layouts import UNDERSTOOD, Folder, recognise
