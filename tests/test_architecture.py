@@ -29,7 +29,7 @@ ROOMS = {
 DATA = (
     {"bad_images", "paths", "types"},
     {"columns", "decode", "find"},
-    {"named", "user", "beton"},
+    {"named", "user", "beton", "readable"},
     {"kinds", "places", "split"},
     {"open"},
     {"prepare", "verify"},

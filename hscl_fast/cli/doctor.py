@@ -9,14 +9,13 @@ import torch
 from jsonargparse import Namespace
 from rich.console import Console
 
+from hscl_fast.cli.exit_codes import FAILED
 from hscl_fast.config.parsing import from_namespace
 from hscl_fast.config.sections import Config
 from hscl_fast.console import silent
 from hscl_fast.device import resolve_device
 from hscl_fast.doctor.examine import examine
 from hscl_fast.errors import UsageError
-
-_FAILED = 1
 
 
 def run(options: Namespace, console: Console) -> int:
@@ -26,7 +25,7 @@ def run(options: Namespace, console: Console) -> int:
     found = examine(config, device, shown, estimate=options.estimate, named=options.named)
     if options.json:
         console.file.write(json.dumps(found.to_json(), indent=1, allow_nan=False) + "\n")
-    return _FAILED if found.failed else 0
+    return FAILED if found.failed else 0
 
 
 def _read(options: Namespace) -> tuple[Config, torch.device]:

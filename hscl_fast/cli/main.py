@@ -7,13 +7,11 @@ import os
 import sys
 from collections.abc import Sequence
 
+from hscl_fast.cli.exit_codes import BAD_INPUT, INTERRUPTED
 from hscl_fast.cli.parser import parse
 from hscl_fast.console import PatientConsole
 from hscl_fast.errors import FailedElsewhere, UsageError
 from hscl_fast.inductor_cache import set_inductor_cache_dir
-
-_USAGE_ERROR = 2
-_INTERRUPTED = 130
 
 # Each module has ``run(options, console)``; it is imported when its command is given, since torch takes seconds.
 COMMANDS = {
@@ -29,7 +27,7 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run ``hscl`` and exit with 0 (done), 1 (the doctor found a fault), 2 (bad input) or 130, 143 (a signal)."""
+    """Run ``hscl`` and exit with 0 (done) or a code of :mod:`hscl_fast.cli.exit_codes`."""
     status = run(sys.argv[1:] if arguments is None else list(arguments))
     if status and "RANK" in os.environ:
         # After an error a rank exits at once, because its process groups may still exist: if one of their threads frees
@@ -56,12 +54,12 @@ def run(arguments: list[str]) -> int:
     except UsageError as error:
         message = _with_flags_of(arguments, str(error))
         errors.print(f"hscl: error: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
-        return _USAGE_ERROR
+        return BAD_INPUT
     except FailedElsewhere:
-        return _USAGE_ERROR
+        return BAD_INPUT
     except KeyboardInterrupt:
         errors.print("hscl: interrupted")
-        return _INTERRUPTED
+        return INTERRUPTED
 
 
 def _with_flags_of(arguments: list[str], message: str) -> str:

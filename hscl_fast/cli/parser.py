@@ -240,7 +240,7 @@ def _predict_parser() -> ArgumentParser:
     parser = ArgumentParser(exit_on_error=False, description="Score images; higher anomaly_score = more anomalous.")
     parser.add_argument("RUN", type=str, help="run directory")
     parser.add_argument("PATH", type=str, nargs="+", help="image files, and folders of images")
-    parser.add_argument("--out", type=str, required=True, help="CSV to write: path, anomaly_score, decision")
+    parser.add_argument("--out", type=str, required=True, help="CSV to write, - for the standard output")
     parser.add_argument("--device", type=str, help=f"{_DEVICES} (unset: as trained)")
     parser.add_argument("--evaluation", type=str, help="whose score and threshold to use (unset: the run's own)")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing --out")

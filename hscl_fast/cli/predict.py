@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from typing import TextIO
+
 from jsonargparse import Namespace
 from rich.console import Console
 
-from hscl_fast.console import say
-from hscl_fast.runs.predict_run import predict_run
+from hscl_fast.cli.exit_codes import PARTLY_DONE, PIPE_CLOSED
+from hscl_fast.console import PatientConsole, say, warn
+from hscl_fast.errors import UsageError
+from hscl_fast.runs.predict_run import Prediction, predict_run
+
+_SHOWN = 5  # bad files on the console
+_STANDARD_OUTPUT = "-"
 
 
 def run(options: Namespace, console: Console) -> int:
-    """Score the images and print where the scores are."""
+    """Score the images, and print where the scores are and which files have none."""
+    to_pipe = options.out == _STANDARD_OUTPUT
+    if to_pipe:
+        console = PatientConsole(stderr=True)
     done = predict_run(
         options.RUN,
         options.PATH,
-        options.out,
+        None if to_pipe else options.out,
         device=options.device,
         evaluation=options.evaluation,
         overwrite=options.overwrite,
         console=console,
     )
+    if to_pipe and not _written(done.table, sys.stdout):
+        return PIPE_CLOSED
+    _show(done, options, console)
+    return PARTLY_DONE if done.errors else 0
+
+
+def _show(done: Prediction, options: Namespace, console: Console) -> None:
     used = done.calibration
     name = options.evaluation or "the run's own"
     say(
@@ -32,4 +51,24 @@ def run(options: Namespace, console: Console) -> int:
         f"{done.images} images scored in {done.seconds:.1f} s, {done.abnormal} of them abnormal: "
         f"{options.out} (higher anomaly_score = more anomalous, above 0 = abnormal)",
     )
-    return 0
+    if done.errors:
+        shown = "; ".join(f"{path}: {reason}" for path, reason in done.errors[:_SHOWN])
+        more = f"; and {len(done.errors) - _SHOWN:,} more" if len(done.errors) > _SHOWN else ""
+        total = done.images + len(done.errors)
+        warn(console, f"{len(done.errors):,} of {total:,} files have no score (see the column error): {shown}{more}")
+
+
+def _written(table: str, output: TextIO) -> bool:
+    """Write the whole table; return False if its reader has gone."""
+    try:
+        output.buffer.write(table.encode("utf-8"))
+        output.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())  # else the interpreter's last flush fails
+        if isinstance(error, BrokenPipeError):
+            return False
+        raise UsageError(
+            f"--out {_STANDARD_OUTPUT}: the scores cannot be written to the standard output: "
+            f"{error.strerror or error}. Free some space, or give a file."
+        ) from error
+    return True

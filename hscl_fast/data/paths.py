@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 
-def at_home(path: str) -> Path:
+def at_home(path: str | os.PathLike[str]) -> Path:
     """Return the path with a leading ``~`` replaced; ``Path.expanduser`` fails for a user who does not exist."""
     return Path(os.path.expanduser(path))
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Iterable, Sequence
 
 
-def scores_csv(names: Sequence[str], scores: NDArray[np.float64], threshold: float, **columns: Sequence[object]) -> str:
-    """Return a table: path, anomaly_score (higher = more anomalous, above 0 = abnormal), decision and more columns."""
+def scores_csv(
+    names: Sequence[str], scores: Iterable[float | None], threshold: float, **columns: Sequence[object]
+) -> str:
+    """Return a table: path, anomaly_score (higher = more anomalous, above 0 = abnormal), decision and more columns.
+
+    An image without a score (None) has empty fields for score and decision.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["path", "anomaly_score", "decision", *columns])
     for name, score, *rest in zip(names, scores, *columns.values(), strict=True):
+        if score is None:
+            writer.writerow([name, "", "", *rest])
+            continue
         decision = "normal" if score >= threshold else "abnormal"
-        # A file name that is not UTF-8 is escaped, rather than stopping the table with an error.
-        shown = name.encode("utf-8", "backslashreplace").decode("utf-8")
-        writer.writerow([shown, f"{threshold - score:.8g}", decision, *rest])
-    return text.getvalue()
+        writer.writerow([name, f"{threshold - score:.8g}", decision, *rest])
+    # A file name that is not UTF-8 is escaped, rather than stopping the table with an error.
+    return text.getvalue().encode("utf-8", "backslashreplace").decode("utf-8")

@@ -16,6 +16,7 @@ from hscl_fast.config.sections import CheckpointName, Config, ScoringName
 from hscl_fast.console import silent
 from hscl_fast.data.loaders.choose import is_held_in_memory
 from hscl_fast.data.open import in_memory, open_split
+from hscl_fast.data.paths import at_home
 from hscl_fast.data.places import moved_to
 from hscl_fast.data.split.record import read_record
 from hscl_fast.data.split.split import Split
@@ -75,7 +76,7 @@ def evaluate_run(
         It is not a trained run, its data has changed or is not there, the results are there already, or a file cannot
         be written.
     """
-    directory = RunDirectory(Path(path))
+    directory = RunDirectory(at_home(path))
     trained = directory.load_config()
     used = replace(
         trained.evaluate,

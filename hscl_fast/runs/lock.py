@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,6 +22,8 @@ _held: set[tuple[int, int]] = set()
 
 class RunLock:
     """Holds a run directory for one writer, from :meth:`acquire` to the end of the ``with`` block.
+
+    The file names the writer while there is one, and is empty afterwards.
 
     It is a POSIX record lock, so the system releases it when the process ends, also by SIGKILL; a file system that is
     shared by several machines keeps it between them where it supports such locks (NFS does).
@@ -45,6 +48,8 @@ class RunLock:
         if self._identity is not None:
             _held.discard(self._identity)
         if self._descriptor is not None:
+            with suppress(OSError):
+                os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
         self._descriptor = self._identity = None
 

@@ -13,6 +13,7 @@ from hscl_fast.config.sections import Config
 from hscl_fast.console import say, silent
 from hscl_fast.data.loaders.choose import choose_loader
 from hscl_fast.data.open import in_memory, open_split
+from hscl_fast.data.paths import at_home
 from hscl_fast.data.places import absolute_places, moved_to
 from hscl_fast.data.split.record import read_record
 from hscl_fast.data.split.split import Split
@@ -72,7 +73,7 @@ def train_run(
     Interrupted
         SIGINT or SIGTERM stopped the run; everything is saved.
     """
-    directory = RunDirectory(Path(out))
+    directory = RunDirectory(at_home(out))
     config = _resolve_config(config, directory, resume=resume)
     console = silent() if console is None else console
     with RunLock(directory.path) as lock:

@@ -121,11 +121,11 @@ def test_a_run_finds_its_data_from_elsewhere_and_after_a_move(tmp_path, monkeypa
     assert str(moved) in f"{kept['name']} {kept['root']}"
 
     tamper(kind, moved.rename(tmp_path / "other"))
-    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file() and path.name != ".lock"}
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     match = "is not a valid .beton" if kind == "beton" else "they have changed since it was written"
     refused("eval", "--overwrite", out, "--root", "../other", capsys=capsys, match=match)
     refused(*resume, "--data.root", "../other", capsys=capsys, match=match)
-    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file() and path.name != ".lock"} == before
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
 
 def test_a_mismatch_names_the_folder_that_was_read(tmp_path, monkeypatch, capsys):

@@ -66,9 +66,14 @@ def test_idle_flags_are_refused_and_recipes_are_not(tmp_path, rng, capsys):
 
 def test_float16_on_a_cpu_is_warned_of(tmp_path, capsys):
     config = {**FAST, "runtime": {**FAST["runtime"], "precision": "float16"}, "optim": {"max_steps": 1}}
-    out = tmp_path / "run"
+    out, image = tmp_path / "run", tmp_path / "image.png"
+    Image.new("RGB", (8, 8)).save(image)
     small = ("--optim.batch_size=4", "--evaluate.batch_size=500")
-    for arguments in (("train", "digits", "--out", out, *flags(config), *small), ("eval", out, "--overwrite")):
+    for arguments in (
+        ("train", "digits", "--out", out, *flags(config), *small),
+        ("eval", out, "--overwrite"),
+        ("predict", out, image, "--out", tmp_path / "scores.csv"),
+    ):
         code, said, error = run(*arguments, capsys=capsys)
         assert code == 0, error
         assert "warning: float16 on a CPU is many times slower than float32" in said

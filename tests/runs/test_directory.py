@@ -129,6 +129,7 @@ def test_a_second_writer_is_refused_by_name_and_a_crash_lets_go(tmp_path, holder
     with RunLock(tmp_path) as lock:
         lock.acquire()
         assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
+    assert (tmp_path / LOCK).read_bytes() == b""  # nobody writes any more
 
 
 def test_one_process_writes_once_too(tmp_path):
@@ -195,12 +196,12 @@ def test_another_score_is_an_evaluation_of_its_own(trained, tmp_path):
     before = everything(path)
     run = evaluate_run(path, scoring="knn")
     assert run.results.path == path / "evaluations" / "knn-last"
-    assert {name: data for name, data in everything(path).items() if name in before and name != LOCK} == {
-        name: data for name, data in before.items() if name != LOCK
-    }
+    assert {name: data for name, data in everything(path).items() if name in before} == before
     assert json.loads(run.results.summary.read_text())["scoring"] == "knn"
+    before = everything(path)
     with pytest.raises(UsageError, match=r"knn-last/summary\.json already exists and is up to date.*--overwrite"):
         evaluate_run(path, scoring="knn")
+    assert everything(path) == before
     evaluate_run(path, scoring="knn", overwrite=True)
     evaluate_run(path, scoring="knn", name="again")
     with pytest.raises(UsageError, match="already exists and is up to date"):

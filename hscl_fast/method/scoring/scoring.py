@@ -85,12 +85,18 @@ class Scoring(ABC):
         self.constants = self._learn(self._batches(images, advance))
         return self
 
-    @torch.inference_mode()
     def score(self, images: ImageSequence, advance: Advance = ignore) -> NDArray[np.float64]:
         """Return the score of every image: uint8 ``[n, H, W, 3]`` -> float64 ``[n]``, higher = more normal."""
-        scores, twins = [], _Twins()
-        for _, batch in self._batches(images, advance, twins):
-            scores.append(self._score_batch(batch))
+        return self.score_batches(self._slices(images), advance)
+
+    @torch.inference_mode()
+    def score_batches(self, batches: Iterator[NDArray[np.uint8]], advance: Advance = ignore) -> NDArray[np.float64]:
+        """Return the score of every image of batches, as :meth:`score` does.
+
+        All batches must have ``images_per_batch`` images but the last one, which may have fewer.
+        """
+        twins = _Twins()
+        scores = [self._score_batch(batch) for _, batch in self._on_device(map(twins.noted, batches), advance)]
         if not scores:
             return np.zeros(0)
         # The last digits of a sum depend on the place in a batch, but equal images must not be ranked.
@@ -130,25 +136,32 @@ class Scoring(ABC):
         # Copies, because a captured CUDA graph overwrites its results in the next call.
         return embeddings[:rows].clone(), None if logits is None else logits[:rows].clone()
 
-    def _batches(
-        self, images: ImageSequence, advance: Advance, twins: _Twins | None = None
-    ) -> Iterator[tuple[int, Tensor]]:
-        """Yield batches on the device and the place of their first image; the next batch is read meanwhile."""
-        device, size = self.execution.device, self.images_per_batch
+    def _batches(self, images: ImageSequence, advance: Advance) -> Iterator[tuple[int, Tensor]]:
+        """Yield batches on the device and the place of their first image."""
+        return self._on_device(self._slices(images), advance)
 
-        def read(first: int) -> Tensor:
-            pixels = images[first : first + size]
-            if twins is not None:
-                twins.note(pixels)
+    def _slices(self, images: ImageSequence) -> Iterator[NDArray[np.uint8]]:
+        size = self.images_per_batch
+        return (images[first : first + size] for first in range(0, len(images), size))
+
+    def _on_device(self, batches: Iterator[NDArray[np.uint8]], advance: Advance) -> Iterator[tuple[int, Tensor]]:
+        """Yield batches on the device and the place of their first image; the next batch is read meanwhile."""
+        device, first = self.execution.device, 0
+
+        def read() -> Tensor | None:
+            pixels = next(batches, None)
+            if pixels is None:
+                return None
             batch = torch.from_numpy(pixels)
             return batch.pin_memory() if device.type == "cuda" else batch
 
         with ThreadPoolExecutor(1, "reader") as reader:
-            ahead = reader.submit(read, 0)
-            for first in range(0, len(images), size):
-                batch, ahead = ahead.result(), reader.submit(read, first + size)
+            ahead = reader.submit(read)
+            while (batch := ahead.result()) is not None:
+                ahead = reader.submit(read)
                 yield first, batch.to(device, non_blocking=True)
                 advance(len(batch))
+                first += len(batch)
 
 
 class _Twins:
@@ -158,10 +171,12 @@ class _Twins:
         self._places: dict[bytes, int] = {}
         self.first_of_each: list[int] = []  # for every image the place of the first that is equal to it
 
-    def note(self, images: NDArray[np.uint8]) -> None:
+    def noted(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the images, whose hashes are remembered."""
         for image in images:
             digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
             self.first_of_each.append(self._places.setdefault(digest, len(self.first_of_each)))
+        return images
 
 
 def _forward(network: Network, views: Tensor, precision: torch.dtype) -> tuple[Tensor, Tensor | None]:

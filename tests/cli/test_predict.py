@@ -1,0 +1,201 @@
+"""``hscl predict`` as a user runs it: bad files among good ones, and where the scores are written."""
+
+import csv
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import TINY, hscl, subprocess_environment, tiny_config
+from PIL import Image
+from test_cli import refused, run
+
+from hscl_fast.data import readable
+from hscl_fast.errors import UsageError
+from hscl_fast.runs import predict_run as module
+from hscl_fast.runs.evaluate_run import evaluate_run
+from hscl_fast.runs.predict_run import FileError, predict_run
+from hscl_fast.runs.train_run import train_run
+
+FAST = {**TINY, "optim": {"epochs": 1, "max_steps": 2, "batch_size": 32}}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run that scores three images at a time."""
+    path = tmp_path_factory.mktemp("runs") / "run"
+    train_run(tiny_config(**{**FAST, "evaluate": {"batch_size": 3}}), path)
+    return path
+
+
+@pytest.fixture
+def pictures(tmp_path, rng):
+    """A folder of eleven PNGs, two of them equal."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(10):
+        Image.fromarray(rng.integers(0, 256, (8, 9, 3), dtype=np.uint8)).save(folder / f"{number}.png")
+    (folder / "91.png").write_bytes((folder / "1.png").read_bytes())
+    return folder
+
+
+def rows(path):
+    return list(csv.DictReader(path.open()))
+
+
+def spoil(folder):
+    """Put bad files at the beginning, in the middle, side by side and at the end; return their names."""
+    names = [folder / name for name in ("0000.png", "20.png", "21.png", "22.png", "23.png", "zzz.png")]
+    for path in names[:-1]:
+        path.write_text("not an image")
+    names[-1].write_bytes((folder / "0.png").read_bytes()[:-40])
+    return [str(path) for path in names]
+
+
+def test_bad_files_are_listed_and_the_others_scored_as_without_them(trained, pictures, tmp_path, capsys):
+    good, mixed = tmp_path / "good.csv", tmp_path / "mixed.csv"
+    assert run("predict", trained, pictures, "--out", good, capsys=capsys)[0] == 0
+    bad = spoil(pictures)
+    code, said, _ = run("predict", trained, pictures, "--out", mixed, capsys=capsys)
+    assert code == 3
+    assert "11 images scored" in said
+    assert f"warning: 6 of 17 files have no score (see the column error): {bad[0]}: its content is not" in said
+    assert "; and 1 more" in said
+    found = rows(mixed)
+    assert [row for row in found if not row["error"]] == rows(good)
+    missing = [row for row in found if row["error"]]
+    assert [row["path"] for row in missing] == bad
+    assert {(row["anomaly_score"], row["decision"]) for row in missing} == {("", "")}
+    assert [row["path"] for row in found] == sorted(row["path"] for row in found)
+    twins = [row["anomaly_score"] for row in found if Path(row["path"]).name in ("1.png", "91.png")]
+    assert twins[0] == twins[1]
+
+
+def test_files_that_are_all_bad_are_listed_too(trained, tmp_path, capsys):
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_text("not an image")
+    out = tmp_path / "scores.csv"
+    code, said, _ = run("predict", trained, tmp_path / "a.png", tmp_path / "b.png", "--out", out, capsys=capsys)
+    assert code == 3
+    assert "0 images scored" in said
+    assert "2 of 2 files have no score" in said
+    assert [row["error"] for row in rows(out)] == ["its content is not an image of a known format"] * 2
+
+
+def test_python_returns_the_bad_files(trained, pictures):
+    bad = spoil(pictures)
+    done = predict_run(trained, [pictures], None)
+    assert (done.images, [error.path for error in done.errors]) == (11, bad)
+    assert done.errors[0] == FileError(bad[0], "its content is not an image of a known format")
+    assert len(list(csv.DictReader(done.table.splitlines()))) == 17
+
+
+def test_a_score_that_is_not_finite_is_an_error_of_its_file(trained, pictures, monkeypatch):
+    scored = module.Scoring.score_batches
+
+    def first_is_nan(scoring, *arguments):
+        scores = scored(scoring, *arguments)
+        scores[0] = np.nan
+        return scores
+
+    monkeypatch.setattr(module.Scoring, "score_batches", first_is_nan)
+    done = predict_run(trained, [pictures], None)
+    assert done.errors == (FileError(str(pictures / "0.png"), "its score is nan, which is not a finite number"),)
+
+
+def test_no_more_than_a_batch_is_decoded_at_a_time(trained, pictures, tmp_path, monkeypatch):
+    decoded, scored = [], []
+    load, score = readable.load_image, module.Scoring.score_batches
+    monkeypatch.setattr(readable, "load_image", lambda path, size: decoded.append(path) or load(path, size))
+
+    def noted(batches):
+        for batch in batches:
+            scored.append(len(batch))
+            assert len(decoded) == sum(scored) + 1  # and one that is bad
+            yield batch
+
+    monkeypatch.setattr(
+        module.Scoring, "score_batches", lambda self, batches, advance: score(self, noted(batches), advance)
+    )
+    (pictures / "0000.png").write_text("not an image")
+    predict_run(trained, [pictures], tmp_path / "scores.csv")
+    assert scored == [3, 3, 3, 2]
+
+
+@pytest.mark.parametrize("missing", ["nowhere.png", "empty"])
+def test_a_path_without_images_is_refused_before_any_work(trained, pictures, tmp_path, capsys, monkeypatch, missing):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setattr(module, "load_calibrated", None)
+    out = tmp_path / "scores.csv"
+    paths = (pictures, tmp_path / missing)
+    refused("predict", trained, *paths, "--out", out, capsys=capsys, match=str(tmp_path / missing))
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("out", ["pictures", "nowhere/a.csv", "/dev/full", "/proc/a.csv", "a" * 300])
+def test_an_out_that_cannot_be_written_is_refused_before_any_work(
+    trained, pictures, tmp_path, capsys, monkeypatch, out
+):
+    monkeypatch.setattr(module, "load_calibrated", None)
+    place = tmp_path / out
+    refused("predict", trained, pictures, "--out", place, "--overwrite", capsys=capsys, match=f"--out {place}")
+    assert Path("/dev/full").is_char_device()
+
+
+def test_a_full_disk_is_an_error_and_keeps_the_old_file(trained, pictures, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "scores.csv"
+    out.write_text("old")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("hscl_fast.atomic.os.fsync", full)
+    match = f"--out {out} cannot be written: No space left on device"
+    refused("predict", trained, pictures, "--out", out, "--overwrite", capsys=capsys, match=match)
+    assert out.read_text() == "old"
+    assert {path.name for path in tmp_path.iterdir()} == {"scores.csv", "pictures"}
+
+
+def test_out_may_be_the_standard_output(trained, pictures, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (pictures / "bad.png").write_text("not an image")
+    done = hscl("predict", trained, pictures, "--out", "-")
+    assert done.returncode == 3
+    predict_run(trained, [pictures], tmp_path / "scores.csv")
+    assert done.stdout == (tmp_path / "scores.csv").read_text()
+    assert "11 images scored" in done.stderr
+    assert "1 of 12 files have no score" in done.stderr
+    assert not (tmp_path / "-").exists()
+
+
+@pytest.mark.parametrize(("output", "status", "said"), [("closed pipe", 141, ""), ("/dev/full", 2, "No space left")])
+def test_a_standard_output_that_takes_nothing(trained, pictures, output, status, said):
+    if output == "closed pipe":
+        reading, writing = os.pipe()
+        os.close(reading)
+    else:
+        writing = os.open(output, os.O_WRONLY)
+    command = [sys.executable, "-m", "hscl_fast", "predict", trained, pictures, "--out", "-"]
+    done = subprocess.run(
+        command, stdout=writing, stderr=subprocess.PIPE, text=True, env=subprocess_environment(), check=False
+    )
+    os.close(writing)
+    assert done.returncode == status, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+def test_python_expands_the_home_folder(trained, pictures, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(pictures)
+    assert train_run(tiny_config(**FAST), "~/run").path == tmp_path / "run"
+    assert evaluate_run("~/run", overwrite=True).path == tmp_path / "run"
+    assert predict_run("~/run", ["~/pictures"], "~/scores.csv").images == 11
+    assert (tmp_path / "scores.csv").is_file()
+    with pytest.raises(UsageError, match=str(tmp_path / "nowhere")):
+        predict_run("~/run", ["~/nowhere"], None)
+    assert not (pictures / "~").exists()
