@@ -29,7 +29,7 @@ ROOMS = {
 DATA = (
     {"bad_images", "paths", "types"},
     {"columns", "decode", "find"},
-    {"named", "user", "beton", "readable"},
+    {"named", "user", "beton", "readable", "shrinking"},
     {"kinds", "places", "split"},
     {"open"},
     {"prepare", "verify"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 from jsonargparse import Namespace
@@ -15,6 +15,7 @@ from hscl_fast.console import say, warn
 from hscl_fast.data.bad_images import SHOWN, BadImages
 from hscl_fast.data.beton.ffcv_import import ffcv_is_installed
 from hscl_fast.data.prepare import Preparation, prepare_beton
+from hscl_fast.data.types import Remark
 from hscl_fast.errors import UsageError
 from hscl_fast.interrupt import Interrupted, StopRequest
 from hscl_fast.runs.show import show_remarks
@@ -30,7 +31,7 @@ def run(options: Namespace, console: Console) -> int:
     started = time.perf_counter()
     try:
         with StopRequest() as stop, _Shown(console, stop) as shown:
-            sidecar = prepare_beton(config, how, shown.update, lambda remark: show_remarks([remark], console))
+            sidecar = prepare_beton(config, how, shown.update, lambda remark: _remark(remark, console))
     except Interrupted as stopped:
         say(console, f"{stopped}; {how.out} was not written")
         return stopped.exit_code
@@ -52,6 +53,11 @@ def run(options: Namespace, console: Console) -> int:
         warn(console, "FFCV is not installed, so this file can be trained on only if its images fit in memory")
     say(console, f"next: hscl train {how.out}")
     return 0
+
+
+def _remark(remark: Remark, console: Console) -> None:
+    """Print a remark with this command's flags, which have no section."""
+    show_remarks([replace(remark, text=remark.text.replace("--data.", "--"))], console)
 
 
 class _Shown:

@@ -103,6 +103,19 @@ def load_image(path: Path, size: int) -> npt.NDArray[np.uint8]:
         raise _refusal(path, str(error) or type(error).__name__) from None
 
 
+def read_size(path: Path) -> tuple[int, int] | None:
+    """Return width and height of an image file from its header, or None if they cannot be read."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            if os.path.isfile(path):
+                with Image.open(path, formats=_FORMATS) as image:
+                    return image.size
+    except Exception:  # as in load_image, which says what is wrong
+        pass
+    return None
+
+
 def _refusal(path: Path, reason: str) -> BadImages:
     return BadImages([(str(path), reason)])
 

@@ -14,6 +14,7 @@ from hscl_fast.data.decode import lazy_files, resize_images
 from hscl_fast.data.kinds import DEFAULT_SIZE, files_root, kind_of, open_user_images
 from hscl_fast.data.named.registry import DATA_SETS, load_source
 from hscl_fast.data.paths import resolve_inside
+from hscl_fast.data.shrinking import remark_on_shrinking
 from hscl_fast.data.split.content import Contents, hash_contents
 from hscl_fast.data.split.idle_options import refuse_idle_options, refuse_idle_root, remark_on_overruled
 from hscl_fast.data.split.protocols import Assignment, assign_roles, choose_classes, hold_out
@@ -136,7 +137,12 @@ def load_with_roles(config: DataConfig, *, allow_missing: bool = False) -> Sourc
     count = len(user.roles)
     assignment = Assignment(np.arange(count), user.roles, np.zeros(count, np.bool_))
     return SourceWithRoles(
-        kind, user.source, assignment, (user.normal_class, None), user.digest, (*user.remarks, *idle)
+        kind,
+        user.source,
+        assignment,
+        (user.normal_class, None),
+        user.digest,
+        (*user.remarks, *idle, *remark_on_sizes(user.source, config.image_size)),
     )
 
 
@@ -161,6 +167,11 @@ def side_of(source: Source, image_size: int | None) -> int:
     """Return the side in pixels to which a source's images are resized, ``image_size`` where it is set."""
     height, width = source.train.images.shape[1:3]
     return image_size or (height if height == width else DEFAULT_SIZE)
+
+
+def remark_on_sizes(source: Source, image_size: int | None) -> tuple[Remark, ...]:
+    """See :func:`hscl_fast.data.shrinking.remark_on_shrinking`; for a user's own data."""
+    return remark_on_shrinking(source.train.images, side_of(source, image_size))
 
 
 def assemble(source: Source, assignment: Assignment, record: SplitRecord, image_size: int | None) -> Split:
@@ -258,6 +269,8 @@ def _reload(config: DataConfig, path: str) -> Split:
         )
     split = assemble(source, assignment, record, config.image_size)
     remarks = remark_on_overruled(config, record)
+    if kind != "named":
+        remarks += remark_on_sizes(source, config.image_size)
     return replace(split, remarks=remarks, duplicates=contents.duplicates if contents else ())
 
 

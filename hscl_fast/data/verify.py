@@ -13,6 +13,7 @@ from hscl_fast.config.sections import DataConfig
 from hscl_fast.data.bad_images import BadImages
 from hscl_fast.data.kinds import files_root, kind_of, open_user_images
 from hscl_fast.data.named.registry import DATA_SETS, load_source
+from hscl_fast.data.open import remark_on_sizes
 from hscl_fast.data.split.content import hash_contents
 from hscl_fast.data.split.duplicates import Duplicate
 from hscl_fast.data.split.idle_options import refuse_idle_options
@@ -81,7 +82,8 @@ def verify_source(config: DataConfig) -> Verification:
     found = _verified(str(Path(config.name)), source)
     root = files_root(config, kind) if kind in FILE_KINDS else None
     contents = hash_contents(source.train, user.roles, source.test, user.normal_class, root)
-    return replace(found, remarks=user.remarks, duplicates=contents.duplicates)
+    remarks = (*user.remarks, *remark_on_sizes(source, config.image_size))
+    return replace(found, remarks=remarks, duplicates=contents.duplicates)
 
 
 def _verified(name: str, source: Source) -> Verification:

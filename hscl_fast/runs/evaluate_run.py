@@ -33,7 +33,7 @@ from hscl_fast.runs.checkpoint import load_checkpoint
 from hscl_fast.runs.directory import Results, RunDirectory
 from hscl_fast.runs.lock import RunLock
 from hscl_fast.runs.run import Run
-from hscl_fast.runs.show import show_duplicates, show_slow_precision
+from hscl_fast.runs.show import show_duplicates, show_remarks, show_slow_precision
 from hscl_fast.runs.trained import load_scoring
 from hscl_fast.training.state import TrainingState
 
@@ -99,6 +99,7 @@ def evaluate_run(
         prepare_backends(config.runtime)
         split = open_split(directory.recorded_data(config))
         where = resolve_device(config.runtime.device)
+        show_remarks(split.remarks, console)
         show_duplicates(split.duplicates, console, "report.html lists them")
         show_slow_precision(where, config.runtime.precision, console)
         if is_held_in_memory(config.runtime, split, where):
@@ -196,5 +197,6 @@ def _write(
         ScoredImages(test, split.class_names, found.scores),
         config=to_dict(config),
         history=directory.read_metrics(),
+        remarks=split.remarks,
         duplicates=split.duplicates,
     )

@@ -91,3 +91,43 @@ def test_many_duplicates_are_counted_and_fifty_listed(tmp_path, capsys):
     assert "60 pictures" in html
     assert "The first 50:" in html
     assert html.count("<td>test, normal</td>") == 50
+
+
+def large_images(root, rng, *, size=(160, 120), count=4):
+    for part in ("train/unlabeled", "train/normal", "train/abnormal", "test/normal", "test/abnormal"):
+        (root / part).mkdir(parents=True)
+        for number in range(count):
+            pixels = rng.integers(0, 256, (size[1], size[0], 3), np.uint8)
+            Image.fromarray(pixels).save(root / part / f"{number}.jpg")
+    return root
+
+
+def test_images_that_are_shrunk_more_than_fourfold_are_warned_of(tmp_path, rng, capsys):
+    root, out = large_images(tmp_path / "mine", rng), tmp_path / "run"
+    shrunk = "images of 160x120 px (the median) are shrunk 5-fold to 32 px: small defects vanish; try --data.image_size"
+    for arguments in (
+        ("data", "verify", root),
+        ("train", root, "--out", out, *flags(FAST)),
+        ("eval", out, "--overwrite"),
+    ):
+        code, said, error = run(*arguments, capsys=capsys)
+        assert code == 0, error
+        assert f"warning: {shrunk} 64" in said
+    assert f'<span class="mark">{shrunk} 64</span>' in (out / "report.html").read_text()
+    code, said, _ = run("data", "prepare", root, "--out", tmp_path / "a.beton", "--image_size=16", capsys=capsys)
+    assert code == 0
+    assert "10-fold to 16 px: small defects vanish; try --image_size 64" in said
+    code, said, _ = run("data", "prepare", root, "--out", tmp_path / "b.beton", "--image_size=40", capsys=capsys)
+    assert (code, "-fold" in said) == (0, False)
+
+
+def test_arrays_that_are_shrunk_are_warned_of_where_a_size_is_given(tmp_path, rng, capsys):
+    data = tmp_path / "mine.npz"
+    np.savez(data, images=rng.integers(0, 256, (12, 80, 80), np.uint8), y=np.arange(12) % 3 - 1)
+    code, said, _ = run("data", "verify", data, capsys=capsys)
+    assert (code, "-fold" in said) == (0, False)  # they keep their size
+    code, said, error = run(
+        "train", data, "--out", tmp_path / "run", "--data.image_size=16", *flags(FAST), capsys=capsys
+    )
+    assert code == 0, error
+    assert "warning: images of 80x80 px (the median) are shrunk 5-fold to 16 px" in said

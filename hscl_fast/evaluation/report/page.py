@@ -15,7 +15,7 @@ from jinja2 import Environment, StrictUndefined
 
 from hscl_fast.atomic import write_bytes
 from hscl_fast.data.split.duplicates import Duplicate
-from hscl_fast.data.types import TestImages
+from hscl_fast.data.types import Remark, TestImages
 from hscl_fast.evaluation.baselines import TITLES
 from hscl_fast.evaluation.metrics import auroc
 from hscl_fast.evaluation.report import plots
@@ -182,6 +182,7 @@ def write_report(
     *,
     config: Mapping[str, Any],
     history: Sequence[dict[str, Any]],
+    remarks: Sequence[Remark] = (),
     duplicates: Sequence[Duplicate] = (),
 ) -> None:
     """Write the self-contained HTML report of a run atomically.
@@ -198,6 +199,8 @@ def write_report(
         The resolved configuration, sections of plain values.
     history
         Rows of ``metrics.jsonl``, in order.
+    remarks
+        How the data was read, where that is worth saying.
     duplicates
         Pictures that the data has twice, in uses that contradict each other; the first 50 are listed.
 
@@ -227,6 +230,7 @@ def write_report(
         "strips": _strips(scored, threshold),
         "most_anomalous": _gallery(np.argsort(scores, kind="stable"), scored, threshold),
         "borderline": _gallery(np.argsort(np.abs(scores - threshold), kind="stable"), scored, threshold),
+        "remarks": [vars(remark) for remark in remarks],
         "duplicates": [vars(pair) for pair in duplicates[:MOST_DUPLICATES]],
         "duplicate_count": len(duplicates),
         "config": config,
