@@ -48,6 +48,7 @@ setup(
         "matplotlib>=3.8",
         "jinja2>=3.1",
         "safetensors>=0.5",
+        "simplejpeg>=1.7",
     ],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["hscl = hscl_fast.cli.main:main"]},

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from hscl_fast.data.bad_images import BadImages
+from hscl_fast.data.damage import find_damage
 from hscl_fast.data.types import LazyImages
 
 # Pillow knows more formats; some of them (EPS) start other programs.
@@ -95,6 +96,8 @@ def load_image(path: Path, size: int) -> npt.NDArray[np.uint8]:
             with Image.open(path, formats=_FORMATS) as image:
                 if image.width * image.height > _MAX_PIXELS:
                     raise ValueError(f"it has {image.width} x {image.height} pixels, more than {_MAX_PIXELS}")
+                if (damage := find_damage(path, image, _MAX_PIXELS)) is not None:
+                    raise ValueError(damage)
                 rgb = _to_rgb(ImageOps.exif_transpose(image))
                 return np.asarray(_resize(rgb, size))
     except Image.UnidentifiedImageError:

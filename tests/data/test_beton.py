@@ -403,6 +403,19 @@ def test_bytes_that_are_not_a_jpeg_are_refused(tmp_path):
     refused(path, "image 5 is not a JPEG")
 
 
+@pytest.mark.parametrize("hole", [b"\0", b"\xff\xd9"])
+def test_a_jpeg_with_a_hole_is_refused(tmp_path, hole):
+    path = tmp_path / "m.beton"
+    beton_of(draw_folder(tmp_path / "mine", size=64), path, image_size=64)
+    content = bytearray(path.read_bytes())
+    _, _, allocations = tables(content)
+    middle, length = int(allocations["ptr"][5] + allocations["size"][5] // 2), int(allocations["size"][5] // 4)
+    content[middle : middle + length] = (hole + bytes(length))[:length]
+    path.write_bytes(content)
+    sign(path)
+    refused(path, r"image 5 is not a whole JPEG \(it is damaged: ")
+
+
 def deep(path):
     sidecar_path(path).write_text("[" * 100_000)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,10 +31,12 @@ from hscl_fast.data.beton.format import (
     descriptors,
 )
 from hscl_fast.data.beton.sidecar import Sidecar, read_sidecar, sidecar_path
+from hscl_fast.data.damage import jpeg_damage
 from hscl_fast.data.types import Images, LabelledImages, Labels, LazyImages, Source, UserImages
 from hscl_fast.errors import UsageError
 
 _CHUNK = 1 << 24  # bytes hashed at a time
+_ROWS = 4096  # JPEGs that are decoded at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,11 +199,23 @@ def _check_columns(content: _Content) -> None:
 
 
 def _check_jpegs(content: _Content, beton: Beton) -> None:
-    """Read every image's header, because FFCV's decoder gives old pixels for an image that it cannot decode."""
-    data, size = np.memmap(content.path, np.uint8, "r"), (content.sidecar.image_size,) * 2
-    for row, (start, length) in enumerate(zip(beton.starts.tolist(), beton.lengths.tolist(), strict=True)):
+    """Decode every image, because FFCV gives old or wrong pixels for one that is not whole."""
+    data, side = np.memmap(content.path, np.uint8, "r"), content.sidecar.image_size
+
+    def find_fault(row: int) -> str | None:
+        start = beton.starts[row]
+        image = data[start : start + beton.lengths[row]].tobytes()
         try:
-            with Image.open(io.BytesIO(data[start : start + length].tobytes()), formats=("JPEG",)) as image:
-                content.require(image.size == size and image.mode == "RGB", f"image {row} is not a JPEG of that size")
+            with Image.open(io.BytesIO(image), formats=("JPEG",)) as opened:
+                if opened.size != (side, side) or opened.mode != "RGB":
+                    return "is not a JPEG of that size"
         except (OSError, ValueError, SyntaxError):
-            _refuse(content.path, f"image {row} is not a JPEG")
+            return "is not a JPEG"
+        damage = jpeg_damage(image, side**2)
+        return None if damage is None else f"is not a whole JPEG ({damage})"
+
+    with ThreadPoolExecutor() as pool:
+        for first in range(0, content.count, _ROWS):
+            rows = range(first, min(first + _ROWS, content.count))
+            for row, fault in zip(rows, pool.map(find_fault, rows), strict=True):
+                content.require(fault is None, f"image {row} {fault}")
