@@ -28,7 +28,8 @@ ROOMS = {
 # Inside data: each group may import itself and those above it.
 DATA = (
     {"bad_images", "damage", "paths", "types"},
-    {"columns", "decode", "find"},
+    {"columns", "decode", "left_out"},
+    {"find", "skip_bad"},
     {"named", "user", "beton", "readable", "shrinking"},
     {"kinds", "places", "split"},
     {"open"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 
 from jsonargparse import Namespace
@@ -39,7 +39,7 @@ def run(options: Namespace, console: Console) -> int:
         if len(error.files) > SHOWN:  # more than its message lists
             for path, reason in error.files:
                 say(console, f"{path}: {reason}")
-        raise UsageError(f"{error} To leave them out, add --skip-bad.") from error
+        raise UsageError(f"{error} To leave them out, add --skip_bad.") from error
     seconds = time.perf_counter() - started
     for skipped in sidecar.skipped:
         warn(console, f"skipped {skipped.file}: {skipped.reason}")
@@ -57,7 +57,7 @@ def run(options: Namespace, console: Console) -> int:
 
 def _remark(remark: Remark, console: Console) -> None:
     """Print a remark with this command's flags, which have no section."""
-    show_remarks([replace(remark, text=remark.text.replace("--data.", "--"))], console)
+    show_remarks([remark], console, own=[field.name for field in fields(DataConfig)])
 
 
 class _Shown:

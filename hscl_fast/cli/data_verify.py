@@ -14,13 +14,17 @@ from hscl_fast.runs.show import show_duplicates, show_remarks
 
 def run(options: Namespace, console: Console) -> int:
     """Print the number of images of each class, and a checksum."""
-    found = verify_source(DataConfig(name=options.DATA, root=options.root))
+    found = verify_source(
+        DataConfig(name=options.DATA, root=options.root, exclude=options.exclude, follow_links=options.follow_links)
+    )
     table = Table("class", "training images", "test images", title=found.name)
     for name in found.train_counts:
         table.add_row(name, f"{found.train_counts[name]:,}", f"{found.test_counts.get(name, 0):,}")
     console.print(table)
-    say(console, f"{found.name} is intact: train {list(found.train_shape)}, test {list(found.test_shape)}, uint8")
-    show_remarks(found.remarks, console)
+    doubtful = any(remark.doubt for remark in found.remarks)
+    result = "was read, but see the warnings" if doubtful else "is intact"
+    say(console, f"{found.name} {result}: train {list(found.train_shape)}, test {list(found.test_shape)}, uint8")
+    show_remarks(found.remarks, console, own=("exclude", "follow_links"))
     show_duplicates(found.duplicates, console)
     say(console, f"sha256 of pixels and classes: {found.sha256}")
     return 0

@@ -11,8 +11,10 @@ from rich.console import Console
 from hscl_fast.atomic import write_bytes
 from hscl_fast.config.sections import NO_PICTURE, AugmentConfig, DataConfig
 from hscl_fast.console import say
+from hscl_fast.data.open import open_split
 from hscl_fast.errors import UsageError
 from hscl_fast.method.augment import ROTATIONS, VIEWS
+from hscl_fast.runs.show import show_remarks
 from hscl_fast.runs.view_sheet import MOST_IMAGES, draw_view_sheet
 
 
@@ -28,7 +30,11 @@ def run(options: Namespace, console: Console) -> int:
         raise UsageError(f"--out {out} already exists. Replace it with --overwrite, or give another --out.")
     given = {field.name: options[field.name] for field in fields(DataConfig) if field.name not in NO_PICTURE}
     data, augment = DataConfig(name=options.DATA, **given), AugmentConfig(**vars(options.augment))
-    picture, shown = draw_view_sheet(data, augment, count=count, seed=options.view_seed, step=options.step)
+    split = open_split(data)
+    show_remarks(split.remarks, console, own=tuple(given))
+    picture, shown = draw_view_sheet(
+        data.name, split.training, augment, count=count, seed=options.view_seed, step=options.step
+    )
     try:
         write_bytes(out, picture)
     except OSError as error:

@@ -242,9 +242,18 @@ def _predict_parser() -> ArgumentParser:
     parser.add_argument("PATH", type=str, nargs="+", help="image files, and folders of images")
     parser.add_argument("--out", type=str, required=True, help="CSV to write, - for the standard output")
     parser.add_argument("--device", type=str, help=f"{_DEVICES} (unset: as trained)")
+    _add_search(parser)
     parser.add_argument("--evaluation", type=str, help="whose score and threshold to use (unset: the run's own)")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing --out")
     return parser
+
+
+def _add_search(parser: ArgumentParser) -> None:
+    """Add the options on the files of a folder that are fields of the configuration elsewhere."""
+    parser.add_argument(
+        "--exclude", type=tuple[str, ...] | str, default=(), help="pattern of files and folders to leave out, or a list"
+    )
+    parser.add_argument("--follow_links", type=bool, default=False, help="follow links that lead out of a folder")
 
 
 def _add_data_actions(parser: ArgumentParser) -> None:
@@ -254,6 +263,7 @@ def _add_data_actions(parser: ArgumentParser) -> None:
     verify.add_argument("DATA", type=str, help="data-set name, folder, .csv, .npz or .beton")
     for sub in (listing, verify):
         sub.add_argument("--root", type=str, help="folder that holds the files")
+    _add_search(verify)
     commands.add_subcommand("prepare", _prepare_parser(), help="write a data set into one .beton file")
     commands.add_subcommand("views", _views_parser(), help="draw a picture of augmented views")
     commands.add_subcommand("list", listing, help="list the data sets")
@@ -274,7 +284,9 @@ def _prepare_parser() -> ArgumentParser:
         help="raw pixels, JPEG, or auto: raw below 64 pixels, else JPEG",
     )
     parser.add_argument("--quality", type=int, default=90, help="JPEG quality, 1 to 100")
-    parser.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be read as images")
+    parser.add_argument(
+        "--skip_bad", "--skip-bad", action="store_true", help="leave out files that cannot be read as images"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing --out")
     parser.add_class_arguments(DataConfig, skip=NOT_PREPARED)
     return parser

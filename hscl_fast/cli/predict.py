@@ -29,6 +29,8 @@ def run(options: Namespace, console: Console) -> int:
         None if to_pipe else options.out,
         device=options.device,
         evaluation=options.evaluation,
+        exclude=(options.exclude,) if isinstance(options.exclude, str) else options.exclude,
+        follow_links=options.follow_links,
         overwrite=options.overwrite,
         console=console,
     )

@@ -69,6 +69,14 @@ class DataConfig:
         Seed of the split.
     split_record
         A ``split.json`` whose split is reloaded exactly, instead of drawing a new one.
+    exclude
+        Files and folders of a folder of images to leave out: a pattern, such as ``*_mask.png``, or a list of patterns,
+        ``["*_mask.png", "train/normal/old"]``. One with ``/`` is matched with the path relative to the folder, another
+        with the name alone.
+    follow_links
+        Search folders that links lead to, and read images outside of the folder that links lead to.
+    skip_bad
+        Leave out image files that cannot be read, in place of an error. All are read once to find them.
     """
 
     name: str = "digits"
@@ -83,8 +91,14 @@ class DataConfig:
     held_out_ratio: float = 0.2
     seed: int = 0
     split_record: str | None = None
+    exclude: tuple[str, ...] | str = ()
+    follow_links: bool = False
+    skip_bad: bool = False
 
     def __post_init__(self) -> None:
+        patterns = (self.exclude,) if isinstance(self.exclude, str) else tuple(self.exclude)
+        object.__setattr__(self, "exclude", patterns)  # so that two spellings of one configuration are equal
+        _require(all(patterns), "data.exclude", list(patterns), "one or more patterns, none of them empty")
         if self.image_size is not None:
             _require(8 <= self.image_size <= 1024, "data.image_size", self.image_size, "between 8 and 1024 pixels")
         _require(self.normal_class >= 0, "data.normal_class", self.normal_class, "a class index, 0 or more")
@@ -104,7 +118,7 @@ class DataConfig:
 
 
 # The fields that are not flags of `hscl data prepare`: DATA is the name, and the others matter to training only.
-NOT_PREPARED = {"name", "held_out_ratio", "split_record"}
+NOT_PREPARED = {"name", "held_out_ratio", "split_record", "skip_bad"}
 # The fields that are not flags of `hscl data views`.
 NO_PICTURE = {"name", "split_record"}
 

@@ -55,8 +55,8 @@ def open_user_images(config: DataConfig, kind: Kind, *, allow_missing: bool = Fa
     Parameters
     ----------
     config
-        ``name``, ``root`` (of a CSV file) and ``image_size`` are used. Image files are decoded at ``image_size``, 32
-        when unset; the arrays of an ``.npz`` file and a ``.beton`` keep their own size.
+        ``name``, ``root`` (of a CSV file), ``image_size``, ``exclude`` and ``follow_links`` are used. Image files are
+        decoded at ``image_size``, 32 when unset; the arrays of an ``.npz`` file and a ``.beton`` keep their own size.
     kind
         The result of :func:`kind_of`, not ``named``.
     allow_missing
@@ -69,13 +69,18 @@ def open_user_images(config: DataConfig, kind: Kind, *, allow_missing: bool = Fa
         :func:`open_user_beton` expect it, or all its training images are abnormal.
     """
     user = _open(config, kind, allow_missing)
+    require_not_all_abnormal(config, user)
+    return user
+
+
+def require_not_all_abnormal(config: DataConfig, user: UserImages) -> None:
+    """Raise a :class:`UsageError` where there is nothing from which to learn what is normal."""
     if (user.roles == ABNORMAL).all():
         raise UsageError(
             f"{config.name} has {len(user.roles)} training images, all of them labelled abnormal, but what is normal "
             "is learned from normal or unlabelled ones. Add such images to train on, or correct the labels: -1 is "
             "abnormal, 0 unlabelled, 1 normal."
         )
-    return user
 
 
 def _open(config: DataConfig, kind: Kind, allow_missing: bool) -> UserImages:
@@ -85,9 +90,10 @@ def _open(config: DataConfig, kind: Kind, allow_missing: bool) -> UserImages:
     if kind == "beton":
         return _open_beton(path, config)
     if kind == "csv":
-        listing = list_csv(path, files_root(config, kind), allow_missing=allow_missing)
+        root = files_root(config, kind)
+        listing = list_csv(path, root, allow_missing=allow_missing, follow_links=config.follow_links)
     else:
-        listing = list_folder(path)
+        listing = list_folder(path, config.exclude, follow_links=config.follow_links)
     return listing.open(config.image_size or DEFAULT_SIZE)
 
 

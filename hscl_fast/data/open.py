@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -11,10 +12,11 @@ import numpy as np
 from hscl_fast.config.sections import DataConfig
 from hscl_fast.data.bad_images import BadImages
 from hscl_fast.data.decode import lazy_files, resize_images
-from hscl_fast.data.kinds import DEFAULT_SIZE, files_root, kind_of, open_user_images
+from hscl_fast.data.kinds import DEFAULT_SIZE, files_root, kind_of, open_user_images, require_not_all_abnormal
 from hscl_fast.data.named.registry import DATA_SETS, load_source
 from hscl_fast.data.paths import resolve_inside
 from hscl_fast.data.shrinking import remark_on_shrinking
+from hscl_fast.data.skip_bad import without_bad_files
 from hscl_fast.data.split.content import Contents, hash_contents
 from hscl_fast.data.split.idle_options import refuse_idle_options, refuse_idle_root, remark_on_overruled
 from hscl_fast.data.split.protocols import Assignment, assign_roles, choose_classes, hold_out
@@ -61,6 +63,8 @@ class SourceWithRoles:
         The SHA-256 that stands for the images, where the data comes with one.
     remarks
         How the data was read, where that is worth saying.
+    skipped
+        Path and reason of the files that cannot be read as images and were left out.
     """
 
     kind: Kind
@@ -69,6 +73,7 @@ class SourceWithRoles:
     classes: tuple[int, int | None]
     digest: str | None = None
     remarks: tuple[Remark, ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
 
 
 def load_split(config: DataConfig) -> Split:
@@ -107,7 +112,8 @@ def open_split(config: DataConfig) -> Split:
     digest = loaded.digest or _digest(loaded.kind, source, assignment.index, contents)
     record = build_record(config, loaded.kind, source, assignment, loaded.classes, digest)
     split = assemble(source, assignment, record, config.image_size)
-    return replace(split, remarks=loaded.remarks, duplicates=contents.duplicates if contents else ())
+    duplicates = contents.duplicates if contents else ()
+    return replace(split, remarks=loaded.remarks, duplicates=duplicates, skipped=loaded.skipped)
 
 
 def load_with_roles(config: DataConfig, *, allow_missing: bool = False) -> SourceWithRoles:
@@ -133,7 +139,10 @@ def load_with_roles(config: DataConfig, *, allow_missing: bool = False) -> Sourc
         normal, known = choose_classes(source.class_names, config)
         classes = (normal, known if config.protocol == "elsa" else None)
         return SourceWithRoles(kind, source, assign_roles(source, config), classes)
-    user = open_user_images(config, kind, allow_missing=allow_missing)
+    user = open_user_images(config, kind, allow_missing=allow_missing or config.skip_bad)
+    if config.skip_bad:
+        user = without_bad_files(user)
+        require_not_all_abnormal(config, user)
     count = len(user.roles)
     assignment = Assignment(np.arange(count), user.roles, np.zeros(count, np.bool_))
     return SourceWithRoles(
@@ -143,6 +152,7 @@ def load_with_roles(config: DataConfig, *, allow_missing: bool = False) -> Sourc
         (user.normal_class, None),
         user.digest,
         (*user.remarks, *idle, *remark_on_sizes(user.source, config.image_size)),
+        user.skipped,
     )
 
 
@@ -231,7 +241,7 @@ def _contents(
     names = tuple(train.names[i] for i in index)
     chosen = LabelledImages(take(train.images, index), train.labels[index], names)
     root = files_root(config, kind) if kind in FILE_KINDS else None
-    return hash_contents(chosen, assignment.roles, source.test, normal_class, root)
+    return hash_contents(chosen, assignment.roles, source.test, normal_class, root, assignment.held_out)
 
 
 def _digest(kind: Kind, source: Source, index: Labels, contents: Contents | None) -> str:
@@ -307,13 +317,16 @@ def _source_of_files(config: DataConfig, record: SplitRecord, path: str) -> Sour
     parts, seen = [], set()
     for part in (record.train, record.test):
         names = part.image
-        files = [resolve_inside(root, name) for name in names]
+        files = [
+            Path(os.path.realpath(root / name)) if config.follow_links else resolve_inside(root, name) for name in names
+        ]
         for name, file in zip(names, files, strict=True):
             if file is None or file in seen:
                 reason = "leads outside of it" if file is None else "is a link to another image of the split"
+                follow = "follow links with --data.follow_links true, or " if file is None else "or "
                 raise UsageError(
-                    f"{path} names the image {name!r} in {root}, which {reason}. Put the image itself there, or "
-                    "leave --data.split_record out to draw a new split."
+                    f"{path} names the image {name!r} in {root}, which {reason}. Put the image itself there, "
+                    f"{follow}leave --data.split_record out to draw a new split."
                 )
             seen.add(file)
         images = lazy_files([root / name for name in names], size)

@@ -197,7 +197,9 @@ def _chosen(images: LabelledImages, index: Labels) -> LabelledImages:
 
 
 def _settings(config: DataConfig) -> dict[str, object]:
-    return {name: value for name, value in asdict(config).items() if name not in NOT_PREPARED}
+    # Sidecars of data that is searched as usual have the bytes that they always had.
+    usual = {name for name in ("exclude", "follow_links") if not getattr(config, name)}
+    return {name: value for name, value in asdict(config).items() if name not in NOT_PREPARED | usual}
 
 
 def _encoded(images: AnyImages, size: int, quality: int | None) -> Iterator[tuple[int, bytes | BadImages]]:

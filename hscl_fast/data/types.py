@@ -146,6 +146,8 @@ class UserImages:
         The SHA-256 that stands for the images, where the data comes with one.
     remarks
         How the data was read, where that is worth saying.
+    skipped
+        Path and reason of the files that cannot be read as images and were left out.
     """
 
     kind: Kind
@@ -154,6 +156,7 @@ class UserImages:
     normal_class: int = 0
     digest: str | None = None
     remarks: tuple[Remark, ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

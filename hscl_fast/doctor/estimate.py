@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from hscl_fast.config.sections import Config
 from hscl_fast.data.loaders.choose import choose_loader
 from hscl_fast.data.open import open_split
 from hscl_fast.data.split.split import Split
+from hscl_fast.data.types import Remark
 from hscl_fast.device import resolve_execution
 from hscl_fast.doctor.machine import random_training_images
 from hscl_fast.errors import UsageError
@@ -84,7 +86,13 @@ class Plan(NamedTuple):
     loader: str | None
 
 
-def plan_estimate(config: Config, device: torch.device, *, named: bool) -> Plan:
+def plan_estimate(
+    config: Config,
+    device: torch.device,
+    *,
+    named: bool,
+    remark: Callable[[Remark], None] = lambda remark: None,
+) -> Plan:
     """Open a configuration's data and build its network, so that errors in them show before anything is measured.
 
     Parameters
@@ -95,6 +103,8 @@ def plan_estimate(config: Config, device: torch.device, *, named: bool) -> Plan:
         Device of the run.
     named
         Whether the user named the data, which then must exist.
+    remark
+        Called with what is worth saying on how the data was read.
 
     Raises
     ------
@@ -102,6 +112,8 @@ def plan_estimate(config: Config, device: torch.device, *, named: bool) -> Plan:
         The data that was named cannot be opened, or the configuration cannot run here.
     """
     split, description = _open(config, named=named)
+    for said in () if split is None else split.remarks:
+        remark(said)
     count = None if split is None else len(split.training.images)
     size = config.data.image_size or _DEFAULT_SIDE if split is None else int(split.training.images.shape[1])
     batch_size = config.optim.batch_size if count is None else min(config.optim.batch_size, count)

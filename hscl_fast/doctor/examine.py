@@ -18,6 +18,7 @@ from hscl_fast.doctor.outcome import Outcome, reason_of
 from hscl_fast.doctor.show import show_devices, show_estimate, show_kernels, show_outcomes, show_versions
 from hscl_fast.doctor.versions import check_settings, read_cards, read_cpu, read_versions
 from hscl_fast.runs.backends import prepare_backends, require_threads
+from hscl_fast.runs.show import show_remarks
 
 _KERNEL_FIX = (
     "A kernel that failed gives wrong results on this machine, or none. Until it is fixed, train with "
@@ -93,7 +94,9 @@ def examine(config: Config, device: torch.device, console: Console, *, estimate:
     require_threads(config.runtime)
     prepare_backends(config.runtime)
     # Before the checks, which take a minute, so that a wrong configuration shows at once.
-    plan = plan_estimate(config, device, named=named) if estimate else None
+    plan = None
+    if estimate:
+        plan = plan_estimate(config, device, named=named, remark=lambda remark: show_remarks([remark], console))
     versions, cpu, gpus = read_versions(), read_cpu(), read_cards()
     show_versions(console, versions)
     show_devices(console, cpu, gpus)

@@ -17,7 +17,7 @@ _FOLDER = rf"(checkpoints(/(last|best))?|calibration|tensorboard|evaluations(/{E
 _FILE = re.compile(
     "|".join(
         (
-            r"config\.yaml|env\.json|split\.json|metrics\.jsonl",
+            r"config\.yaml|env\.json|split\.json|skipped\.csv|metrics\.jsonl",
             re.escape(MARKER),
             re.escape(LOCK),
             rf"(evaluations/{EVALUATION_NAME}/)?{_RESULTS}",

@@ -13,7 +13,9 @@ import yaml
 from hscl_fast.atomic import write_json, write_text
 from hscl_fast.config.parsing import from_dict, to_dict
 from hscl_fast.config.sections import Config, DataConfig
-from hscl_fast.data.split.record import SplitRecord, write_record
+from hscl_fast.data.bad_images import skipped_csv
+from hscl_fast.data.split.record import write_record
+from hscl_fast.data.split.split import Split
 from hscl_fast.errors import UsageError
 from hscl_fast.runs.contents import EVALUATION_NAME, MARKER, foreign_entries, remove_contents
 from hscl_fast.runs.environment import environment
@@ -74,6 +76,11 @@ class RunDirectory(Results):
         return self.path / "split.json"
 
     @property
+    def skipped(self) -> Path:
+        """The files that were left out because they cannot be read as images; absent if there are none."""
+        return self.path / "skipped.csv"
+
+    @property
     def metrics(self) -> Path:
         """One JSON object per line, one line every ``record.log_every`` steps."""
         return self.path / "metrics.jsonl"
@@ -130,7 +137,7 @@ class RunDirectory(Results):
                 "Move them elsewhere, or give another --out."
             )
 
-    def create(self, config: Config, record: SplitRecord, lock: RunLock, *, overwrite: bool) -> None:
+    def create(self, config: Config, split: Split, lock: RunLock, *, overwrite: bool) -> None:
         """Create the directory, locked, and write what is known before training: configuration, environment, split.
 
         A run that is replaced loses the files that runs write, and no others.
@@ -143,7 +150,9 @@ class RunDirectory(Results):
             remove_contents(self.path)
             self.save_config(config)
             write_json(self.path / "env.json", environment())
-            write_record(record, self.split)
+            write_record(split.record, self.split)
+            if split.skipped:
+                write_text(self.skipped, skipped_csv(split.skipped))
         except OSError as error:
             raise UsageError(
                 f"--out {self.path} cannot be written: {error.strerror or error}. Give a directory that you may write "

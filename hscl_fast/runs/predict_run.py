@@ -16,7 +16,7 @@ from rich.console import Console
 
 from hscl_fast.atomic import write_text
 from hscl_fast.console import silent
-from hscl_fast.data.find import find_images
+from hscl_fast.data.find import Finder
 from hscl_fast.data.paths import at_home
 from hscl_fast.data.readable import ReadableFiles
 from hscl_fast.device import resolve_device
@@ -27,7 +27,7 @@ from hscl_fast.progress import image_progress
 from hscl_fast.runs.backends import prepare_backends
 from hscl_fast.runs.calibration import Calibration, load_calibrated
 from hscl_fast.runs.directory import RunDirectory
-from hscl_fast.runs.show import show_slow_precision
+from hscl_fast.runs.show import show_remarks, show_slow_precision
 
 
 class FileError(NamedTuple):
@@ -67,6 +67,8 @@ def predict_run(
     *,
     device: str | None = None,
     evaluation: str | None = None,
+    exclude: Sequence[str] = (),
+    follow_links: bool = False,
     overwrite: bool = False,
     console: Console | None = None,
 ) -> Prediction:
@@ -87,6 +89,8 @@ def predict_run(
         As ``runtime.device``; None: as trained.
     evaluation
         The name of an evaluation in ``RUN/evaluations``, whose score and threshold are used; None: the run's own.
+    exclude, follow_links
+        What to leave out of folders, and whether links in them are followed: see :class:`hscl_fast.data.find.Finder`.
     overwrite
         Whether an existing file may be replaced.
     console
@@ -106,7 +110,7 @@ def predict_run(
         config = replace(config, runtime=replace(config.runtime, device=device))
     if out is not None:
         _require_writable(out, overwrite=overwrite)
-    found = _collect([at_home(file) for file in files])
+    found = _collect([at_home(file) for file in files], exclude, follow_links, console)
     prepare_backends(config.runtime)
     where = resolve_device(config.runtime.device)
     show_slow_precision(where, config.runtime.precision, console)
@@ -179,15 +183,24 @@ def _unwritable(out: Path, error: OSError) -> UsageError:
     )
 
 
-def _collect(paths: Sequence[Path]) -> list[Path]:
+def _collect(paths: Sequence[Path], exclude: Sequence[str], follow_links: bool, console: Console) -> list[Path]:
     # Paths that do not exist come first, so that a long list is not searched in vain.
     for path in paths:
         if not os.path.exists(path):
             raise UsageError(f"{path} does not exist. Give image files, or folders that hold images.")
     files: list[Path] = []
     for path in paths:
-        found = find_images(path) if path.is_dir() else [path]
+        found = _search(path, exclude, follow_links, console) if path.is_dir() else [path]
         if not found:
             raise UsageError(f"The folder {path} holds no image files. Give image files, or folders that hold images.")
         files += found
     return list(dict.fromkeys(files))  # a file that is named twice is scored once
+
+
+def _search(folder: Path, exclude: Sequence[str], follow_links: bool, console: Console) -> list[Path]:
+    """Return the images of a folder, and say what was left out of it."""
+    finder = Finder(folder, exclude, follow_links=follow_links, flags="--")
+    found = finder.find()
+    show_remarks(finder.remarks, console)
+    finder.require_used()
+    return found

@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # `hscl data` does without torch, which takes seconds to impo
 def show_split(split: Split, name: str, console: Console) -> None:
     """Print how the data was read, the number of images of each kind, and a warning about each kind that is missing."""
     show_remarks(split.remarks, console)
+    if split.skipped:
+        say(console, "skipped.csv in the run lists the files that cannot be read")
     counts, (height, width) = split.counts, split.training.images.shape[1:3]
     title = f"{name}, normal: {split.class_names[split.normal_class]}, {width}x{height} px"
     table = Table("images", "labelled normal", "unlabelled", "labelled abnormal", title=title)
@@ -38,10 +40,16 @@ def show_split(split: Split, name: str, console: Console) -> None:
     show_duplicates(split.duplicates, console, "report.html lists them")
 
 
-def show_remarks(remarks: Sequence[Remark], console: Console) -> None:
-    """Print how the data was read, and as warnings what is doubtful about it."""
+def show_remarks(remarks: Sequence[Remark], console: Console, *, own: Sequence[str] = ()) -> None:
+    """Print how the data was read, and as warnings what is doubtful about it.
+
+    ``own`` names the fields of the data section that the command has as ``--name`` in place of ``--data.name``.
+    """
     for remark in remarks:
-        (warn if remark.doubt else say)(console, remark.text)
+        text = remark.text
+        for name in own:
+            text = text.replace(f"--data.{name}", f"--{name}")
+        (warn if remark.doubt else say)(console, text)
 
 
 def show_duplicates(duplicates: Sequence[Duplicate], console: Console, where: str | None = None) -> None:

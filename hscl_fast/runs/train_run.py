@@ -11,6 +11,7 @@ from rich.console import Console
 from hscl_fast.config.parsing import to_dict
 from hscl_fast.config.sections import Config
 from hscl_fast.console import say, silent
+from hscl_fast.data.bad_images import BadImages
 from hscl_fast.data.loaders.choose import choose_loader
 from hscl_fast.data.open import in_memory, open_split
 from hscl_fast.data.paths import at_home
@@ -145,11 +146,16 @@ def _prepare(
                 directory.require_free(overwrite=overwrite)
             if directory.path.exists():
                 lock.acquire()  # before anything of another writer is read
-        split = open_split(directory.recorded_data(config) if resume else config.data)
         device = resolve_device(config.runtime.device, ranks.local_rank)
-        loader = choose_loader(config.data, config.runtime, split, device)
-        if loader.kind == "resident":
-            split = in_memory(split)
+        try:
+            split = open_split(directory.recorded_data(config) if resume else config.data)
+            loader = choose_loader(config.data, config.runtime, split, device)
+            if loader.kind == "resident":
+                split = in_memory(split)
+        except BadImages as error:
+            if resume or config.data.split_record is not None:  # the record says which images there are
+                raise
+            raise BadImages(error.files, "To train without them, add --data.skip_bad true.") from error
     show_split(split, config.data.name, console)
     say(console, f"loader {loader.kind}: {loader.reason}")
     execution = resolve_execution(device, precision=config.runtime.precision, compile=config.runtime.compile)
@@ -171,7 +177,7 @@ def _prepare(
             if ranks.is_first and config != directory.load_config():  # the data has moved
                 directory.save_config(config)
         elif ranks.is_first:
-            directory.create(config, split.record, lock, overwrite=overwrite)
+            directory.create(config, split, lock, overwrite=overwrite)
     ranks.require_same_step(trainer.state.step)
     return trainer, split
 

@@ -12,8 +12,7 @@ from hscl_kernels import augment_views
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from hscl_fast.config.sections import AugmentConfig, DataConfig
-from hscl_fast.data.open import open_split
+from hscl_fast.config.sections import AugmentConfig
 from hscl_fast.data.types import ABNORMAL, NORMAL, UNLABELLED, TrainingImages
 from hscl_fast.method.augment import ROTATIONS, VIEWS, draw_views
 
@@ -25,13 +24,15 @@ _CELL = 0.9  # inches
 _PIXELS_PER_INCH = 110
 
 
-def draw_view_sheet(data: DataConfig, augment: AugmentConfig, *, count: int, seed: int, step: int) -> tuple[bytes, int]:
+def draw_view_sheet(
+    name: str, training: TrainingImages, augment: AugmentConfig, *, count: int, seed: int, step: int
+) -> tuple[bytes, int]:
     """Draw some training images of every role beside the views of them that a training step uses.
 
     Parameters
     ----------
-    data, augment
-        The images, and how their views are drawn.
+    name, training, augment
+        What the data is called, its training images, and how their views are drawn.
     count
         Number of images, up to ``MOST_IMAGES``.
     seed, step
@@ -44,13 +45,12 @@ def draw_view_sheet(data: DataConfig, augment: AugmentConfig, *, count: int, see
     shown : int
         Number of images in the picture: ``count``, or all if there are fewer.
     """
-    training = open_split(data).training
     chosen = choose_images(training, count)
     images = training.images[chosen]
     picture = draw_sheet(
         images,
         render_views(images, chosen, augment, seed=seed, step=step),
-        title=f"{data.name}: the views of policy {augment.policy} at step {step}, seed {seed}",
+        title=f"{name}: the views of policy {augment.policy} at step {step}, seed {seed}",
         names=[f"{_NAMES[int(role)]}\n{index}" for index, role in zip(chosen, training.roles[chosen], strict=True)],
         columns=[f"view {view + 1}, {90 * turn}°" for view in range(VIEWS) for turn in range(ROTATIONS)],
     )

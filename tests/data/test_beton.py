@@ -198,7 +198,7 @@ def test_all_bad_files_are_in_one_report_and_no_file_is_left(tmp_path, capsys):
     assert said.out == ""
     assert len(said.err.strip().splitlines()) == 1
     assert all(str(root / name) in said.err for name in bad)
-    assert "--skip-bad" in said.err
+    assert "--skip_bad" in said.err
     assert os.listdir(tmp_path) == ["mine"]
     for call in (load_split, verify_source):
         with pytest.raises(BadImages, match="3 files cannot be read as images") as caught:

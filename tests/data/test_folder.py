@@ -298,12 +298,12 @@ def test_missing_names_and_files(tmp_path):
         refused(tmp_path / name, "neither a data set nor a folder")
 
 
-@pytest.mark.parametrize("name", ["a.png", "a/b.png", "a b/ü.png", "..a/b..png"])
+@pytest.mark.parametrize("name", ["a.png", "a/b.png", "a b/ü.png", "..a/b..png", "a\\b"])
 def test_plain_names(name):
     assert is_plain_relative(name)
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "../a", "a/../b", "/a", "a//b", "./a", "a/", "a\\b", "a\0b"])
+@pytest.mark.parametrize("name", ["", ".", "..", "../a", "a/../b", "/a", "a//b", "./a", "a/", "a\0b"])
 def test_names_that_are_not_plain(name):
     assert not is_plain_relative(name)
 

@@ -54,6 +54,7 @@ def test_mvtec(tmp_path):
         "read as MVTec's layout: train/good is labelled normal, test/good is normal, and every other folder of test/ "
         "is a kind of anomaly",
         "not read: ground_truth/ beside train/ and test/",
+        "left out 1 file that is not an image: license.txt",
     ]
     assert [remark.text for remark in verify_source(DataConfig(name=str(tmp_path))).remarks] == said
 
@@ -86,6 +87,7 @@ def test_other_names_are_said(tmp_path):
         "read Train/Good/ as normal, Test/NOK/ as abnormal, Test/ok/ as normal",
         "not read: extra/ beside train/ and test/",
         "not read: 1 image file beside train/ and test/",
+        "left out 1 file that is not an image: train.txt",
     ]
 
 
@@ -105,7 +107,7 @@ def test_roles_without_parts(tmp_path, names):
 )
 def test_a_folder_of_unlabelled_images(tmp_path, names):
     lay_out(tmp_path, names)
-    train, test, (said,) = read(tmp_path)
+    train, test, (said, *_) = read(tmp_path)
     assert train == dict.fromkeys((name for name in names if name.endswith("png")), 0)
     assert test == {}
     assert said.startswith("no folder train/: read as one folder of unlabelled images")

@@ -129,6 +129,14 @@ def test_a_name_that_is_not_utf8_is_kept(tmp_path):
     assert load_split(replace(config, split_record=str(tmp_path / "split.json"))).training.images.shape[0] == 1
 
 
+def test_a_name_with_a_backslash_is_kept(tmp_path):
+    (tmp_path / "images/train/normal").mkdir(parents=True)
+    Image.new("RGB", (12, 12)).save(tmp_path / "images/train/normal/a\\b.png")
+    config = DataConfig(name=str(tmp_path / "images"), split_record=str(tmp_path / "split.json"))
+    write_record(load_split(replace(config, split_record=None)).record, tmp_path / "split.json")
+    assert load_split(config).record.train.image == ["train/normal/a\\b.png"]
+
+
 @pytest.mark.parametrize("made", ["named"], indirect=True)
 def test_the_record_holds_the_hidden_labels(made):
     _, split, _ = made
@@ -298,7 +306,7 @@ def test_records_of_a_named_set_that_are_refused(made, change, match):
     refused(made, match)
 
 
-PATHS = ("../secret.png", "/etc/hostname", "train/../../secret.png", "a\\b.png", "a\0.png", "", ".", 3)
+PATHS = ("../secret.png", "/etc/hostname", "train/../../secret.png", "a\0.png", "", ".", 3)
 
 
 @pytest.mark.parametrize("made", ["folder", "csv"], indirect=True)

@@ -27,7 +27,7 @@ def trained(tmp_path_factory):
 
 def create(path, split, **options):
     with RunLock(path) as lock:
-        RunDirectory(path).create(tiny_config(), split.record, lock, **{"overwrite": False, **options})
+        RunDirectory(path).create(tiny_config(), split, lock, **{"overwrite": False, **options})
 
 
 def everything(path):

@@ -154,7 +154,7 @@ def make(split, path, **sections):
     config = tiny_config(**sections)
     run = RunDirectory(path)
     with RunLock(path) as lock:
-        run.create(config, split.record, lock, overwrite=False)
+        run.create(config, split, lock, overwrite=False)
     recorder = RunRecorder(run, silent(), tensorboard=config.record.tensorboard)
     execution = Execution(CPU)
     validate = held_out_auroc(config, split, execution)

@@ -11,7 +11,7 @@ import numpy as np
 from hscl_fast.data.beton.reader import Beton
 from hscl_fast.data.split.duplicates import Duplicate, Use, find_duplicates
 from hscl_fast.data.split.record import hash_files
-from hscl_fast.data.types import ABNORMAL, NORMAL, AnyImages, LabelledImages, LazyImages, Roles
+from hscl_fast.data.types import ABNORMAL, NORMAL, AnyImages, LabelledImages, LazyImages, Mask, Roles
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,12 @@ class Contents:
 
 
 def hash_contents(
-    train: LabelledImages, roles: Roles, test: LabelledImages, normal_class: int, root: Path | None
+    train: LabelledImages,
+    roles: Roles,
+    test: LabelledImages,
+    normal_class: int,
+    root: Path | None,
+    held_out: Mask | None = None,
 ) -> Contents:
     """Hash the training and the test images of a user's own data.
 
@@ -44,6 +49,8 @@ def hash_contents(
         The class of the normal test images.
     root
         The folder that the images are files in, or None.
+    held_out
+        bool [n], True for the images that are kept out of training; None: nothing is held out yet.
 
     Raises
     ------
@@ -56,7 +63,11 @@ def hash_contents(
     else:
         hashes = [*_hash_images(train.images), *_hash_images(test.images)]
     tested = [Use("test", NORMAL if label == normal_class else ABNORMAL) for label in test.labels.tolist()]
-    return Contents(hashes, names, [*(Use("train", role) for role in roles.tolist()), *tested])
+    kept_out = np.zeros(len(roles), np.bool_) if held_out is None else held_out
+    trained = [
+        Use("held out" if out else "train", role) for role, out in zip(roles.tolist(), kept_out.tolist(), strict=True)
+    ]
+    return Contents(hashes, names, [*trained, *tested])
 
 
 def _hash_images(images: AnyImages) -> list[bytes]:

@@ -19,16 +19,16 @@ class Use:
     Parameters
     ----------
     part
-        ``train``, with what is held out, or ``test``.
+        ``train``, ``held out`` or ``test``.
     role
         +1, 0 or -1.
     """
 
-    part: Literal["train", "test"]
+    part: Literal["train", "held out", "test"]
     role: int
 
     def contradicts(self, other: Use) -> bool:
-        """Whether one picture may not have both uses: it trains and tests, or is abnormal and is not."""
+        """Whether one picture may not have both uses: it is in two parts, or is abnormal and is not."""
         return self.part != other.part or (self.role != other.role and ABNORMAL in (self.role, other.role))
 
     def __str__(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 from hscl_fast.config.sections import DataConfig
+from hscl_fast.data.find import is_excluded
 from hscl_fast.data.named.registry import DATA_SETS
 from hscl_fast.data.paths import at_home
 from hscl_fast.data.split.record import SplitRecord
@@ -50,6 +51,7 @@ def refuse_idle_options(config: DataConfig, kind: Kind) -> tuple[Remark, ...]:
         An option would do nothing. All such options are named.
     """
     refuse_idle_root(config, kind)
+    _refuse_idle_for_files(config, kind)
     if kind == "named":
         _refuse_idle_for_named(config)
         return ()
@@ -63,6 +65,23 @@ def refuse_idle_options(config: DataConfig, kind: Kind) -> tuple[Remark, ...]:
     if config.protocol != _DEFAULTS["protocol"]:
         return (Remark(f"protocol {config.protocol} is not used: {config.name} brings the role of every image along"),)
     return ()
+
+
+def _refuse_idle_for_files(config: DataConfig, kind: Kind) -> None:
+    """Refuse options on the files of a user's folder or list where these are not read, or are listed by hand."""
+    useful = {"folder": ("exclude", "follow_links", "skip_bad"), "csv": ("follow_links", "skip_bad")}.get(kind, ())
+    for name in ("exclude", "follow_links", "skip_bad"):
+        value = getattr(config, name)
+        if value == _DEFAULTS[name] or name in useful:
+            continue
+        if kind == "csv":
+            reason, fix = "lists the images one by one", "Take the lines of the images out, and leave"
+        else:
+            reason, fix = f"is {_WHAT.get(kind, 'a named data set')}, in which no image files are searched for", "Leave"
+        shown = list(value) if isinstance(value, tuple) else value
+        raise UsageError(
+            f"--data.{name} is {shown!r}, but {config.name} {reason}, so it would do nothing. {fix} --data.{name} out."
+        )
 
 
 def _refuse_idle_for_named(config: DataConfig) -> None:
@@ -84,11 +103,15 @@ def remark_on_overruled(config: DataConfig, record: SplitRecord) -> tuple[Remark
     ``protocol`` and ``held_out_ratio`` are left out, since a recipe may have set them.
     """
     names = ("normal_class", "known_abnormal_class", "labelled_ratio", "pollution_ratio", "seed")
+    images = (*record.train.image, *record.test.image) if config.exclude else ()
+    excluded = [name for name in images if is_excluded(name, config.exclude)]
     overruled = [
         f"--data.{name} {getattr(config, name)}"
         for name in names
         if getattr(config, name) not in (_DEFAULTS[name], getattr(record, name))
     ]
+    if excluded:
+        overruled.append(f"--data.exclude, which matches {len(excluded):,} of its images, the first {excluded[0]}")
     if not overruled:
         return ()
     return (Remark(f"not used, because the split record has its own: {', '.join(overruled)}", doubt=True),)

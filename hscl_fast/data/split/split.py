@@ -48,6 +48,8 @@ class Split:
         How the data was read, where that is worth saying.
     duplicates
         Pictures that a user's own data has twice, in uses that contradict each other.
+    skipped
+        Path and reason of the files that cannot be read as images and were left out.
     """
 
     training: TrainingImages
@@ -58,6 +60,7 @@ class Split:
     record: SplitRecord
     remarks: tuple[Remark, ...] = ()
     duplicates: tuple[Duplicate, ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
 
     @property
     def counts(self) -> Counts:

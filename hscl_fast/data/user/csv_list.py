@@ -7,7 +7,7 @@ import io
 import os
 from pathlib import Path
 
-from hscl_fast.data.paths import resolve_inside
+from hscl_fast.data.paths import name_inside
 from hscl_fast.data.types import ABNORMAL, NORMAL, UNLABELLED, Remark
 from hscl_fast.data.user.labels import RECODE, remark_on_zeros_and_ones
 from hscl_fast.data.user.listing import ABNORMAL_NAME, NORMAL_NAME, ListedImage, Listing
@@ -29,7 +29,7 @@ _LABELS = {
 }
 
 
-def list_csv(path: Path, root: Path, *, allow_missing: bool = False) -> Listing:
+def list_csv(path: Path, root: Path, *, allow_missing: bool = False, follow_links: bool = False) -> Listing:
     """List the images of a CSV file with the columns ``path``, ``label`` and ``split``.
 
     Parameters
@@ -42,6 +42,8 @@ def list_csv(path: Path, root: Path, *, allow_missing: bool = False) -> Listing:
         read with ``/`` where that leads to a file.
     allow_missing
         Also list files that do not exist; reading them fails.
+    follow_links
+        Links in ``root`` may lead out of it.
 
     Raises
     ------
@@ -56,18 +58,19 @@ def list_csv(path: Path, root: Path, *, allow_missing: bool = False) -> Listing:
     rows, separator = _rows(path)
     for line, row in rows:
         try:
-            image, part = _image(path, line, row, root)
+            image, part = _image(path, line, row, root, follow_links=follow_links)
         except UsageError:
             if missing and not allow_missing:
                 break  # report the earlier lines
             raise
         if not os.path.isfile(root / image.name):  # pathlib raises for a name that is too long
             missing.append((line, row["path"]))
-        if image.name in seen:
-            other_line, other_part = seen[image.name]
+        real = os.path.realpath(root / image.name) if follow_links else image.name
+        if real in seen:
+            other_line, other_part = seen[real]
             reason = "the same image" if part == other_part else "an image that is in train and in test"
             raise _error(path, line, f"{row['path']!r} is {reason} as line {other_line}", "list each image once")
-        seen[image.name] = (line, part)
+        seen[real] = (line, part)
         parts[part].append(image)
     if missing and not allow_missing:
         raise _missing(path, missing, root)
@@ -136,7 +139,7 @@ def _rows(path: Path) -> tuple[_Rows, str]:
     return rows, separator
 
 
-def _image(path: Path, line: int, row: dict[str, str], root: Path) -> tuple[ListedImage, str]:
+def _image(path: Path, line: int, row: dict[str, str], root: Path, *, follow_links: bool) -> tuple[ListedImage, str]:
     role, part = _LABELS.get(row["label"].lower()), row["split"].lower()
     if role is None:
         reason = f"the label {row['label']!r} is unknown"
@@ -146,12 +149,15 @@ def _image(path: Path, line: int, row: dict[str, str], root: Path) -> tuple[List
     if part == "test" and role == UNLABELLED:
         fix = "label it normal or abnormal, or take the line out"
         raise _error(path, line, "a test image is unlabelled", fix + (f"; {RECODE}" if row["label"] == "0" else ""))
-    file = resolve_inside(root, _with_slashes(row["path"], root))
-    if not row["path"] or file is None:
+    name = name_inside(root, _with_slashes(row["path"], root), follow_links=follow_links)
+    if not row["path"] or name is None:
         reason = f"the path {row['path']!r} does not lead to a file inside {root}"
-        raise _error(path, line, reason, "copy the image into that folder, or name another folder with --data.root")
+        fix = "copy the image into that folder, or name another folder with --data.root"
+        if os.path.exists(root / row["path"]) and not follow_links:
+            fix += "; links in it may lead elsewhere with --data.follow_links true"
+        raise _error(path, line, reason, fix)
     class_name = ABNORMAL_NAME if role == ABNORMAL else NORMAL_NAME
-    return ListedImage(file.relative_to(root.resolve()).as_posix(), role, class_name), part
+    return ListedImage(name, role, class_name), part
 
 
 def _missing(path: Path, missing: list[tuple[int, str]], root: Path) -> UsageError:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from hscl_fast.data.find import MASK_FOLDERS, Finder
 from hscl_fast.data.types import ABNORMAL, NORMAL, UNLABELLED, Remark
 from hscl_fast.errors import UsageError
 
@@ -30,7 +30,6 @@ ROLES = {
 _WORDS = {UNLABELLED: "unlabelled", NORMAL: "normal", ABNORMAL: "abnormal"}
 # Names that say that a folder is not just one of unlabelled images.
 _PARTS = {"train", "training", "test", "testing", "val", "valid", "validation", "ground_truth"}
-_MASKS = "ground_truth"  # of MVTec
 
 
 @dataclass(frozen=True)
@@ -61,62 +60,55 @@ class Layout:
     remarks: tuple[Remark, ...] = ()
 
 
-def recognise(root: Path, extensions: frozenset[str]) -> Layout:
-    """Return the folders of ``root`` that hold images, and their roles; capitals do not matter.
+def recognise(finder: Finder) -> Layout:
+    """Return the folders below ``finder.root`` that hold images, and their roles; capitals do not matter.
 
     Parameters
     ----------
-    root
-        A user's folder.
-    extensions
-        Those of image files, in lower case.
+    finder
+        Of a user's folder.
 
     Raises
     ------
     UsageError
         A folder or an image lies where it has no role, two folders have the same meaning, or nothing is recognised.
     """
-    top = _Level(root, extensions)
+    root, top = finder.root, _Level(finder, finder.root, with_masks=True)
     if "train" in top.folders:
-        return _with_parts(top, extensions)
+        return _with_parts(top, finder)
     known = [name for name in top.folders if name in ROLES]
     if "test" in top.folders or not (known or top.folders or top.images):
         raise UsageError(f"{root} has no folder train/. Expected {UNDERSTOOD}. Sort the images into these folders.")
     if known:
         return _roles_only(top)
-    return _unlabelled(root, top)
+    return _unlabelled(finder)
 
 
 class _Level:
-    """The folders and images directly in a folder, without hidden ones; names with a meaning are in lower case."""
+    """The folders and images directly in a folder that are read; names with a meaning are in lower case."""
 
-    def __init__(self, path: Path, extensions: frozenset[str]) -> None:
+    def __init__(self, finder: Finder, path: Path, *, with_masks: bool = False) -> None:
         self.path = path
         self.folders: dict[str, Path] = {}
-        self.images: list[Path] = []
-        for entry in sorted(path.iterdir()):
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                has_meaning = entry.name.lower() in (*ROLES, *_PARTS)
-                name = entry.name.lower() if has_meaning else entry.name
-                if name in self.folders:
-                    raise UsageError(
-                        f"{self.folders[name]} and {entry} differ in capitals only, and have the same meaning. Give "
-                        "one of them another name, or put their images into one folder."
-                    )
-                self.folders[name] = entry
-            elif entry.is_file() and entry.suffix.lower() in extensions:
-                self.images.append(entry)
+        folders, self.images = finder.listing(path, with_masks=with_masks)
+        for folder in folders:
+            has_meaning = folder.name.lower() in (*ROLES, *_PARTS)
+            name = folder.name.lower() if has_meaning else folder.name
+            if name in self.folders:
+                raise UsageError(
+                    f"{self.folders[name]} and {folder} differ in capitals only, and have the same meaning. Give "
+                    "one of them another name, or put their images into one folder."
+                )
+            self.folders[name] = folder
 
     def named(self, path: Path) -> str:
         """Return the name of a folder below this one, with a slash."""
         return f"{path.relative_to(self.path).as_posix()}/"
 
 
-def _with_parts(top: _Level, extensions: frozenset[str]) -> Layout:
-    train = _Level(top.folders["train"], extensions)
-    test = _Level(top.folders["test"], extensions) if "test" in top.folders else None
+def _with_parts(top: _Level, finder: Finder) -> Layout:
+    train = _Level(finder, top.folders["train"])
+    test = _Level(finder, top.folders["test"]) if "test" in top.folders else None
     remarks = []
     if others := [top.named(path) for name, path in top.folders.items() if name not in ("train", "test")]:
         remarks.append(Remark(f"not read: {', '.join(others)} beside train/ and test/"))
@@ -177,25 +169,25 @@ def _reading(folders: tuple[Folder, ...], top: _Level) -> tuple[Remark, ...]:
 
 
 def _roles_only(top: _Level) -> Layout:
-    masks = top.folders.pop(_MASKS, None)
+    masks = [path for path in top.folders.values() if path.name.lower() in MASK_FOLDERS]
+    top.folders = {name: path for name, path in top.folders.items() if path not in masks}
     folders = _folders(top, ROLES)
     read = ", ".join(f"{top.named(folder.path)} as {_WORDS[folder.role]}" for folder in folders)
     remarks = [Remark(f"no folder train/: read {read}, all of it to train on, and nothing to test on")]
-    if masks is not None:
-        remarks.append(Remark(f"not read: {top.named(masks)}"))
+    if masks:
+        remarks.append(Remark(f"not read: {', '.join(map(top.named, masks))}"))
     return Layout(folders, (), tuple(remarks))
 
 
-def _unlabelled(root: Path, top: _Level) -> Layout:
-    for parent, inner, _ in os.walk(root):
-        inner[:] = [name for name in inner if not name.startswith(".")]
-        for name in sorted(inner):
-            if name.lower() in ROLES or name.lower() in _PARTS:
-                raise UsageError(
-                    f"{root} has no folder train/, but {Path(parent, name)} has a name with a meaning, so it is not "
-                    f"clear how to read it. Expected {UNDERSTOOD}. Give the folder that has this structure, such as "
-                    f"{Path(parent)}, or rename folders."
-                )
+def _unlabelled(finder: Finder) -> Layout:
+    root, top = finder.root, _Level(finder, finder.root)
+    for folder in sorted({folder for path in finder.find() for folder in path.relative_to(root).parents}):
+        if folder.name.lower() in ROLES or folder.name.lower() in _PARTS:
+            raise UsageError(
+                f"{root} has no folder train/, but {root / folder} has a name with a meaning, so it is not "
+                f"clear how to read it. Expected {UNDERSTOOD}. Give the folder that has this structure, such as "
+                f"{(root / folder).parent}, or rename folders."
+            )
     inside = f", those of its {len(top.folders):,} sub-folders included" if top.folders else ""
     remark = Remark(f"no folder train/: read as one folder of unlabelled images{inside}, and nothing to test on")
     return Layout((Folder(root, UNLABELLED),), (), (remark,))
