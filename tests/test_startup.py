@@ -42,10 +42,14 @@ def imported(*arguments, cwd=None):
 @pytest.mark.parametrize(
     ("arguments", "status"),
     [
+        ([], 0),
+        (["data"], 0),
         (["--help"], 0),
-        (["train", "--help"], 0),
+        (["--version"], 0),
+        *(([*command.split(), "--help"], 0) for command in main.COMMANDS),
         (["train", "digits", "--no_such_flag"], 2),
         (["train", "digits", "--model.width", "wide"], 2),
+        (["train"], 2),
         (["predict", "run"], 2),
         (["data", "list"], 0),
     ],

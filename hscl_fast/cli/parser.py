@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace
+from jsonargparse import ArgumentParser, Namespace
 
 from hscl_fast import __version__
-from hscl_fast.config.parsing import add_sections, plain_message
+from hscl_fast.cli.config_file import ConfigFile
+from hscl_fast.cli.given_paths import at_home, check_paths
+from hscl_fast.config.parsing import add_sections
+from hscl_fast.config.plain_parser import PlainParser
 from hscl_fast.config.recipes import RECIPES, recipe_path
 from hscl_fast.config.sections import (
     NO_PICTURE,
@@ -36,20 +38,18 @@ def parse(arguments: list[str]) -> tuple[str, Namespace]:
     UsageError
         An argument is unknown, missing or has a wrong value.
     """
+    if arguments in ([], ["data"]):
+        arguments = [*arguments, "--help"]
     parser, parsers = _parsers()
     name, arguments = next(iter(arguments), ""), _config_first(arguments)
-    try:
-        if name in _CONFIGURED:
-            # The first pass finds wrong flags, and the recipe or run whose values are the defaults of the second.
-            quiet = [argument for argument in arguments if not argument.startswith("--print_config")]
-            first = parser.parse_args(quiet)[name]
-            _at_home(first)
-            parsers[name].default_config_files = [_literally(path) for path in _starting_points(name, first)]
-        options = parser.parse_args(arguments)
-    except ArgumentError as error:
-        raise UsageError(f"{plain_message(error)} See `{' '.join(['hscl', *arguments[:1]])} --help`.") from error
+    if name in _CONFIGURED:
+        first = _first_pass(parser, parsers[name], name, arguments)
+        at_home(first)
+        parsers[name].default_config_files = [_literally(path) for path in _starting_points(name, first)]
+    options = parser.parse_args(arguments)
     own = options.data[options.data.action] if name == "data" else options[options.command]
-    _at_home(own)
+    check_paths(f"data {options.data.action}" if name == "data" else name, own)
+    at_home(own)
     if name == "data":
         return f"data {options.data.action}", own
     if name == "doctor":
@@ -87,32 +87,20 @@ class _DataName(argparse.Action):
             self.given = True
 
 
-class _ConfigFile(ActionConfigFile):
-    """The argument ``--config``, whose value may be any file."""
-
-    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
-        path = os.path.expanduser(values)
-        try:
-            super().__call__(parser, cfg, path, option_string)
-        except UnicodeError as error:
-            raise UsageError(
-                f"--config {path} is not text in UTF-8 ({error}). Give a YAML file, such as the config.yaml of a run, "
-                "and save it in UTF-8."
-            ) from error
-
-
-# The arguments that are paths, the lists of paths too.
-_PATHS = ("out", "root", "RUN", "PATH", "DATA", "data.name", "data.root", "data.split_record")
-
-
-def _at_home(options: Namespace) -> None:
-    """Replace a leading ``~`` in paths; a shell does it in ``--out ~/x`` but not in ``--out=~/x``."""
-    for name in _PATHS:
-        value = options.get(name)
-        if isinstance(value, str):
-            options[name] = os.path.expanduser(value)
-        elif isinstance(value, list):
-            options[name] = [os.path.expanduser(path) for path in value]
+def _first_pass(parser: ArgumentParser, own: ArgumentParser, name: str, arguments: list[str]) -> Namespace:
+    """Find wrong flags, and the recipe or run whose values are the defaults of the second pass."""
+    quiet = [argument for argument in arguments if not argument.startswith("--print_config")]
+    if name == "doctor":
+        return parser.parse_args(quiet)[name]
+    own.set_defaults({"data.name": ""})  # to see whether anything names the data
+    options = parser.parse_args(quiet)[name]
+    own.set_defaults({"data.name": DataConfig.name})
+    if not options.data.name and not options.resume and len(quiet) == len(arguments):
+        raise UsageError(
+            "`hscl train` needs DATA: a data set of `hscl data list`, or the path of your own images. `hscl train "
+            "digits` is a first try. See `hscl train --help`."
+        )
+    return options
 
 
 def _starting_points(name: str, options: Namespace) -> list[Path]:
@@ -151,14 +139,13 @@ def _configures(arguments: list[str]) -> bool:
 
 def _parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
     """Return the parser, and its sub-parsers by name."""
-    parser = ArgumentParser(
+    parser = PlainParser(
         prog="hscl",
         version=__version__,
-        exit_on_error=False,
         description="Train, evaluate and use image anomaly detectors from contaminated data.",
     )
     commands = parser.add_subcommands(dest="command")
-    data = ArgumentParser(exit_on_error=False, description="List, verify or prepare data sets, or draw their views.")
+    data = PlainParser(description="List, verify or prepare data sets, or draw their views.")
     parsers = {
         "train": _train_parser(),
         "eval": _eval_parser(),
@@ -180,9 +167,7 @@ def _parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
 
 
 def _train_parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        exit_on_error=False, description="Train a detector on DATA, evaluate it and write a report."
-    )
+    parser = PlainParser(description="Train a detector on DATA, evaluate it and write a report.")
     _add_configuration(parser)
     parser.add_argument("--out", type=str, help="run directory (unset: runs/NAME-TIME)")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
@@ -205,12 +190,11 @@ def _add_configuration(parser: ArgumentParser) -> None:
         type=str,
         help=f"defaults to start from: {', '.join(RECIPES)} (unset: paper with a GPU, cpu without one)",
     )
-    parser.add_argument("--config", action=_ConfigFile, help="YAML with the fields below, such as RUN/config.yaml")
+    parser.add_argument("--config", action=ConfigFile, help="YAML with the fields below, such as RUN/config.yaml")
 
 
 def _doctor_parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        exit_on_error=False,
+    parser = PlainParser(
         description="Check that the kernels and all that training needs work on this machine; the exit code is 1 if "
         "something does not. With DATA, or any flag of the configuration, also estimate the cost of training.",
     )
@@ -223,7 +207,7 @@ def _doctor_parser() -> ArgumentParser:
 
 
 def _eval_parser() -> ArgumentParser:
-    parser = ArgumentParser(exit_on_error=False, description="Evaluate RUN again, perhaps scored otherwise.")
+    parser = PlainParser(description="Evaluate RUN again, perhaps scored otherwise.")
     parser.add_argument("RUN", type=str, help="run directory")
     parser.add_argument("--scoring", type=ScoringName, help="normality score (unset: as trained)")
     parser.add_argument("--checkpoint", type=CheckpointName, help="checkpoint to evaluate (unset: as trained)")
@@ -237,7 +221,7 @@ def _eval_parser() -> ArgumentParser:
 
 
 def _predict_parser() -> ArgumentParser:
-    parser = ArgumentParser(exit_on_error=False, description="Score images; higher anomaly_score = more anomalous.")
+    parser = PlainParser(description="Score images; higher anomaly_score = more anomalous.")
     parser.add_argument("RUN", type=str, help="run directory")
     parser.add_argument("PATH", type=str, nargs="+", help="image files, and folders of images")
     parser.add_argument("--out", type=str, required=True, help="CSV to write, - for the standard output")
@@ -258,8 +242,8 @@ def _add_search(parser: ArgumentParser) -> None:
 
 def _add_data_actions(parser: ArgumentParser) -> None:
     commands = parser.add_subcommands(dest="action")
-    listing = ArgumentParser(exit_on_error=False, description="List the data sets and the places searched for them.")
-    verify = ArgumentParser(exit_on_error=False, description="Read a whole data set and print its counts and checksum.")
+    listing = PlainParser(description="List the data sets and the places searched for them.")
+    verify = PlainParser(description="Read a whole data set and print its counts and checksum.")
     verify.add_argument("DATA", type=str, help="data-set name, folder, .csv, .npz or .beton")
     for sub in (listing, verify):
         sub.add_argument("--root", type=str, help="folder that holds the files")
@@ -271,8 +255,7 @@ def _add_data_actions(parser: ArgumentParser) -> None:
 
 
 def _prepare_parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        exit_on_error=False,
+    parser = PlainParser(
         description="Write all images of DATA, resized and with their roles, into one .beton file for hscl train.",
     )
     parser.add_argument("DATA", type=str, help="data-set name, folder, .csv or .npz")
@@ -293,8 +276,7 @@ def _prepare_parser() -> ArgumentParser:
 
 
 def _views_parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        exit_on_error=False,
+    parser = PlainParser(
         description="Draw some training images of DATA beside the views of them that a training step would use.",
     )
     parser.add_argument("DATA", type=str, help="data-set name, folder, .csv, .npz or .beton")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, fields
+from typing import Any, get_args, get_type_hints
 
-from jsonargparse import ArgumentError, ArgumentParser, Namespace, get_loader, set_loader
+from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
 from yaml import YAMLError
 
+from hscl_fast.config.plain_parser import PlainParser, expectation
 from hscl_fast.config.sections import SECTIONS, Config
 from hscl_fast.errors import UsageError
+from hscl_fast.spelling import did_you_mean
 
 _load_yaml = get_loader("yaml")
 
@@ -64,21 +66,59 @@ def from_dict(plain: object, origin: str) -> Config:
         raise UsageError(
             f"{origin} holds a {type(plain).__name__}, but must be a mapping with the sections {', '.join(SECTIONS)}."
         )
-    unknown = sorted(str(name) for name in plain if name not in SECTIONS)
-    if unknown:  # the parser overlooks an unknown section that is empty
-        raise UsageError(
-            f"{origin} has the unknown section {', '.join(unknown)}. The sections are {', '.join(SECTIONS)}; correct "
-            "the name, or remove it."
-        )
-    parser = ArgumentParser(exit_on_error=False)
+    check_keys(plain, origin)
+    parser = PlainParser(prog="hscl train")
     add_sections(parser)
     try:
         return from_namespace(parser.parse_object(dict(_with_words(plain))))
-    except ArgumentError as error:
-        raise UsageError(f"{origin}: {plain_message(error)} Correct that key, or remove it.") from error
+    except UsageError as error:
+        raise UsageError(f"{origin}: {str(error).removeprefix('--')}") from error
 
 
-def plain_message(error: Exception) -> str:
-    """Return a parser's error as one paragraph that ends with a full stop."""
-    text = " ".join(str(error).split())
-    return text if text.endswith(".") else text + "."
+def check_keys(plain: Mapping[Any, Any], origin: str, *, others: Collection[str] = ()) -> None:
+    """Raise a UsageError, which begins with ``origin``, unless all sections and their keys are known and have values.
+
+    Parameters
+    ----------
+    plain
+        Sections by name.
+    origin
+        Where they come from.
+    others
+        Names beside the sections that may be there as well.
+    """
+    names = (*SECTIONS, *others)
+    everywhere = [f"{section}.{field.name}" for section in SECTIONS for field in fields(SECTIONS[section])]
+    for name, section in plain.items():
+        if name not in names:
+            meant = did_you_mean(str(name), (*names, *everywhere))
+            raise UsageError(
+                f"{origin} has the unknown section {name}.{meant} Correct it, or remove it; the sections are "
+                f"{', '.join(SECTIONS)}."
+            )
+        if name in SECTIONS:
+            _check_section(name, section, origin, everywhere)
+
+
+def _check_section(name: str, section: object, origin: str, everywhere: Collection[str]) -> None:
+    hints = get_type_hints(SECTIONS[name])
+    if not isinstance(section, Mapping):
+        raise UsageError(
+            f"{origin}: the section {name} is {_null(section)}, but must have one line `key: value` for each field, "
+            f"indented below `{name}:`. Its keys are {', '.join(hints)}."
+        )
+    for key, value in section.items():
+        if key not in hints:
+            meant = did_you_mean(f"{name}.{key}", everywhere)
+            raise UsageError(
+                f"{origin} has the unknown key {name}.{key}.{meant} Correct it, or remove it; the keys of {name} are "
+                f"{', '.join(hints)}."
+            )
+        if value is None and type(None) not in get_args(hints[key]):  # the parser takes null for unset
+            raise UsageError(
+                f"{origin}: {name}.{key} is null, but must be {expectation(hints[key])}. Give a value, or remove it."
+            )
+
+
+def _null(value: object) -> str:
+    return "null" if value is None else repr(value)

@@ -14,6 +14,7 @@ from hscl_fast.data.user.csv_list import list_csv
 from hscl_fast.data.user.folder import list_folder
 from hscl_fast.data.user.npz import load_npz
 from hscl_fast.errors import UsageError
+from hscl_fast.spelling import did_you_mean
 
 DEFAULT_SIZE = 32
 _SMALLEST = 8
@@ -38,7 +39,8 @@ def kind_of(config: DataConfig) -> Kind:
         return kind
     raise UsageError(
         f"--data.name is {config.name!r}, which is neither a data set nor a folder, a .csv, an .npz or a .beton "
-        f"file that exists. Give one of {', '.join(DATA_SETS)}, or the path of your own data."
+        f"file that exists.{did_you_mean(config.name, DATA_SETS)} Give one of {', '.join(DATA_SETS)}, or the path of "
+        "your own data."
     )
 
 

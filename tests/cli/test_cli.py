@@ -234,8 +234,7 @@ def test_bad_data_is_refused_before_anything_is_written(tmp_path, rng, capsys, c
         (["eval", "/nowhere"], "not a run directory"),
         (["predict", "/nowhere", "a.png", "--out", "b.csv"], "not a run directory"),
         (["data", "verify", "nothing"], "nothing"),
-        (["nothing"], "invalid choice"),
-        ([], "command"),
+        (["nothing"], "no command 'nothing'"),
     ],
 )
 def test_bad_flags(tmp_path, capsys, monkeypatch, arguments, match):

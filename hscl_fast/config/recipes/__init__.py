@@ -10,6 +10,7 @@ import yaml
 from hscl_fast.config.parsing import from_dict
 from hscl_fast.config.sections import Config
 from hscl_fast.errors import UsageError
+from hscl_fast.spelling import did_you_mean
 
 _FOLDER = Path(__file__).parent
 RECIPES = tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
@@ -24,7 +25,10 @@ def recipe_path(name: str) -> Path:
         There is no such recipe.
     """
     if name not in RECIPES:
-        raise UsageError(f"--recipe is {name!r}, but must be one of {', '.join(RECIPES)}. Give one of these.")
+        listed = ", ".join(RECIPES)
+        raise UsageError(
+            f"--recipe is {name!r}, but must be one of {listed}.{did_you_mean(name, RECIPES)} Give one of these."
+        )
     return _FOLDER / f"{name}.yaml"
 
 

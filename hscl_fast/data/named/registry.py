@@ -15,6 +15,7 @@ from hscl_fast.data.named.svhn import SVHN
 from hscl_fast.data.paths import at_home
 from hscl_fast.data.types import Source
 from hscl_fast.errors import UsageError
+from hscl_fast.spelling import did_you_mean
 
 DEFAULT_ROOT = Path("data")
 
@@ -57,7 +58,8 @@ def load_source(config: DataConfig) -> Source:
     data_set = DATA_SETS.get(config.name)
     if data_set is None:
         raise UsageError(
-            f"--data.name is {config.name!r}, which is not a named data set. Give one of {', '.join(DATA_SETS)}."
+            f"--data.name is {config.name!r}, which is not a named data set.{did_you_mean(config.name, DATA_SETS)} "
+            f"Give one of {', '.join(DATA_SETS)}."
         )
     return data_set.load(data_set.find(_root(config.root), config.root is not None), config)
 
