@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column
+from rich.text import Text
 
 _LINES_PER_RUN = 20
 
@@ -36,17 +48,13 @@ class TrainingProgress:
         self._epochs = -(-total // steps_per_epoch)
         self._next_line = done
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
             BarColumn(),
-            TextColumn("{task.completed}/{task.total} steps"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[figures]}"),
+            _Figures(console),
             console=console,
             disable=not console.is_terminal,
         )
-        self._task: TaskID = self._bar.add_task(self._epoch(done), total=total, completed=done, figures="")
+        self._task: TaskID = self._bar.add_task(self._epoch(done), total=total, completed=done, figures=())
 
     def __enter__(self) -> TrainingProgress:
         self._bar.start()
@@ -63,20 +71,44 @@ class TrainingProgress:
 
     def log(self, row: dict[str, float]) -> None:
         """Show the figures of a log row."""
-        losses = " ".join(f"{short} {row[name]:.3f}" for name, short in self._losses.items() if name in row)
-        skipped = f" skipped {row['skipped_updates']:.0f}" if row["skipped_updates"] else ""
-        figures = f"{row['views_per_second']:,.0f} views/s  {losses}{skipped}"
-        self._bar.update(self._task, figures=figures)
+        losses = [f"{short} {row[name]:.3f}" for name, short in self._losses.items() if name in row]
+        skipped = [f"skipped {row['skipped_updates']:.0f}"] if row["skipped_updates"] else []
+        rate = f"{row['views_per_second']:,.0f} views/s"
+        self._bar.update(self._task, figures=(*skipped, *losses[:1], rate, *losses[1:]))
         step = int(row["step"])
         if not self._console.is_terminal and (step >= self._next_line or step == self._total):
             self._next_line = step + max(1, self._total // _LINES_PER_RUN)
             left = row["seconds_left"]
-            text = f"{self._epoch(step)}  step {step}/{self._total}  {left:,.0f} s left  {figures}"
-            self._console.print(text, soft_wrap=True, highlight=False)
+            text = f"{self._epoch(step)}  step {step}/{self._total}  {left:,.0f} s left  {rate}  "
+            self._console.print(text + " ".join([*losses, *skipped]), soft_wrap=True, highlight=False)
 
     def _epoch(self, step: int) -> str:
         epoch = min(step // self._steps_per_epoch + 1, self._epochs)
         return f"epoch {epoch}/{self._epochs}"
+
+
+class _Figures(ProgressColumn):
+    """The figures of a training, the more important ones first; those for which there is no room are left out."""
+
+    _BAR = 8  # columns that are kept for the bar, with the spaces around it
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(table_column=Column(no_wrap=True))
+        self._console = console
+
+    def render(self, task: Task) -> Text:
+        """Return steps done, time left and, as far as they fit, the other figures."""
+        line = f"{task.completed:.0f}/{task.total:.0f} steps  {_clock(task.time_remaining)} left"
+        room = self._console.width - len(task.description) - self._BAR
+        for figure in (*task.fields["figures"], f"{_clock(task.elapsed)} elapsed"):
+            if len(line) + 2 + len(figure) > room:
+                break
+            line += f"  {figure}"
+        return Text(line)
+
+
+def _clock(seconds: float | None) -> str:
+    return "-:--:--" if seconds is None else str(timedelta(seconds=int(seconds)))
 
 
 @contextmanager

@@ -6,13 +6,15 @@ from jsonargparse import Namespace
 from rich.console import Console
 from rich.table import Table
 
+from hscl_fast.console import say
 from hscl_fast.data.named.registry import describe_sources
 
 
 def run(options: Namespace, console: Console) -> int:
-    """Print one row per data set."""
-    table = Table("name", "training", "test", "pixels", "classes", "found", "searched")
-    for source in describe_sources(options.root):
+    """Print one row per data set, then every path that was searched on a line of its own, which no table cuts."""
+    sources = describe_sources(options.root)
+    table = Table("name", "training", "test", "pixels", "classes", "found")
+    for source in sources:
         table.add_row(
             source.name,
             f"{source.train:,}",
@@ -20,7 +22,11 @@ def run(options: Namespace, console: Console) -> int:
             f"{source.size}x{source.size}",
             str(source.classes),
             "yes" if source.present else "no",
-            "\n".join(source.looked_for) or "(comes with scikit-learn)",
         )
     console.print(table)
+    say(console, "searched:")
+    width = max(len(source.name) for source in sources)
+    for source in sources:
+        for path in source.looked_for or ("(comes with scikit-learn)",):
+            say(console, f"  {source.name:<{width}}  {path}")
     return 0

@@ -89,7 +89,7 @@ def _unknown_flag(parser: ArgumentParser, listed: str) -> str:
         expected = f"only {' and '.join(takes)}" if takes else "none"
         return f"{listed!r} is an argument too many: expected {expected} without a flag before it.{_see(parser)}"
     flag = first.partition("=")[0]
-    known = [name for action in parser._actions for name in action.option_strings if name.startswith("--")]
+    known = [_flag(action, action.dest) for action in parser._actions if action.option_strings]
     return f"there is no flag {flag}.{did_you_mean(flag, known)}{_see(parser)}"
 
 
@@ -139,7 +139,7 @@ def _flag(action: argparse.Action | None, key: str) -> str:
     """Return what a user calls an option."""
     if action is None:
         return f"--{key}"
-    return action.option_strings[-1] if action.option_strings else action.dest
+    return next((name for name in action.option_strings if name.startswith("--")), action.dest)
 
 
 def _program(parser: ArgumentParser) -> str:

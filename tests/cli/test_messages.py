@@ -67,7 +67,7 @@ def test_a_wrong_value_is_named_with_what_is_expected(nowhere, capsys, name, val
         (["eval", "run", "--scorring", "knn"], "Did you mean --scoring? See `hscl eval --help`."),
         (["eval", "run", "--scoring", "nkk"], "must be one of paper, rotations, released or knn"),
         (["data", "views", "digits", "--out=a.png", "--view-seed=3"], "Did you mean --view_seed?"),
-        (["data", "prepare", "digits", "--out=a.beton", "--skip_bad"], "Did you mean --skip-bad?"),
+        (["data", "prepare", "digits", "--out=a.beton", "--skipbad"], "Did you mean --skip_bad?"),
         (["data", "prepare", "digits", "--out=a.beton", "--encoding=jpg"], "--encoding is 'jpg', but must be one of"),
         (["data", "views", "digits", "--out=a.png", "--step=x"], "--step is 'x', but must be a whole number."),
         (["trian", "digits"], "hscl has no command 'trian'. Did you mean train?"),
@@ -164,3 +164,14 @@ def test_the_data_may_be_named_in_the_file(nowhere, capsys):
     (nowhere / "mine.yaml").write_text("data: {name: cifar-10}")
     refused("train", "--config=mine.yaml", capsys=capsys, match="Did you mean cifar10?")
     refused("train", "--data.name=cifar-10", capsys=capsys, match="Did you mean cifar10?")
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_the_list_of_data_sets_cuts_no_path(capsys, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    root = "/a/very/long/path/to/some/folder/that/exceeds/every/usual/terminal"
+    code, said, _ = run("data", "list", "--root", root, capsys=capsys)
+    assert code == 0
+    assert f"  svhn           {root}/train_32x32.mat\n" in said
+    assert "…" not in said.partition("searched:")[2]
+    assert len([line for line in said.splitlines() if line.startswith("  ")]) > 10
