@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import hashlib
 import json
 import os
-import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+TEMPORARY = r"\.[0-9a-f]{16}\.tmp"  # the name of a file that is being written, or that a killed process has left
 
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
+
+def sync(path: Path) -> None:
+    """Flush a file's content, or a directory's entries, to the disk; a disk that is full may say so only here."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -21,10 +26,11 @@ def _sync_directory(directory: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a new name in the same directory to write to; the file then replaces ``path`` atomically.
+    """Yield an empty file in the same directory to write to; it then replaces ``path`` atomically.
 
     The new file is flushed to disk and renamed, then the directory entry is flushed. If anything fails before the
-    rename, ``path`` is unchanged and the new file is removed.
+    rename, ``path`` is unchanged and the new file is removed. A killed process leaves it, and the next one that writes
+    ``path`` takes it over.
 
     Parameters
     ----------
@@ -34,19 +40,42 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises
     ------
     OSError
-        The directory is missing or not writable, or the disk is full.
+        The directory is missing or not writable, the disk is full, or another process is writing ``path``.
     """
-    # Not mkstemp, whose mode 0600 would survive the rename. The name is short because path's may be as long as allowed.
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    # Short, because path's own name may be as long as allowed; always the same, so that no kill leaves a second one.
+    name = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
+    temporary = path.with_name(f".{name}.tmp")
+    descriptor = _claim(temporary)
     try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_directory(path.parent)
+        try:
+            yield temporary
+            os.fsync(descriptor)
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):  # a disk that has become read-only; the first error says more
+                temporary.unlink()
+            raise
+    finally:
+        os.close(descriptor)
+    sync(path.parent)
+
+
+def _claim(temporary: Path) -> int:
+    """Create a temporary file, or take over one that a killed process has left; return its descriptor, locked."""
+    while True:
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise OSError(errno.EBUSY, "another process is writing it", str(temporary)) from None
+        except OSError:
+            pass  # a file system without locks
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), os.lstat(temporary)):
+                os.ftruncate(descriptor, 0)
+                return descriptor
+        os.close(descriptor)  # another process has renamed it before the lock was free
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
@@ -66,7 +95,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     OSError
         The directory is missing or not writable, or the disk is full.
     """
-    with replacing(Path(path)) as temporary, temporary.open("xb") as file:
+    with replacing(Path(path)) as temporary, temporary.open("wb") as file:
         file.write(data)
 
 
@@ -109,5 +138,10 @@ def write_json(path: str | os.PathLike[str], obj: Any) -> None:
     OSError
         As in :func:`write_bytes`.
     """
+    write_bytes(path, json_bytes(obj))
+
+
+def json_bytes(obj: Any) -> bytes:
+    """Return the content that :func:`write_json` writes."""
     # ASCII output, because a file name may hold surrogates that UTF-8 cannot encode but an escape can.
-    write_text(path, json.dumps(obj, indent=2, allow_nan=False) + "\n")
+    return (json.dumps(obj, indent=2, allow_nan=False) + "\n").encode("ascii")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hscl_fast.atomic import write_bytes, write_json, write_text
+from hscl_fast.atomic import replacing, write_bytes, write_json, write_text
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -67,6 +67,46 @@ def test_an_interrupt_removes_the_temporary_file(tmp_path: Path, monkeypatch: py
     with pytest.raises(KeyboardInterrupt):
         write_bytes(tmp_path / "file", b"new")
     assert os.listdir(tmp_path) == []
+
+
+def test_the_file_that_a_killed_process_left_is_taken_over(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "file") as temporary:
+        raise KeyboardInterrupt
+    temporary.write_text("half of a longer file that was being written")
+    write_text(tmp_path / "file", "new")
+    assert (tmp_path / "file").read_text() == "new"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_file_has_one_writer_at_a_time(tmp_path: Path) -> None:
+    with replacing(tmp_path / "file") as temporary:
+        temporary.write_text("mine")
+        with pytest.raises(OSError, match="another process is writing it"):
+            write_text(tmp_path / "file", "theirs")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_link_in_place_of_the_temporary_file_is_not_followed(tmp_path: Path) -> None:
+    with replacing(tmp_path / "file") as temporary:
+        temporary.write_text("old")
+    (tmp_path / "precious").write_text("precious")
+    temporary.symlink_to(tmp_path / "precious")
+    with pytest.raises(OSError, match="symbolic link"):
+        write_text(tmp_path / "file", "new")
+    assert (tmp_path / "precious").read_text() == "precious"
+
+
+def test_a_failing_clean_up_does_not_hide_the_first_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("hscl_fast.atomic.os.fsync", full)
+    monkeypatch.setattr(Path, "unlink", read_only)
+    with pytest.raises(OSError, match="No space left"):
+        write_text(tmp_path / "file", "new")
 
 
 def test_the_data_is_on_disk_before_the_rename_and_the_rename_after(

@@ -14,7 +14,7 @@ from typing import BinaryIO, Literal
 
 from PIL import Image
 
-from hscl_fast.atomic import replacing, write_json
+from hscl_fast.atomic import json_bytes, replacing, sync
 from hscl_fast.config.sections import NOT_PREPARED, DataConfig
 from hscl_fast.data.bad_images import BadImages
 from hscl_fast.data.beton.format import TEST, TRAIN
@@ -26,6 +26,7 @@ from hscl_fast.data.beton.sidecar import (
     Skipped,
     TestColumns,
     TrainColumns,
+    read_sidecar,
     sidecar_path,
 )
 from hscl_fast.data.beton.writer import BetonWriter
@@ -119,10 +120,15 @@ def prepare_beton(
     for said in given.remarks:
         remark(said)
     try:
-        with replacing(sidecar_path(how.out)) as sidecar_file, replacing(how.out) as beton_file:
-            with beton_file.open("xb") as file:
+        # The sidecar takes its place first, and the old .beton goes before that, so that there is never a .beton with
+        # the sidecar of another.
+        with replacing(how.out) as beton_file, replacing(sidecar_path(how.out)) as sidecar_file:
+            with beton_file.open("wb") as file:
                 sidecar = _write(file, given, config, how, progress)
-            write_json(sidecar_file, sidecar.model_dump())
+            sidecar_file.write_bytes(json_bytes(sidecar.model_dump()))
+            sync(beton_file)
+            sync(sidecar_file)
+            how.out.unlink(missing_ok=True)
     except OSError as error:
         raise UsageError(
             f"--out {how.out} cannot be written: {error.strerror or error}. Give a file in a folder that you may write "
@@ -139,8 +145,17 @@ def _check(how: Preparation) -> None:
     if not how.out.parent.is_dir():
         raise UsageError(f"--out {how.out}: there is no folder {how.out.parent}. Create it, or give another file.")
     taken = [path for path in (how.out, sidecar_path(how.out)) if os.path.lexists(path)]
+    if taken == [sidecar_path(how.out)] and _is_sidecar(how.out):
+        return  # left by a process that was killed before it renamed the .beton
     if taken and (how.out.is_dir() or not how.overwrite):
         raise UsageError(f"{taken[0]} already exists. Give another --out, or add --overwrite to replace it.")
+
+
+def _is_sidecar(beton: Path) -> bool:
+    try:
+        return read_sidecar(beton) is not None
+    except UsageError:
+        return False
 
 
 def _write(

@@ -12,7 +12,7 @@ from torch import Tensor
 from hscl_fast.config.sections import CheckpointName, Config, ScoringName
 from hscl_fast.errors import UsageError
 from hscl_fast.method.scoring.scoring import Scoring
-from hscl_fast.runs.checkpoint import DamagedCheckpoint, NoCheckpoint, load_checkpoint, save_checkpoint
+from hscl_fast.runs.checkpoint import DamagedCheckpoint, NoCheckpoint, load_checkpoint, write_checkpoint
 from hscl_fast.runs.directory import Results, RunDirectory
 from hscl_fast.runs.trained import load_scoring
 from hscl_fast.strict_json import Number, StrictModel, first_problem
@@ -40,8 +40,8 @@ class Calibration(StrictModel):
 
 
 def save_calibration(results: Results, calibration: Calibration, constants: dict[str, Tensor]) -> None:
-    """Write the calibration of an evaluation in place of the one before."""
-    save_checkpoint(results.calibration, weights=constants, info=calibration.model_dump())
+    """Write the calibration of an evaluation in place of the one before; raise OSError if that fails."""
+    write_checkpoint(results.calibration, weights=constants, info=calibration.model_dump())
 
 
 def load_calibration(results: Results, again: str) -> tuple[Calibration, dict[str, Tensor]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -19,7 +20,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from hscl_fast.atomic import write_bytes, write_json
+from hscl_fast.atomic import TEMPORARY, write_bytes, write_json
 from hscl_fast.errors import UsageError
 from hscl_fast.strict_json import Sha256, StrictModel, VersionOne, read_strict
 
@@ -75,7 +76,27 @@ class Checkpoint(NamedTuple):
 def save_checkpoint(
     directory: Path, *, weights: dict[str, Tensor], info: dict[str, Any], state: dict[str, Any] | None = None
 ) -> None:
-    """Write a checkpoint, then delete the one it replaces.
+    """Write a checkpoint of training: see :func:`write_checkpoint`.
+
+    Raises
+    ------
+    UsageError
+        The disk is full or not writable; the previous checkpoint is still there.
+    """
+    try:
+        write_checkpoint(directory, weights=weights, info=info, state=state)
+    except OSError as error:
+        raise UsageError(
+            f"The checkpoint in {directory} could not be written: {error.strerror or error}. The previous "
+            "checkpoint, if any, is intact. Free some space or make the directory writable, then continue with "
+            "--resume."
+        ) from error
+
+
+def write_checkpoint(
+    directory: Path, *, weights: dict[str, Tensor], info: dict[str, Any], state: dict[str, Any] | None = None
+) -> None:
+    """Write a checkpoint, then delete the one it replaces, and what killed processes have left.
 
     Parameters
     ----------
@@ -90,7 +111,7 @@ def save_checkpoint(
 
     Raises
     ------
-    UsageError
+    OSError
         The disk is full or not writable; the previous checkpoint is still there.
     """
     contents = {"weights": (".safetensors", safetensors.torch.save(_contiguous(weights)))}
@@ -110,18 +131,20 @@ def save_checkpoint(
             write_bytes(path, data)
             files[kind] = {"name": path.name, "sha256": digest}
         write_json(directory / MANIFEST, {"format": _FORMAT, "files": files, "info": info})
-    except OSError as error:
+    except OSError:
         for path in written:
-            path.unlink(missing_ok=True)
-        raise UsageError(
-            f"The checkpoint in {directory} could not be written: {error.strerror or error}. The previous "
-            "checkpoint, if any, is intact. Free some space or make the directory writable, then continue with "
-            "--resume."
-        ) from error
+            _remove(path)
+        raise
     kept = {file["name"] for file in files.values()}
     for path in directory.iterdir():
-        if re.fullmatch(_NAME, path.name) and path.name not in kept:
-            path.unlink(missing_ok=True)
+        if re.fullmatch(rf"{_NAME}|{TEMPORARY}", path.name) and path.name not in kept:
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file that no checkpoint needs; if that fails, the next checkpoint tries it again."""
+    with suppress(OSError):
+        path.unlink()
 
 
 def load_checkpoint(directory: Path, *, with_state: bool = False) -> Checkpoint:

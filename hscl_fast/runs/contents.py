@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 
+from hscl_fast.atomic import TEMPORARY
 from hscl_fast.runs.lock import LOCK
 
 EVALUATION_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -23,10 +24,16 @@ _FILE = re.compile(
             rf"(evaluations/{EVALUATION_NAME}/)?{_RESULTS}",
             rf"checkpoints/(last|best)/{_CHECKPOINT}",
             r"tensorboard/events\.out\.tfevents\.[^/]+",
-            rf"({_FOLDER}/)?\.[0-9a-f]{{16}}\.tmp",  # left by a crash
+            rf"({_FOLDER}/)?{TEMPORARY}",  # left by a crash
         )
     )
 )
+
+
+def is_unfinished(run: Path) -> bool:
+    """Whether a folder is as a process leaves it that is killed before it has marked its run, with no work in it."""
+    own = re.compile(rf"{re.escape(LOCK)}|{TEMPORARY}")
+    return run.is_dir() and all(own.fullmatch(path.name) and not path.is_symlink() for path in run.iterdir())
 
 
 def foreign_entries(run: Path) -> list[Path]:

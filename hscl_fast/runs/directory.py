@@ -17,7 +17,7 @@ from hscl_fast.data.bad_images import skipped_csv
 from hscl_fast.data.split.record import write_record
 from hscl_fast.data.split.split import Split
 from hscl_fast.errors import UsageError
-from hscl_fast.runs.contents import EVALUATION_NAME, MARKER, foreign_entries, remove_contents
+from hscl_fast.runs.contents import EVALUATION_NAME, MARKER, foreign_entries, is_unfinished, remove_contents
 from hscl_fast.runs.environment import environment
 from hscl_fast.runs.lock import RunLock
 
@@ -124,7 +124,7 @@ class RunDirectory(Results):
                 f"--out {self.path} already exists. Continue it with --resume, replace it with --overwrite, or give "
                 "another --out."
             )
-        if not self.is_run or self.path.is_symlink():
+        if self.path.is_symlink() or not (self.is_run or is_unfinished(self.path)):
             raise UsageError(
                 f"--out {self.path} exists and is not a run directory (it has no {MARKER}), so --overwrite will not "
                 "touch it. Give another --out."
@@ -140,19 +140,21 @@ class RunDirectory(Results):
     def create(self, config: Config, split: Split, lock: RunLock, *, overwrite: bool) -> None:
         """Create the directory, locked, and write what is known before training: configuration, environment, split.
 
-        A run that is replaced loses the files that runs write, and no others.
+        A run that is replaced loses the files that runs write, and no others. The configuration is removed first and
+        written last, so that a run which has one can be resumed.
         """
         self.require_free(overwrite=overwrite)
         try:
             self.path.mkdir(parents=True, exist_ok=overwrite)
             lock.acquire()
             write_text(self.path / MARKER, "This folder is a run of hscl-fast.\n")
+            self.config.unlink(missing_ok=True)
             remove_contents(self.path)
-            self.save_config(config)
             write_json(self.path / "env.json", environment())
             write_record(split.record, self.split)
             if split.skipped:
                 write_text(self.skipped, skipped_csv(split.skipped))
+            self._write_config(config)
         except OSError as error:
             raise UsageError(
                 f"--out {self.path} cannot be written: {error.strerror or error}. Give a directory that you may write "
@@ -161,15 +163,29 @@ class RunDirectory(Results):
 
     def save_config(self, config: Config) -> None:
         """Write the configuration, in place of the one before."""
+        try:
+            self._write_config(config)
+        except OSError as error:
+            raise self._not_writable(self.config, error) from error
+
+    def _write_config(self, config: Config) -> None:
         write_text(self.config, yaml.safe_dump(to_dict(config), sort_keys=False))
+
+    def _not_writable(self, path: Path, error: OSError) -> UsageError:
+        return UsageError(
+            f"{path} cannot be written: {error.strerror or error}. Free some space or make the directory writable, "
+            "then continue with --resume."
+        )
 
     def require_run(self) -> None:
         """Raise a :class:`UsageError` unless this is the directory of a run."""
-        if not self.is_run:
-            raise UsageError(
-                f"{self.path} is not a run directory: it has no {MARKER}. Give the directory that `hscl train` printed "
-                "as its run."
-            )
+        if self.is_run:
+            return
+        begun = " If a run was stopped here before it began, start it again with --overwrite."
+        raise UsageError(
+            f"{self.path} is not a run directory: it has no {MARKER}. Give the directory that `hscl train` printed "
+            f"as its run.{begun if is_unfinished(self.path) else ''}"
+        )
 
     def load_config(self) -> Config:
         """Return the configuration saved in the run.
@@ -182,6 +198,12 @@ class RunDirectory(Results):
         self.require_run()
         try:
             plain = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise UsageError(
+                f"{self.path} has no {self.config.name}, because the run was stopped before it began to train, or the "
+                "file was removed. Restore the file from a copy, or train again with `hscl train DATA --out "
+                f"{self.path} --overwrite`."
+            ) from error
         except (yaml.YAMLError, UnicodeError, OSError) as error:
             reason = " ".join(str(error).split())
             raise UsageError(f"{self.config} is not readable YAML: {reason}. Restore it from a copy.") from error
@@ -196,7 +218,10 @@ class RunDirectory(Results):
         if not self.metrics.exists():
             return
         rows = [row for row in self.read_metrics() if row["step"] <= step]
-        write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in rows))
+        try:
+            write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in rows))
+        except OSError as error:
+            raise self._not_writable(self.metrics, error) from error
 
     def append_metrics(self, row: dict[str, Any]) -> None:
         """Add a row to ``metrics.jsonl``."""
@@ -204,10 +229,7 @@ class RunDirectory(Results):
             with self.metrics.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row, allow_nan=False) + "\n")
         except OSError as error:
-            raise UsageError(
-                f"{self.metrics} cannot be written: {error.strerror or error}. Free some space, then continue with "
-                "--resume."
-            ) from error
+            raise self._not_writable(self.metrics, error) from error
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """Return the rows of ``metrics.jsonl``; a last line cut short by a crash is ignored."""

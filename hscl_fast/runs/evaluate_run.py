@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from hscl_fast.atomic import write_json, write_text
+from hscl_fast.atomic import json_bytes, replacing, sync
 from hscl_fast.config.parsing import to_dict
 from hscl_fast.config.sections import CheckpointName, Config, ScoringName
 from hscl_fast.console import silent
@@ -23,7 +24,7 @@ from hscl_fast.data.split.split import Split
 from hscl_fast.device import resolve_device
 from hscl_fast.errors import UsageError
 from hscl_fast.evaluation.evaluate import Evaluation, evaluate
-from hscl_fast.evaluation.report.page import ScoredImages, write_report
+from hscl_fast.evaluation.report.page import ScoredImages, render_report
 from hscl_fast.evaluation.scores_csv import scores_csv
 from hscl_fast.evaluation.summary import SCORE_DIRECTION, Summary
 from hscl_fast.method.scoring.scoring import Scoring
@@ -36,6 +37,8 @@ from hscl_fast.runs.run import Run
 from hscl_fast.runs.show import show_duplicates, show_remarks, show_slow_precision
 from hscl_fast.runs.trained import load_scoring
 from hscl_fast.training.state import TrainingState
+
+_SHARED = {"threshold", "threshold_source", "scoring", "checkpoint", "step"}  # values of summary and calibration
 
 
 def evaluate_run(
@@ -117,10 +120,22 @@ def _require_stale(directory: RunDirectory, config: Config, results: Results) ->
         weights = load_checkpoint(directory.checkpoint(config.evaluate.checkpoint))
     except UsageError:
         return  # damaged, which another evaluation fixes, or about to be reported
+    if not _are_whole(results, calibration):
+        return  # an evaluation that was stopped while it wrote them
     if calibration.step == weights.info.get("step"):
         raise UsageError(
             f"{results.summary} already exists and is up to date. Replace it with --overwrite, or give another --name."
         )
+
+
+def _are_whole(results: Results, calibration: Calibration) -> bool:
+    """Whether all results are there and the summary, which is written last, has the values of the calibration."""
+    try:
+        summary = json.loads(results.summary.read_text(encoding="utf-8"))
+        same = {name: summary[name] for name in _SHARED} == calibration.model_dump(include=_SHARED)
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
+    return same and results.scores.is_file() and results.report.is_file()
 
 
 def evaluate_trained(
@@ -128,19 +143,24 @@ def evaluate_trained(
 ) -> Summary:
     """Score the test images of a run and write the results: see :func:`evaluate_run`.
 
-    Writes ``scores.csv``, ``summary.json``, ``report.html`` and the calibration that ``hscl predict`` uses, each
-    atomically. Test labels affect neither the threshold nor the choice of the checkpoint.
+    Writes ``scores.csv``, ``summary.json``, ``report.html`` and the calibration that ``hscl predict`` uses. All of them
+    are on the disk before the first takes the place of an old one.
+
+    Test labels affect neither the threshold nor the choice of the checkpoint.
     """
     scoring, state = load_scoring(directory, config, split.training.images.shape[1], device)
     found = evaluate(scoring, split, console, seed=config.data.seed)
     summary = _summarise(directory, config, split, state, found)
+    again = "evaluate again"
+    if results == directory:
+        again = f"run `hscl eval {shlex.quote(str(directory.path))}`"
     try:
         results.path.mkdir(parents=True, exist_ok=True)
         _write(results, directory, config, split, scoring, found, summary)
     except OSError as error:
         raise UsageError(
-            f"The results in {results.path} cannot be written: {error.strerror or error}. Free some space, then run "
-            f"`hscl eval {shlex.quote(str(directory.path))}`."
+            f"The results in {results.path} cannot be written: {error.strerror or error}. Free some space or make the "
+            f"folder writable, then {again}."
         ) from error
     return summary
 
@@ -187,12 +207,9 @@ def _write(
         step=summary.step,
         image_size=split.training.images.shape[1],
     )
-    save_calibration(results, calibration, scoring.constants)
     classes = [split.class_names[label] for label in test.classes]
-    write_text(results.scores, scores_csv(test.names, found.scores, found.threshold, **{"class": classes}))
-    write_json(results.summary, asdict(summary))
-    write_report(
-        results.report,
+    table = scores_csv(test.names, found.scores, found.threshold, **{"class": classes})
+    page = render_report(
         summary,
         ScoredImages(test, split.class_names, found.scores),
         config=to_dict(config),
@@ -200,3 +217,14 @@ def _write(
         remarks=split.remarks,
         duplicates=split.duplicates,
     )
+    # The last to be opened takes its place first: the summary, by which whole results are known, is the last.
+    with (
+        replacing(results.summary) as summary_file,
+        replacing(results.report) as page_file,
+        replacing(results.scores) as table_file,
+    ):
+        contents = {table_file: table.encode(), page_file: page, summary_file: json_bytes(asdict(summary))}
+        for file, content in contents.items():
+            file.write_bytes(content)
+            sync(file)
+        save_calibration(results, calibration, scoring.constants)

@@ -84,8 +84,9 @@ class RunLock:
         _held.add(identity)
         self._descriptor, self._identity = descriptor, identity
         writer = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(writer).encode(), 0)
+        with suppress(OSError):  # on a full disk the lock holds without a name
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(writer).encode(), 0)
 
     def _busy(self, descriptor: int) -> UsageError:
         try:

@@ -266,6 +266,33 @@ def test_an_existing_file_is_replaced_only_with_overwrite(copied):
     assert copied.read_bytes() != before
 
 
+def test_a_sidecar_that_a_killed_process_left_alone_is_replaced(copied):
+    before = copied.read_bytes()
+    copied.unlink()
+    beton_of("digits", copied)
+    assert copied.read_bytes() == before
+    copied.unlink()
+    sidecar_path(copied).write_text("mine")
+    with pytest.raises(UsageError, match=r"d.*\.beton\.json already exists"):
+        beton_of("digits", copied)
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_a_beton_never_has_the_sidecar_of_another(copied, monkeypatch, failing):
+    real, calls = os.replace, []
+
+    def replace(source, target):
+        calls.append(target)
+        if len(calls) > failing:
+            raise OSError(28, "No space left on device")
+        real(source, target)
+
+    monkeypatch.setattr("hscl_fast.atomic.os.replace", replace)
+    with pytest.raises(UsageError, match="No space left on device"):
+        beton_of("digits", copied, seed=3, overwrite=True)
+    assert not copied.exists()
+
+
 @pytest.mark.parametrize(
     ("out", "options", "match"),
     [

@@ -51,6 +51,14 @@ def test_a_new_checkpoint_replaces_the_old_files(saved):
     assert len(list(saved.iterdir())) == 3
 
 
+def test_the_next_checkpoint_removes_what_a_killed_process_left(saved):
+    (saved / f".{'0' * 16}.tmp").write_text("half")
+    (saved / f"weights-{'0' * 16}.safetensors").write_text("of a checkpoint without a manifest")
+    save_checkpoint(saved, weights=WEIGHTS, state=STATE, info={"step": 3})
+    assert_is_first(saved)
+    assert len(list(saved.iterdir())) == 3
+
+
 def test_saving_the_same_again_keeps_it(saved):
     save_checkpoint(saved, weights=WEIGHTS, state=STATE, info={"step": 3})
     assert_is_first(saved)
@@ -139,6 +147,17 @@ def test_a_full_disk_leaves_the_previous_checkpoint(saved):
         resource.setrlimit(resource.RLIMIT_FSIZE, old_limit)
         signal.signal(signal.SIGXFSZ, old_handler)
     assert sorted(path.name for path in saved.iterdir()) == before
+    assert_is_first(saved)
+
+
+def test_a_disk_that_becomes_read_only_is_an_error(saved, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(checkpoint, "write_json", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(UsageError, match=r"could not be written: Read-only file system"):
+        save_checkpoint(saved, weights={"a": torch.zeros(1)}, state=STATE, info={"step": 4})
     assert_is_first(saved)
 
 

@@ -90,6 +90,36 @@ def test_overwriting_removes_what_the_old_run_wrote(tmp_path, digits, trained):
     assert set(everything(path)) == {MARKER, LOCK, "config.yaml", "env.json", "split.json"}
 
 
+@pytest.mark.parametrize("left", [[], [LOCK], [LOCK, ".0123456789abcdef.tmp"]])
+def test_a_run_that_was_killed_before_its_marker_is_started_again(tmp_path, digits, left):
+    path = tmp_path / "run"
+    path.mkdir()
+    for name in left:
+        (path / name).touch()
+    with pytest.raises(UsageError, match=r"stopped here before it began, start it again with --overwrite"):
+        train_run(None, path, resume=True)
+    create(path, digits, overwrite=True)
+    assert set(everything(path)) == {MARKER, LOCK, "config.yaml", "env.json", "split.json"}
+
+
+def test_a_run_without_a_configuration_says_how_to_start_again(tmp_path, digits, monkeypatch):
+    path = tmp_path / "run"
+    create(path, digits)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hscl_fast.runs.directory.write_record", killed)
+    with pytest.raises(KeyboardInterrupt):
+        create(path, digits, overwrite=True)
+    monkeypatch.undo()
+    with pytest.raises(
+        UsageError, match=r"has no config\.yaml.*train again with `hscl train DATA --out .* --overwrite`"
+    ):
+        train_run(None, path, resume=True)
+    create(path, digits, overwrite=True)
+
+
 def test_a_folder_without_the_marker_is_not_a_run(tmp_path):
     with pytest.raises(UsageError, match=r"not a run directory: it has no \.hscl-run"):
         RunDirectory(tmp_path).load_config()
@@ -211,6 +241,23 @@ def test_another_score_is_an_evaluation_of_its_own(trained, tmp_path):
     (path / "summary.json").unlink()
     assert evaluate_run(path).results.path == path
     assert foreign_entries(path) == []
+
+
+@pytest.mark.parametrize("name", ["scores.csv", "report.html"])
+def test_an_evaluation_that_was_stopped_is_made_again(trained, tmp_path, name):
+    from hscl_fast.runs.evaluate_run import evaluate_run
+
+    path = tmp_path / "run"
+    subprocess.run(["cp", "-r", trained, path], check=True)
+    (path / name).unlink()
+    assert evaluate_run(path).summary is not None
+    assert (path / name).exists()
+    summary = json.loads((path / "summary.json").read_text())
+    (path / "summary.json").write_text(json.dumps({**summary, "scoring": "knn"}))
+    evaluate_run(path)
+    assert json.loads((path / "summary.json").read_text())["scoring"] == summary["scoring"]
+    with pytest.raises(UsageError, match="already exists and is up to date"):
+        evaluate_run(path)
 
 
 def test_the_best_checkpoint_needs_held_out_images(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
@@ -13,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 from jinja2 import Environment, StrictUndefined
 
-from hscl_fast.atomic import write_bytes
 from hscl_fast.data.split.duplicates import Duplicate
 from hscl_fast.data.types import Remark, TestImages
 from hscl_fast.evaluation.baselines import TITLES
@@ -175,8 +173,7 @@ class ScoredImages:
     scores: plots.Scores
 
 
-def write_report(
-    path: str | os.PathLike[str],
+def render_report(
     summary: Summary,
     scored: ScoredImages,
     *,
@@ -184,13 +181,11 @@ def write_report(
     history: Sequence[dict[str, Any]],
     remarks: Sequence[Remark] = (),
     duplicates: Sequence[Duplicate] = (),
-) -> None:
-    """Write the self-contained HTML report of a run atomically.
+) -> bytes:
+    """Return the self-contained HTML report of a run.
 
     Parameters
     ----------
-    path
-        The HTML file. Its directory must exist.
     summary
         The figures.
     scored
@@ -208,8 +203,6 @@ def write_report(
     ------
     UsageError
         A score is not finite, or shapes differ.
-    OSError
-        The file cannot be written.
     """
     test, scores, threshold = scored.images, scored.scores, summary.threshold
     comparison = _comparison(summary)
@@ -235,4 +228,4 @@ def write_report(
         "duplicate_count": len(duplicates),
         "config": config,
     }
-    write_bytes(path, _render(context))
+    return _render(context)
