@@ -10,7 +10,7 @@ SUITES ?= objective views loaders training_step ablation startup roofline
 GPU_SUITES ?= objective views ablation
 RESULTS := benchmarks/results
 
-.PHONY: demo test quick coverage bench gpu-check check format clean
+.PHONY: demo test quick faults coverage bench gpu-check check format clean
 
 demo: $(INSTALLED)
 	$(BIN)/hscl train digits --out $(DEMO_RUN) --overwrite
@@ -22,6 +22,10 @@ test: $(INSTALLED)
 # All tests except those marked slow: a few minutes, for use while working.
 quick: $(INSTALLED)
 	$(PYTEST) -m 'not slow'
+
+# Kills commands at 300 moments instead of the ten of `make test`; takes half an hour on two quiet cores.
+faults: $(INSTALLED)
+	HSCL_FAULTS=300 $(PYTEST) tests/faults
 
 coverage: $(INSTALLED)
 	$(PYTEST) --cov --cov-report=term
