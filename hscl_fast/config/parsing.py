@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, fields
 from typing import Any, get_args, get_type_hints
 
+import yaml
 from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
-from yaml import YAMLError
 
 from hscl_fast.config.plain_parser import PlainParser, expectation
 from hscl_fast.config.sections import SECTIONS, Config
@@ -18,7 +19,9 @@ _load_yaml = get_loader("yaml")
 
 
 def _load_words(text: str) -> Any:
-    return _with_words(_load_yaml(text))
+    # A path that is not UTF-8 is written as lone surrogates, which only the parser of PyYAML's own reads.
+    plain = yaml.safe_load(text) if re.search(r"\\u[Dd][89A-Fa-f]", text) else _load_yaml(text)
+    return _with_words(plain)
 
 
 def _with_words(plain: Any) -> Any:
@@ -29,7 +32,8 @@ def _with_words(plain: Any) -> Any:
     return {**plain, "runtime": {**runtime, "compile": "off"}}
 
 
-set_loader("yaml", _load_words, (YAMLError,))  # what reads --config, recipes and the config.yaml of a run to resume
+# What reads --config, recipes and the config.yaml of a run to resume.
+set_loader("yaml", _load_words, (yaml.YAMLError,))
 
 
 def to_dict(config: Config) -> dict[str, Any]:

@@ -56,13 +56,15 @@ class Finder:
         """What was left out so far: how many files for each reason, and the first of them."""
         return self._left_out.remarks
 
-    def require_used(self) -> None:
-        """Raise a :class:`UsageError` where a pattern has matched nothing that was searched so far."""
-        if unused := [pattern for pattern in self._exclude if pattern in self._unused]:
+    def require_used(self, *others: Finder) -> None:
+        """Raise a :class:`UsageError` where a pattern has matched nothing that was searched so far, here or there."""
+        unused = self._unused.intersection(*(other._unused for other in others))
+        if listed := [pattern for pattern in self._exclude if pattern in unused]:
             raise UsageError(
-                f"{self._flags}exclude has {' and '.join(map(repr, unused))}, which matches nothing that was searched "
-                f"in {self.root}. A pattern with / is matched with the path relative to that folder, another with the "
-                "name alone, and capitals matter. Correct the pattern, or leave it out."
+                f"{self._flags}exclude has {' and '.join(map(repr, listed))}, which matches nothing that was searched "
+                f"in {' and '.join(str(finder.root) for finder in (self, *others))}. A pattern with / is matched with "
+                "the path relative to that folder, another with the name alone, and capitals matter. Correct the "
+                "pattern, or leave it out."
             )
 
     def excludes(self, path: Path, *, is_folder: bool = False) -> bool:

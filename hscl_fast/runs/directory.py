@@ -16,6 +16,7 @@ from hscl_fast.config.sections import Config, DataConfig
 from hscl_fast.data.bad_images import skipped_csv
 from hscl_fast.data.split.record import write_record
 from hscl_fast.data.split.split import Split
+from hscl_fast.data.types import Remark
 from hscl_fast.errors import UsageError
 from hscl_fast.runs.contents import EVALUATION_NAME, MARKER, foreign_entries, is_unfinished, remove_contents
 from hscl_fast.runs.environment import environment
@@ -79,6 +80,13 @@ class RunDirectory(Results):
     def skipped(self) -> Path:
         """The files that were left out because they cannot be read as images; absent if there are none."""
         return self.path / "skipped.csv"
+
+    @property
+    def remarks(self) -> tuple[Remark, ...]:
+        """What is worth saying about the data of the run, beside what its split says."""
+        if not self.skipped.exists():
+            return ()
+        return (Remark(f"files that cannot be read were left out when the run began: {self.skipped} lists them", True),)
 
     @property
     def metrics(self) -> Path:

@@ -101,6 +101,7 @@ def evaluate_run(
             _require_stale(directory, config, results)
         prepare_backends(config.runtime)
         split = open_split(directory.recorded_data(config))
+        split = replace(split, remarks=(*split.remarks, *directory.remarks))
         where = resolve_device(config.runtime.device)
         show_remarks(split.remarks, console)
         show_duplicates(split.duplicates, console, "report.html lists them")

@@ -91,6 +91,7 @@ def predict_run(
         The name of an evaluation in ``RUN/evaluations``, whose score and threshold are used; None: the run's own.
     exclude, follow_links
         What to leave out of folders, and whether links in them are followed: see :class:`hscl_fast.data.find.Finder`.
+        A file that ``files`` names is scored in any case.
     overwrite
         Whether an existing file may be replaced.
     console
@@ -188,19 +189,19 @@ def _collect(paths: Sequence[Path], exclude: Sequence[str], follow_links: bool, 
     for path in paths:
         if not os.path.exists(path):
             raise UsageError(f"{path} does not exist. Give image files, or folders that hold images.")
+    finders = {path: Finder(path, exclude, follow_links=follow_links, flags="--") for path in paths if path.is_dir()}
+    if (exclude or follow_links) and not finders:
+        given = f"--exclude is {list(exclude)}" if exclude else "--follow_links is True"
+        raise UsageError(f"{given}, but no PATH is a folder, so it would do nothing. Leave it out, or give a folder.")
     files: list[Path] = []
     for path in paths:
-        found = _search(path, exclude, follow_links, console) if path.is_dir() else [path]
+        found = finders[path].find() if path in finders else [path]
+        if path in finders:
+            show_remarks(finders[path].remarks, console)
         if not found:
             raise UsageError(f"The folder {path} holds no image files. Give image files, or folders that hold images.")
         files += found
+    if finders:
+        first, *others = finders.values()
+        first.require_used(*others)
     return list(dict.fromkeys(files))  # a file that is named twice is scored once
-
-
-def _search(folder: Path, exclude: Sequence[str], follow_links: bool, console: Console) -> list[Path]:
-    """Return the images of a folder, and say what was left out of it."""
-    finder = Finder(folder, exclude, follow_links=follow_links, flags="--")
-    found = finder.find()
-    show_remarks(finder.remarks, console)
-    finder.require_used()
-    return found

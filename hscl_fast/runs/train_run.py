@@ -152,6 +152,8 @@ def _prepare(
             loader = choose_loader(config.data, config.runtime, split, device)
             if loader.kind == "resident":
                 split = in_memory(split)
+            if resume:
+                split = replace(split, remarks=(*split.remarks, *directory.remarks))
         except BadImages as error:
             if resume or config.data.split_record is not None:  # the record says which images there are
                 raise

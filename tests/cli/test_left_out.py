@@ -51,6 +51,13 @@ def test_what_is_left_out_is_said_by_every_command(tmp_path, rng, capsys):
     said = done("predict", out, root, "--out", tmp_path / "p.csv", "--exclude", "test", capsys=capsys)
     assert "left out 1 file or folder, as --exclude says: test/" in said
     assert "/test/" not in (tmp_path / "p.csv").read_text()
+    (tmp_path / "more").mkdir()
+    shutil.copy(root / "test/normal/0.png", tmp_path / "more/a.png")
+    where = (tmp_path / "more", root, "--out", tmp_path / "p.csv", "--overwrite")
+    done("predict", out, *where, "--exclude", "test", capsys=capsys)
+    refused("predict", out, *where, "--exclude", "tset", capsys=capsys, match="--exclude has 'tset', which matches")
+    one = (tmp_path / "more/a.png", "--out", tmp_path / "q.csv", "--exclude", "a.png")
+    refused("predict", out, *one, capsys=capsys, match="no PATH is a folder, so it would do nothing")
     refused("data", "verify", root, "--exclude", "*.tif", capsys=capsys, match="--exclude has '*.tif', which matches")
 
 
@@ -126,8 +133,10 @@ def test_broken_files_are_left_out_on_request(tmp_path, rng, capsys):
     assert [row[0] for row in rows] == ["path", f"{root}/train/unlabeled/1.png", f"{root}/test/normal/2.png"]
     record, scores = (out / "split.json").read_bytes(), (out / "scores.csv").read_bytes()
     assert b"train/unlabeled/1.png" not in record
-    done("eval", out, "--overwrite", capsys=capsys)
-    done("train", "--out", out, "--resume", capsys=capsys)
+    said = f"warning: files that cannot be read were left out when the run began: {out / 'skipped.csv'} lists them"
+    assert said in done("eval", out, "--overwrite", capsys=capsys)
+    assert said in done("train", "--out", out, "--resume", capsys=capsys)
+    assert "skipped.csv" in (out / "report.html").read_text()
     assert (record, scores) == ((out / "split.json").read_bytes(), (out / "scores.csv").read_bytes())
     done("train", root, "--data.skip_bad", "true", "--out", out, "--overwrite", *flags(FAST), capsys=capsys)
     assert (record, scores) == ((out / "split.json").read_bytes(), (out / "scores.csv").read_bytes())
@@ -135,7 +144,7 @@ def test_broken_files_are_left_out_on_request(tmp_path, rng, capsys):
 
 @pytest.mark.slow
 def test_names_that_are_not_utf8(tmp_path, rng, capsys):
-    root, out = folder_of_images(tmp_path / "mine", rng), tmp_path / "run"
+    root, out = folder_of_images(tmp_path / os.fsdecode(b"m\xefne"), rng), tmp_path / os.fsdecode(b"r\xfcn")
     strange = os.fsencode(root) + b"/test/abnormal/ri\xdf"
     os.mkdir(strange)
     for number in range(3):
@@ -146,6 +155,8 @@ def test_names_that_are_not_utf8(tmp_path, rng, capsys):
     said = done("data", "verify", root, capsys=capsys)
     assert "ri\\udcdf" in said
     done("train", root, "--out", out, *flags(FAST), capsys=capsys)
+    done("train", "--out", out, "--resume", capsys=capsys)
+    done("train", "--config", out / "config.yaml", "--out", tmp_path / "again", capsys=capsys)
     done("eval", out, "--overwrite", capsys=capsys)
     done("predict", out, root, "--out", tmp_path / "p.csv", capsys=capsys)
     (out / "report.html").read_text(encoding="utf-8")

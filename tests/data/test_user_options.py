@@ -284,3 +284,13 @@ def test_a_picture_that_is_there_often_is_one_pair_each_time():
     text = describe_duplicates(found)
     assert text.startswith("100 pictures are there twice, in uses that contradict each other: 0 (train, unlabelled) = ")
     assert text.endswith("; and 97 more")
+
+
+def test_a_held_out_image_that_is_trained_on_is_found(tmp_path):
+    for number in range(10):
+        (tmp_path / "train/normal").mkdir(parents=True, exist_ok=True)
+        Image.new("L", (12, 12), number // 2).save(tmp_path / f"train/normal/{number}.png")
+    held = split_of(tmp_path, held_out_ratio=0.3).duplicates
+    assert held
+    assert all({pair.first_use.part, pair.second_use.part} == {"train", "held out"} for pair in held)
+    assert split_of(tmp_path, held_out_ratio=0.0).duplicates == ()
