@@ -7,10 +7,12 @@ import io
 import os
 from pathlib import Path
 
+from hscl_fast.counted import counted
 from hscl_fast.data.paths import name_inside
 from hscl_fast.data.types import ABNORMAL, NORMAL, UNLABELLED, Remark
 from hscl_fast.data.user.labels import RECODE, remark_on_zeros_and_ones
 from hscl_fast.data.user.listing import ABNORMAL_NAME, NORMAL_NAME, ListedImage, Listing
+from hscl_fast.data.user.looks_like import looks_like
 from hscl_fast.errors import UsageError
 
 _SHOWN = 20  # missing files
@@ -84,7 +86,7 @@ def _remarks(rows: _Rows, separator: str, root: Path) -> tuple[Remark, ...]:
     if separator != ",":
         remarks.append(Remark(f"read with {_SEPARATORS[separator]} between the fields, as in the header"))
     if windows := sum(_with_slashes(row["path"], root) != row["path"] for _, row in rows):
-        remarks.append(Remark(f"read with / in place of \\ in {windows:,} {'path' if windows == 1 else 'paths'}"))
+        remarks.append(Remark(f"read with / in place of \\ in {counted(windows, 'path')}"))
     labels = {row["label"] for _, row in rows}
     if all(label in ("0", "1", "+1") for label in labels):  # not where they are words
         remarks += remark_on_zeros_and_ones({int(label) for label in labels}, "the column label")
@@ -109,34 +111,57 @@ def _separator(text: str) -> str:
     return ","
 
 
-def _rows(path: Path) -> tuple[_Rows, str]:
+def _text(path: Path) -> str:
     try:
         raw = path.read_bytes()
-        text = raw.decode("utf-8-sig")
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror}). Give the path of a CSV file.") from None
+    kind = looks_like(raw[:64])
+    if kind not in ("text", None):
+        raise UsageError(
+            f"{path} is {kind}, not a CSV file in UTF-8. Expected the columns path,label,split; save it as CSV in "
+            "UTF-8, which Excel calls `CSV UTF-8`."
+        )
+    try:
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise _error(path, line, "the text is not UTF-8", "save the file in UTF-8") from None
+
+
+def _rows(path: Path) -> tuple[_Rows, str]:
+    text = _text(path)
     separator = _separator(text)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
     rows = []
     try:
         header = [name.strip().lower() for name in next(reader, [])]
-        if missing := [name for name in _COLUMNS if header.count(name) != 1]:
-            columns = " and ".join(missing)
-            fix = f"give one column {columns}, with commas, semicolons or tabs between the columns"
-            raise _error(path, 1, f"the header is {','.join(header)!r}", fix)
+        _check_header(path, header)
         for fields in reader:
             if not any(field.strip() for field in fields):
                 continue
             if len(fields) != len(header):
-                reason = f"it has {len(fields)} fields, the header {len(header)}"
-                raise _error(path, reader.line_num, reason, f"quote paths that contain {_SEPARATORS[separator]}")
+                reason = f"it has {counted(len(fields), 'field')}, the header {len(header)}"
+                used = _SEPARATORS[separator]
+                fix = f"put {used} between the fields, as in the header, and quote paths that contain {used}"
+                raise _error(path, reader.line_num, reason, fix)
             rows.append((reader.line_num, dict(zip(header, (field.strip() for field in fields), strict=True))))
     except csv.Error as error:
         raise _error(path, reader.line_num, f"it is not valid CSV ({error})", "fix the quotes") from None
     return rows, separator
+
+
+def _check_header(path: Path, header: list[str]) -> None:
+    missing = [name for name in _COLUMNS if header.count(name) != 1]
+    if not missing:
+        return
+    line = ",".join(header)
+    if line.startswith("sep="):
+        raise _error(path, 1, f"{line!r} is a line for Excel only", "take it out, so that the header is the first line")
+    if {"train", "test"} & set(header):
+        raise _error(path, 1, f"{line!r} is not a header", "write path,label,split above it")
+    fix = f"give one column {' and '.join(missing)}, with commas, semicolons or tabs between the columns"
+    raise _error(path, 1, f"the header is {line!r}", fix)
 
 
 def _image(path: Path, line: int, row: dict[str, str], root: Path, *, follow_links: bool) -> tuple[ListedImage, str]:
@@ -151,7 +176,7 @@ def _image(path: Path, line: int, row: dict[str, str], root: Path, *, follow_lin
         raise _error(path, line, "a test image is unlabelled", fix + (f"; {RECODE}" if row["label"] == "0" else ""))
     name = name_inside(root, _with_slashes(row["path"], root), follow_links=follow_links)
     if not row["path"] or name is None:
-        reason = f"the path {row['path']!r} does not lead to a file inside {root}"
+        reason = f"the path {row['path']!r} does not lead to a file inside {_named(root)}"
         fix = "copy the image into that folder, or name another folder with --data.root"
         if os.path.exists(root / row["path"]) and not follow_links:
             fix += "; links in it may lead elsewhere with --data.follow_links true"
@@ -160,9 +185,13 @@ def _image(path: Path, line: int, row: dict[str, str], root: Path, *, follow_lin
     return ListedImage(name, role, class_name), part
 
 
+def _named(root: Path) -> str:
+    return "the working directory" if root == Path() else str(root)
+
+
 def _missing(path: Path, missing: list[tuple[int, str]], root: Path) -> UsageError:
     (line, name), *others = missing
-    reason = f"there is no file {name!r} in {root}"
+    reason = f"there is no file {name!r} in {_named(root)}"
     if others:
         listed = ", ".join(f"line {number} {other!r}" for number, other in others[:_SHOWN])
         more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""

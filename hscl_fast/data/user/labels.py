@@ -41,7 +41,7 @@ def check_labels(y: npt.ArrayLike) -> npt.NDArray[np.int8]:
     if values.ndim != 1:
         raise UsageError(f"y has shape {values.shape}, but must have one label per image, shape [n]. {_MEANING}.")
     if values.size and values.dtype.kind not in "iuf":
-        raise UsageError(f"y has dtype {values.dtype} (first value {values[0]!r}), not numbers. {_MEANING}.")
+        raise UsageError(f"y has dtype {values.dtype} (first value {values.tolist()[0]!r}), not numbers. {_MEANING}.")
     wrong = ~np.isin(values, (NORMAL, UNLABELLED, ABNORMAL))
     if wrong.any():
         index = int(wrong.argmax())

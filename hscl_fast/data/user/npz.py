@@ -7,15 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
+from hscl_fast.counted import counted
 from hscl_fast.data.types import ABNORMAL, UNLABELLED, Images, LabelledImages, Roles, Source, UserImages, numbered
 from hscl_fast.data.user.labels import RECODE, check_labels, remark_on_zeros_and_ones
 from hscl_fast.data.user.listing import ABNORMAL_NAME, NORMAL_NAME
+from hscl_fast.data.user.looks_like import looks_like
 from hscl_fast.errors import UsageError
 
 _CONTENT = (
     "images uint8 [n, H, W], [n, H, W, 1] or [n, H, W, 3] and y in {+1, 0, -1} to train on, and test_images and "
     "test_y in {+1, -1} to test on"
 )
+
+
+_NAMES = ("images", "y", "test_images", "test_y")
 
 
 def load_npz(path: Path) -> UserImages:
@@ -62,19 +67,42 @@ def load_npz(path: Path) -> UserImages:
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     if not zipfile.is_zipfile(path):
-        raise _unreadable(path, "it is not an archive that numpy.savez wrote, or it was cut short")
+        raise _unreadable(path, _other_kind(path))
     arrays: dict[str, np.ndarray] = {}
-    name = "images"
+    name, names = "images", []
     try:
         with np.load(path, allow_pickle=False) as archive:
-            for name in ("images", "y", "test_images", "test_y"):
+            names = archive.files
+            for name in _NAMES:
                 if name in archive:
-                    arrays[name] = np.asarray(archive[name])  # numpy returns the bytes of what is not an array
+                    arrays[name] = archive[name]
     except Exception as error:  # a damaged archive makes numpy and zipfile raise almost anything
         if "allow_pickle" in str(error):  # numpy's advice, which must not be followed with a file of unknown origin
             raise _unreadable(path, f"its array {name} holds Python objects, not numbers") from None
-        raise _unreadable(path, str(error) or type(error).__name__) from None
+        raise _unreadable(path, f"it is damaged ({str(error) or type(error).__name__})") from None
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):  # numpy returns the bytes of what is not an array
+            raise _unreadable(path, f"{name} in it is not an array")
+    if missing := [name for name in ("images", "y") if name not in arrays]:
+        raise UsageError(
+            f"{path} has no array {' and no '.join(missing)}; it has {', '.join(names) or 'none'}. Expected {_CONTENT}."
+        )
     return arrays
+
+
+def _other_kind(path: Path) -> str:
+    """Say what a file is that is no archive."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError as error:
+        return error.strerror or str(error)
+    kind = looks_like(head)
+    if head.startswith(b"PK"):
+        return "it is an archive that was cut short. Copy or write it again"
+    if kind is None:
+        return "it is not an archive that numpy.savez wrote"
+    return f"it is {kind}, not an archive that numpy.savez wrote"
 
 
 def _unreadable(path: Path, reason: str) -> UsageError:
@@ -90,14 +118,26 @@ def _part(path: Path, arrays: dict[str, np.ndarray], images_name: str, y_name: s
         images = images[..., None]
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape[1:]:
         found = f"{images.dtype} {list(arrays[images_name].shape)}"
-        raise UsageError(f"{path}: {images_name} is {found}. Expected {_CONTENT}.")
+        raise UsageError(f"{path}: {images_name} is {found}.{_conversion(images, images_name)} Expected {_CONTENT}.")
     try:
         roles = check_labels(arrays[y_name])
     except UsageError as error:
         raise UsageError(f"{path}, array {y_name}: {error}") from None
     if len(roles) != len(images):
-        raise UsageError(f"{path}: {images_name} has {len(images)} images, {y_name} {len(roles)} labels. Match them.")
+        raise UsageError(
+            f"{path}: {images_name} has {counted(len(images), 'image')}, {y_name} {counted(len(roles), 'label')}. "
+            "Match them."
+        )
     return np.repeat(images, 3, axis=3) if images.shape[3] == 1 else images, roles
+
+
+def _conversion(images: np.ndarray, name: str) -> str:
+    """Say how to convert what is almost right."""
+    if images.ndim == 4 and images.shape[1] in (1, 3) and images.shape[3] not in (1, 3):
+        return f" Move the channels to the end with {name}.transpose(0, 2, 3, 1)."
+    if images.dtype.kind == "f" and images.size and images.min() >= 0 and images.max() <= 1:
+        return f" Convert it with (255 * {name}).round().astype('uint8')."
+    return ""
 
 
 def _labelled(part: str, images: Images, roles: Roles) -> LabelledImages:
