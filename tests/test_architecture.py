@@ -38,8 +38,9 @@ ROOMS = {
 # Inside data: each group may import itself and those above it.
 DATA = (
     {"bad_images", "damage", "paths", "types"},
-    {"columns", "decode", "left_out"},
-    {"find", "skip_bad"},
+    {"brightness", "columns", "left_out"},
+    {"decode"},
+    {"bit_depth", "find", "skip_bad"},
     {"named", "user", "beton", "readable", "shrinking"},
     {"kinds", "places", "split"},
     {"open"},

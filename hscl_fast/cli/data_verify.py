@@ -6,7 +6,7 @@ from jsonargparse import Namespace
 from rich.console import Console
 from rich.table import Table
 
-from hscl_fast.config.sections import DataConfig
+from hscl_fast.config.sections import VERIFIED, DataConfig
 from hscl_fast.console import say
 from hscl_fast.data.verify import verify_source
 from hscl_fast.runs.show import show_duplicates, show_remarks
@@ -14,9 +14,8 @@ from hscl_fast.runs.show import show_duplicates, show_remarks
 
 def run(options: Namespace, console: Console) -> int:
     """Print the number of images of each class, and a checksum."""
-    found = verify_source(
-        DataConfig(name=options.DATA, root=options.root, exclude=options.exclude, follow_links=options.follow_links)
-    )
+    given = {name: options[name] for name in ("root", "exclude", "follow_links", *VERIFIED)}
+    found = verify_source(DataConfig(name=options.DATA, **given))
     table = Table("class", "training images", "test images", title=found.name)
     for name in found.train_counts:
         table.add_row(name, f"{found.train_counts[name]:,}", f"{found.test_counts.get(name, 0):,}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from hscl_fast.config.sections import (
     NO_PICTURE,
     NOT_PREPARED,
     SECTIONS,
+    VERIFIED,
     AugmentConfig,
     CheckpointName,
     DataConfig,
@@ -228,6 +230,7 @@ def _predict_parser() -> ArgumentParser:
     parser.add_argument("--device", type=str, help=f"{_DEVICES} (unset: as trained)")
     _add_search(parser)
     parser.add_argument("--evaluation", type=str, help="whose score and threshold to use (unset: the run's own)")
+    parser.add_argument("--max_megapixels", type=int, help="refuse files with more million pixels (unset: as trained)")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing --out")
     return parser
 
@@ -245,6 +248,7 @@ def _add_data_actions(parser: ArgumentParser) -> None:
     listing = PlainParser(description="List the data sets and the places searched for them.")
     verify = PlainParser(description="Read a whole data set and print its counts and checksum.")
     verify.add_argument("DATA", type=str, help="data-set name, folder, .csv, .npz or .beton")
+    verify.add_class_arguments(DataConfig, skip={field.name for field in fields(DataConfig)} - VERIFIED)
     for sub in (listing, verify):
         sub.add_argument("--root", type=str, help="folder that holds the files")
     _add_search(verify)

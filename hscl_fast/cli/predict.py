@@ -31,6 +31,7 @@ def run(options: Namespace, console: Console) -> int:
         evaluation=options.evaluation,
         exclude=(options.exclude,) if isinstance(options.exclude, str) else options.exclude,
         follow_links=options.follow_links,
+        max_megapixels=options.max_megapixels,
         overwrite=options.overwrite,
         console=console,
     )

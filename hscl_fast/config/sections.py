@@ -50,6 +50,13 @@ class DataConfig:
     image_size
         Side in pixels to which every image is resized. Unset: the data set's own size, or 32 for folders and CSV
         files.
+    bit_depth
+        Bits of the values of image files with more than 8 bits per value, 1 to 32: 12 makes 4095 white. Unset: found
+        in the images to train on, and said in a warning. The run keeps it and applies it to all images.
+    float_white
+        Value of floating-point image files that is white. Unset: found, 1 or 255, as ``bit_depth`` is.
+    max_megapixels
+        Image files with more million pixels are refused.
     protocol
         How roles are assigned to the images of a named data set: ``elsa`` or ``released``.
     normal_class
@@ -82,6 +89,9 @@ class DataConfig:
     name: str = "digits"
     root: str | None = None
     image_size: int | None = None
+    bit_depth: int | None = None
+    float_white: float | None = None
+    max_megapixels: int = 67
     protocol: Literal["elsa", "released"] = "elsa"
     normal_class: int = 0
     known_abnormal_class: int | None = None
@@ -101,6 +111,11 @@ class DataConfig:
         _require(all(patterns), "data.exclude", list(patterns), "one or more patterns, none of them empty")
         if self.image_size is not None:
             _require(8 <= self.image_size <= 1024, "data.image_size", self.image_size, "between 8 and 1024 pixels")
+        if self.bit_depth is not None:
+            _require(1 <= self.bit_depth <= 32, "data.bit_depth", self.bit_depth, "between 1 and 32 bits")
+        if self.float_white is not None:
+            _require_positive("data", {"float_white": self.float_white})
+        _require_counts("data", self, ("max_megapixels",))
         _require(self.normal_class >= 0, "data.normal_class", self.normal_class, "a class index, 0 or more")
         if self.known_abnormal_class is not None:
             known = self.known_abnormal_class
@@ -119,6 +134,8 @@ class DataConfig:
 
 # The fields that are not flags of `hscl data prepare`: DATA is the name, and the others matter to training only.
 NOT_PREPARED = {"name", "held_out_ratio", "split_record", "skip_bad"}
+# The fields that are flags of `hscl data verify`, beside the data and its root.
+VERIFIED = {"bit_depth", "float_white", "max_megapixels"}
 # The fields that are not flags of `hscl data views`.
 NO_PICTURE = {"name", "split_record"}
 

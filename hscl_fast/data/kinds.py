@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from hscl_fast.config.sections import DataConfig
 from hscl_fast.data.beton.reader import open_user_beton
+from hscl_fast.data.bit_depth import resolve_decoding
 from hscl_fast.data.named.registry import DATA_SETS
 from hscl_fast.data.paths import at_home
 from hscl_fast.data.types import ABNORMAL, Kind, UserImages
@@ -57,8 +59,9 @@ def open_user_images(config: DataConfig, kind: Kind, *, allow_missing: bool = Fa
     Parameters
     ----------
     config
-        ``name``, ``root`` (of a CSV file), ``image_size``, ``exclude`` and ``follow_links`` are used. Image files are
-        decoded at ``image_size``, 32 when unset; the arrays of an ``.npz`` file and a ``.beton`` keep their own size.
+        ``name``, ``root`` (of a CSV file), ``image_size``, how files are decoded, ``exclude`` and ``follow_links`` are
+        used. Image files are decoded at ``image_size``, 32 when unset; the arrays of an ``.npz`` file and a ``.beton``
+        keep their own size.
     kind
         The result of :func:`kind_of`, not ``named``.
     allow_missing
@@ -96,7 +99,10 @@ def _open(config: DataConfig, kind: Kind, allow_missing: bool) -> UserImages:
         listing = list_csv(path, root, allow_missing=allow_missing, follow_links=config.follow_links)
     else:
         listing = list_folder(path, config.exclude, follow_links=config.follow_links)
-    return listing.open(config.image_size or DEFAULT_SIZE)
+    decoding, remarks = resolve_decoding(
+        config, config.image_size or DEFAULT_SIZE, listing.paths("train"), listing.paths("test")
+    )
+    return replace(listing, remarks=(*listing.remarks, *remarks)).open(decoding)
 
 
 def _path(config: DataConfig) -> Path:
@@ -122,4 +128,12 @@ def _open_beton(path: Path, config: DataConfig) -> UserImages:
             f"--data.image_size is {config.image_size}, but the images of {path} have {size} x {size} pixels. Leave it "
             f"out, or prepare the data again with `hscl data prepare --image_size {config.image_size}`."
         )
+    assert user.decoding is not None
+    for name in ("bit_depth", "float_white"):
+        given, had = getattr(config, name), getattr(user.decoding, name)
+        if given not in (None, had):
+            was = f"was prepared with {name} {had}" if had is not None else "was prepared from images that need none"
+            raise UsageError(
+                f"--data.{name} is {given}, but {path} {was}. Leave it out, or prepare the data again with it."
+            )
     return user

@@ -11,6 +11,7 @@ import numpy as np
 
 from hscl_fast.config.sections import DataConfig
 from hscl_fast.data.bad_images import BadImages
+from hscl_fast.data.bit_depth import resolve_decoding
 from hscl_fast.data.decode import lazy_files, resize_images
 from hscl_fast.data.kinds import DEFAULT_SIZE, files_root, kind_of, open_user_images, require_not_all_abnormal
 from hscl_fast.data.named.registry import DATA_SETS, load_source
@@ -18,13 +19,19 @@ from hscl_fast.data.paths import resolve_inside
 from hscl_fast.data.shrinking import remark_on_shrinking
 from hscl_fast.data.skip_bad import without_bad_files
 from hscl_fast.data.split.content import Contents, hash_contents
-from hscl_fast.data.split.idle_options import refuse_idle_options, refuse_idle_root, remark_on_overruled
+from hscl_fast.data.split.idle_options import (
+    refuse_idle_decoding,
+    refuse_idle_options,
+    refuse_idle_root,
+    remark_on_overruled,
+)
 from hscl_fast.data.split.protocols import Assignment, assign_roles, choose_classes, hold_out
 from hscl_fast.data.split.record import SplitRecord, build_record, digest_arrays, digest_files, read_record
 from hscl_fast.data.split.split import Split
 from hscl_fast.data.types import (
     FILE_KINDS,
     AnyImages,
+    Decoding,
     Kind,
     LabelledImages,
     Labels,
@@ -65,6 +72,8 @@ class SourceWithRoles:
         How the data was read, where that is worth saying.
     skipped
         Path and reason of the files that cannot be read as images and were left out.
+    decoding
+        See :class:`hscl_fast.data.types.UserImages`.
     """
 
     kind: Kind
@@ -74,6 +83,7 @@ class SourceWithRoles:
     digest: str | None = None
     remarks: tuple[Remark, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
+    decoding: Decoding | None = None
 
 
 def load_split(config: DataConfig) -> Split:
@@ -112,8 +122,13 @@ def open_split(config: DataConfig) -> Split:
     digest = loaded.digest or _digest(loaded.kind, source, assignment.index, contents)
     record = build_record(config, loaded.kind, source, assignment, loaded.classes, digest)
     split = assemble(source, assignment, record, config.image_size)
-    duplicates = contents.duplicates if contents else ()
-    return replace(split, remarks=loaded.remarks, duplicates=duplicates, skipped=loaded.skipped)
+    return replace(
+        split,
+        remarks=loaded.remarks,
+        duplicates=contents.duplicates if contents else (),
+        skipped=loaded.skipped,
+        decoding=loaded.decoding,
+    )
 
 
 def load_with_roles(config: DataConfig, *, allow_missing: bool = False) -> SourceWithRoles:
@@ -153,6 +168,7 @@ def load_with_roles(config: DataConfig, *, allow_missing: bool = False) -> Sourc
         user.digest,
         (*user.remarks, *idle, *remark_on_sizes(user.source, config.image_size)),
         user.skipped,
+        user.decoding,
     )
 
 
@@ -255,6 +271,7 @@ def _reload(config: DataConfig, path: str) -> Split:
     record = read_record(path)
     kind = _kind_of_recorded(config, record, path)
     refuse_idle_root(config, kind)
+    refuse_idle_decoding(config, kind)
     if kind == "named":
         _require_classes(config)
     if record.kind != kind or (kind == "named" and record.name != config.name):
@@ -266,9 +283,12 @@ def _reload(config: DataConfig, path: str) -> Split:
     roles = np.array(train.role, np.int8)
     held_out = np.array([part == "held_out" for part in train.part], np.bool_)
     if kind in FILE_KINDS:
-        source, index, digest = _source_of_files(config, record, path), np.arange(len(roles)), None
+        decoding: Decoding | None
+        source, decoding, assumed = _source_of_files(config, record, path)
+        index, digest = np.arange(len(roles)), None
     else:
-        source, index, digest = _source_of_arrays(config, record, path)
+        source, index, digest, decoding = _source_of_arrays(config, record, path)
+        assumed = ()
     assignment = Assignment(index, roles, held_out)
     contents = _recorded_contents(config, record, source, assignment, path)
     if (digest or _digest(kind, source, index, contents)) != record.sha256:
@@ -278,10 +298,11 @@ def _reload(config: DataConfig, path: str) -> Split:
             "Restore the images, or leave --data.split_record out to draw a new split."
         )
     split = assemble(source, assignment, record, config.image_size)
-    remarks = remark_on_overruled(config, record)
+    remarks = (*assumed, *remark_on_overruled(config, record))
     if kind != "named":
         remarks += remark_on_sizes(source, config.image_size)
-    return replace(split, remarks=remarks, duplicates=contents.duplicates if contents else ())
+    found = contents.duplicates if contents else ()
+    return replace(split, remarks=remarks, duplicates=found, decoding=decoding)
 
 
 def _kind_of_recorded(config: DataConfig, record: SplitRecord, path: str) -> Kind:
@@ -312,9 +333,10 @@ def _recorded_contents(
         raise UsageError(f"None of the {count:,} images of {path} is in {root}. {_MOVED}") from None
 
 
-def _source_of_files(config: DataConfig, record: SplitRecord, path: str) -> Source:
+def _source_of_files(config: DataConfig, record: SplitRecord, path: str) -> tuple[Source, Decoding, tuple[Remark, ...]]:
     root, size = files_root(config, record.kind), config.image_size or DEFAULT_SIZE
-    parts, seen = [], set()
+    seen = set()
+    train, test = ([root / name for name in part.image] for part in (record.train, record.test))
     for part in (record.train, record.test):
         names = part.image
         files = [
@@ -329,18 +351,23 @@ def _source_of_files(config: DataConfig, record: SplitRecord, path: str) -> Sour
                     f"{follow}leave --data.split_record out to draw a new split."
                 )
             seen.add(file)
-        images = lazy_files([root / name for name in names], size)
-        parts.append(LabelledImages(images, np.array(part.label, np.int64), tuple(names)))
-    return Source(root.name, parts[0], parts[1], tuple(record.class_names))
+    decoding, remarks = resolve_decoding(config, size, train, test)
+    first, second = (
+        LabelledImages(lazy_files(files, decoding), np.array(part.label, np.int64), tuple(part.image))
+        for files, part in ((train, record.train), (test, record.test))
+    )
+    return Source(root.name, first, second, tuple(record.class_names)), decoding, remarks
 
 
-def _source_of_arrays(config: DataConfig, record: SplitRecord, path: str) -> tuple[Source, Labels, str | None]:
-    digest = None
+def _source_of_arrays(
+    config: DataConfig, record: SplitRecord, path: str
+) -> tuple[Source, Labels, str | None, Decoding | None]:
+    digest, decoding = None, None
     if record.kind == "named":
         source = load_source(config)
     else:
         user = open_user_images(config, record.kind)
-        source, digest = user.source, user.digest
+        source, digest, decoding = user.source, user.digest, user.decoding
     if tuple(record.class_names) != source.class_names:
         raise UsageError(
             f"{path} has the classes {', '.join(record.class_names)}, but {config.name} has "
@@ -362,4 +389,4 @@ def _source_of_arrays(config: DataConfig, record: SplitRecord, path: str) -> tup
             )
     test, kept = source.test, chosen["test"]
     test = LabelledImages(take(test.images, kept), test.labels[kept], tuple(test.names[i] for i in kept))
-    return Source(source.name, source.train, test, source.class_names), chosen["train"], digest
+    return Source(source.name, source.train, test, source.class_names), chosen["train"], digest, decoding

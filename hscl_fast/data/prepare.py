@@ -8,7 +8,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -30,6 +30,7 @@ from hscl_fast.data.beton.sidecar import (
     sidecar_path,
 )
 from hscl_fast.data.beton.writer import BetonWriter
+from hscl_fast.data.bit_depth import with_scale
 from hscl_fast.data.decode import resize_images
 from hscl_fast.data.open import SourceWithRoles, load_with_roles, side_of
 from hscl_fast.data.types import AnyImages, Images, LabelledImages, Labels, Remark, Roles, take
@@ -117,6 +118,7 @@ def prepare_beton(
     """
     _check(how)
     given = load_with_roles(config, allow_missing=True)
+    config = with_scale(config, given.decoding)
     for said in given.remarks:
         remark(said)
     try:
@@ -212,8 +214,9 @@ def _chosen(images: LabelledImages, index: Labels) -> LabelledImages:
 
 
 def _settings(config: DataConfig) -> dict[str, object]:
-    # Sidecars of data that is searched as usual have the bytes that they always had.
-    usual = {name for name in ("exclude", "follow_links") if not getattr(config, name)}
+    # Sidecars of data that is searched and decoded as usual have the bytes that they always had.
+    later = {"exclude", "follow_links", "bit_depth", "float_white", "max_megapixels"}
+    usual = {option.name for option in fields(config) if getattr(config, option.name) == option.default} & later
     return {name: value for name, value in asdict(config).items() if name not in NOT_PREPARED | usual}
 
 

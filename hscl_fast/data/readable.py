@@ -9,7 +9,7 @@ import numpy as np
 
 from hscl_fast.data.bad_images import BadImages
 from hscl_fast.data.decode import load_image
-from hscl_fast.data.types import Images
+from hscl_fast.data.types import Decoding, Images
 
 
 class ReadableFiles:
@@ -19,8 +19,8 @@ class ReadableFiles:
     ----------
     paths
         The files.
-    size
-        Side in pixels that every image is resized to.
+    decoding
+        How they are decoded.
 
     Attributes
     ----------
@@ -28,8 +28,8 @@ class ReadableFiles:
         The reason by the place in ``paths`` of each file that could not be read; complete after the last batch.
     """
 
-    def __init__(self, paths: Sequence[Path], size: int) -> None:
-        self._paths, self._size = paths, size
+    def __init__(self, paths: Sequence[Path], decoding: Decoding) -> None:
+        self._paths, self._decoding = paths, decoding
         self.bad: dict[int, str] = {}
 
     def batches(self, count: int, skipped: Callable[[int], object]) -> Iterator[Images]:
@@ -40,7 +40,7 @@ class ReadableFiles:
         batch, filled = self._empty(count, 0), 0
         for place, path in enumerate(self._paths):
             try:
-                batch[filled] = load_image(path, self._size)
+                batch[filled] = load_image(path, self._decoding)
             except BadImages as error:
                 self.bad[place] = error.files[0][1]
                 skipped(1)
@@ -53,4 +53,5 @@ class ReadableFiles:
             yield batch[:filled]
 
     def _empty(self, count: int, done: int) -> Images:
-        return np.empty((min(count, len(self._paths) - done), self._size, self._size, 3), np.uint8)
+        size = self._decoding.size
+        return np.empty((min(count, len(self._paths) - done), size, size, 3), np.uint8)

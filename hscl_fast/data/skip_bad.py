@@ -60,7 +60,7 @@ def _readable(images: LabelledImages, bad: list[tuple[str, str]]) -> Mask:
     lazy = images.images
     assert isinstance(lazy, LazyImages)
     assert isinstance(lazy.reader, ImageFiles)
-    found = [find_bad_files([lazy.reader.paths[row]], lazy.size) for row in lazy.rows]
+    found = [find_bad_files([lazy.reader.paths[row]], lazy.reader.decoding) for row in lazy.rows]
     bad += [file for files in found for file in files]
     return np.array([not files for files in found], np.bool_)
 

@@ -121,6 +121,33 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Decoding:
+    """How image files become images, all of a data set alike.
+
+    Parameters
+    ----------
+    size
+        Side in pixels that each is resized to.
+    bit_depth
+        Bits of the values of files with more than 8 bits: ``2**bit_depth - 1`` is white. None: such files are refused.
+    float_white
+        Value of floating-point files that is white. None: such files are refused.
+    max_megapixels
+        Files with more pixels are refused, in whole millions.
+    """
+
+    size: int
+    bit_depth: int | None = None
+    float_white: float | None = None
+    max_megapixels: int = 67
+
+    @property
+    def max_pixels(self) -> int:
+        """The most pixels that a file may have."""
+        return (self.max_megapixels + 1) * 1_000_000 - 1
+
+
+@dataclass(frozen=True)
 class Remark:
     """One sentence on how a user's data was read; with ``doubt``, one that asks the user to look at the data."""
 
@@ -148,6 +175,8 @@ class UserImages:
         How the data was read, where that is worth saying.
     skipped
         Path and reason of the files that cannot be read as images and were left out.
+    decoding
+        How image files are decoded, or were before they were put into a ``.beton``; None for arrays.
     """
 
     kind: Kind
@@ -157,6 +186,7 @@ class UserImages:
     digest: str | None = None
     remarks: tuple[Remark, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
+    decoding: Decoding | None = None
 
 
 @dataclass(frozen=True, eq=False)

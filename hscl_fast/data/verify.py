@@ -59,7 +59,7 @@ def verify_source(config: DataConfig) -> Verification:
     Parameters
     ----------
     config
-        ``name`` and ``root`` are used, and ``image_size`` for a user's image files.
+        ``name`` and ``root`` are used, and for a user's image files ``image_size`` and how they are decoded.
 
     Returns
     -------

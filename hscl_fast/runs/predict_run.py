@@ -19,6 +19,7 @@ from hscl_fast.console import silent
 from hscl_fast.data.find import Finder
 from hscl_fast.data.paths import at_home
 from hscl_fast.data.readable import ReadableFiles
+from hscl_fast.data.types import Decoding
 from hscl_fast.device import resolve_device
 from hscl_fast.errors import UsageError
 from hscl_fast.evaluation.scores_csv import scores_csv
@@ -69,6 +70,7 @@ def predict_run(
     evaluation: str | None = None,
     exclude: Sequence[str] = (),
     follow_links: bool = False,
+    max_megapixels: int | None = None,
     overwrite: bool = False,
     console: Console | None = None,
 ) -> Prediction:
@@ -92,6 +94,8 @@ def predict_run(
     exclude, follow_links
         What to leave out of folders, and whether links in them are followed: see :class:`hscl_fast.data.find.Finder`.
         A file that ``files`` names is scored in any case.
+    max_megapixels
+        As ``data.max_megapixels``; None: as trained.
     overwrite
         Whether an existing file may be replaced.
     console
@@ -109,6 +113,8 @@ def predict_run(
     config = directory.load_config()
     if device is not None:
         config = replace(config, runtime=replace(config.runtime, device=device))
+    if max_megapixels is not None:
+        config = replace(config, data=replace(config.data, max_megapixels=max_megapixels))
     if out is not None:
         _require_writable(out, overwrite=overwrite)
     found = _collect([at_home(file) for file in files], exclude, follow_links, console)
@@ -117,7 +123,9 @@ def predict_run(
     show_slow_precision(where, config.runtime.precision, console)
     scoring, calibration = load_calibrated(directory, config, where, evaluation)
     started = time.perf_counter()
-    scores, reasons = _score(scoring, found, calibration.image_size, console)
+    data = config.data
+    decoding = Decoding(calibration.image_size, data.bit_depth, data.float_white, data.max_megapixels)
+    scores, reasons = _score(scoring, found, decoding, console)
     names = [str(file) for file in found]
     table = scores_csv(names, scores, calibration.threshold, error=reasons)
     if out is not None:
@@ -134,10 +142,10 @@ def predict_run(
 
 
 def _score(
-    scoring: Scoring, files: Sequence[Path], size: int, console: Console
+    scoring: Scoring, files: Sequence[Path], decoding: Decoding, console: Console
 ) -> tuple[list[float | None], list[str]]:
     """Return for each file its score, or None and the reason for that."""
-    readable = ReadableFiles(files, size)
+    readable = ReadableFiles(files, decoding)
     with image_progress(console, "scoring", len(files)) as advance:
         found = iter(scoring.score_batches(readable.batches(scoring.images_per_batch, advance), advance).tolist())
     scores: list[float | None] = []

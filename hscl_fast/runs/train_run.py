@@ -12,6 +12,7 @@ from hscl_fast.config.parsing import to_dict
 from hscl_fast.config.sections import Config
 from hscl_fast.console import say, silent
 from hscl_fast.data.bad_images import BadImages
+from hscl_fast.data.bit_depth import with_scale
 from hscl_fast.data.loaders.choose import choose_loader
 from hscl_fast.data.open import in_memory, open_split
 from hscl_fast.data.paths import at_home
@@ -81,7 +82,9 @@ def train_run(
         with start_ranks(config) as ranks:
             if not ranks.is_first:
                 console = silent()
-            trainer, split = _prepare(config, directory, lock, ranks, console, resume=resume, overwrite=overwrite)
+            trainer, split, config = _prepare(
+                config, directory, lock, ranks, console, resume=resume, overwrite=overwrite
+            )
             say(console, f"run {directory.path}: {trainer.describe()}")
             try:
                 trainer.train()
@@ -106,6 +109,11 @@ def _resolve_config(config: Config | None, directory: RunDirectory, *, resume: b
     if config is None:
         return saved
     asked, was = absolute_places(config.data), absolute_places(saved.data)
+    asked = replace(  # what was unset at the start has been found since
+        asked,
+        bit_depth=was.bit_depth if asked.bit_depth is None else asked.bit_depth,
+        float_white=was.float_white if asked.float_white is None else asked.float_white,
+    )
     _require_same(replace(config, data=replace(asked, root=was.root)), replace(saved, data=was), directory)
     if config.data.root is None or asked.root == was.root:
         return saved
@@ -137,8 +145,11 @@ def _prepare(
     *,
     resume: bool,
     overwrite: bool,
-) -> tuple[Trainer, Split]:
-    """Return the trainer of a new run or of one to resume, and the split; the first rank makes the run directory."""
+) -> tuple[Trainer, Split, Config]:
+    """Return the trainer of a new run or of one to resume, the split, and the configuration with what the data says.
+
+    The first rank makes the run directory.
+    """
     prepare_backends(config.runtime)
     with ranks.together():
         if ranks.is_first:
@@ -149,6 +160,7 @@ def _prepare(
         device = resolve_device(config.runtime.device, ranks.local_rank)
         try:
             split = open_split(directory.recorded_data(config) if resume else config.data)
+            config = replace(config, data=with_scale(config.data, split.decoding))
             loader = choose_loader(config.data, config.runtime, split, device)
             if loader.kind == "resident":
                 split = in_memory(split)
@@ -181,7 +193,7 @@ def _prepare(
         elif ranks.is_first:
             directory.create(config, split, lock, overwrite=overwrite)
     ranks.require_same_step(trainer.state.step)
-    return trainer, split
+    return trainer, split, config
 
 
 def _continue(trainer: Trainer, directory: RunDirectory, ranks: Ranks) -> None:

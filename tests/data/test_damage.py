@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from hscl_fast.data.decode import load_images
+from hscl_fast.data.types import Decoding
 from hscl_fast.errors import UsageError
 
 END = b"\xff\xd9"
@@ -38,7 +39,7 @@ def encoded(kind, mode="RGB", **options):
 
 def load(folder, data):
     (folder / "a.png").write_bytes(data)
-    return load_images([folder / "a.png"], 96)[0]
+    return load_images([folder / "a.png"], Decoding(96))[0]
 
 
 def refused(folder, data, reason):

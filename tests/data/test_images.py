@@ -9,19 +9,22 @@ import pytest
 from PIL import Image
 
 from hscl_fast.data.decode import load_images, resize_images
+from hscl_fast.data.types import Decoding
 from hscl_fast.errors import UsageError
 
+DECODING = Decoding(8, bit_depth=16, float_white=255.0)
 
-def one(path, size=8):
-    images = load_images([path], size)
+
+def one(path, decoding=DECODING):
+    images, size = load_images([path], decoding), decoding.size
     assert images.shape == (1, size, size, 3)
     assert images.dtype == np.uint8
     return images[0]
 
 
-def flat(path, size=8):
+def flat(path, decoding=DECODING):
     """The colour of an image of a single colour."""
-    image = one(path, size)
+    image = one(path, decoding)
     assert (image == image[0, 0]).all()
     return tuple(image[0, 0].tolist())
 
@@ -70,9 +73,11 @@ def test_big_endian_sixteen_bits(tmp_path):
     assert flat(path) == (128, 128, 128)
 
 
-@pytest.mark.parametrize(("value", "expected"), [(0.5, 128), (1.0, 255), (100.0, 100)])
-def test_floats(tmp_path, value, expected):
-    assert flat(save(tmp_path / "a.tif", "F", value)) == (expected,) * 3
+@pytest.mark.parametrize(
+    ("value", "white", "expected"), [(0.5, 1, 128), (1.0, 1, 255), (100.0, 255, 100), (0.6, 255, 1), (2000, 4000, 128)]
+)
+def test_floats(tmp_path, value, white, expected):
+    assert flat(save(tmp_path / "a.tif", "F", value), Decoding(8, float_white=white)) == (expected,) * 3
 
 
 @pytest.mark.parametrize(("mode", "value"), [("F", float("nan")), ("F", 300.0), ("F", -1.0), ("I", 70000), ("I", -1)])
@@ -114,7 +119,7 @@ def test_resize_images_does_as_load_images_does(tmp_path, rng):
     paths = [tmp_path / f"{i}.png" for i in range(3)]
     for path, image in zip(paths, pixels, strict=True):
         Image.fromarray(image).save(path)
-    np.testing.assert_array_equal(resize_images(pixels, 12), load_images(paths, 12))
+    np.testing.assert_array_equal(resize_images(pixels, 12), load_images(paths, Decoding(12)))
     assert resize_images(pixels[:0], 12).shape == (0, 12, 12, 3)
     square = pixels[:, :20, :20]
     assert resize_images(square, 20) is square
@@ -153,7 +158,7 @@ def broken(folder, what):
         ("text", "not an image of a known format"),
         ("empty", "the file is empty"),
         ("wide", "9000 x 9000 pixels"),
-        ("wider", "exceeds limit"),
+        ("wider", "60000 x 60000 pixels, more than the 67 million of max_megapixels"),
         ("missing", "there is no such file"),
         ("folder", "it is a folder"),
         ("fifo", "it is not a regular file"),
@@ -162,7 +167,7 @@ def broken(folder, what):
 def test_broken_files_are_named_with_the_reason(tmp_path, what, reason):
     path = broken(tmp_path, what)
     with pytest.raises(UsageError, match=rf"{what}\.png cannot be read as an image: .*{reason}") as caught:
-        load_images([tmp_path / "whole.png", path], 8)
+        load_images([tmp_path / "whole.png", path], DECODING)
     assert "\n" not in str(caught.value)
 
 
@@ -179,4 +184,4 @@ def test_formats_that_start_other_programs_are_not_opened(tmp_path):
 
 
 def test_no_images_are_an_empty_stack():
-    assert load_images([], 8).shape == (0, 8, 8, 3)
+    assert load_images([], DECODING).shape == (0, 8, 8, 3)

@@ -7,6 +7,7 @@ from PIL import Image
 from hscl_fast.data import shrinking
 from hscl_fast.data.decode import lazy_files
 from hscl_fast.data.shrinking import remark_on_shrinking
+from hscl_fast.data.types import Decoding
 
 
 @pytest.mark.parametrize(
@@ -40,8 +41,8 @@ def test_the_median_of_sixty_four_headers_decides(tmp_path, monkeypatch):
     read = []
     size = shrinking.read_size
     monkeypatch.setattr(shrinking, "read_size", lambda path: read.append(path) or size(path))
-    (remark,) = remark_on_shrinking(lazy_files(paths, 16), 16)
+    (remark,) = remark_on_shrinking(lazy_files(paths, Decoding(16)), 16)
     assert "images of 200x40 px (the median) are shrunk 12.5-fold to 16 px" in remark.text
     assert len(read) == 64
     assert {paths[0], paths[-1]} < set(read)
-    assert remark_on_shrinking(lazy_files(paths[:1], 16), 16) == ()
+    assert remark_on_shrinking(lazy_files(paths[:1], Decoding(16)), 16) == ()

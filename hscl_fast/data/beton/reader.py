@@ -32,7 +32,7 @@ from hscl_fast.data.beton.format import (
 )
 from hscl_fast.data.beton.sidecar import Sidecar, read_sidecar, sidecar_path
 from hscl_fast.data.damage import jpeg_damage
-from hscl_fast.data.types import Images, LabelledImages, Labels, LazyImages, Source, UserImages
+from hscl_fast.data.types import Decoding, Images, LabelledImages, Labels, LazyImages, Source, UserImages
 from hscl_fast.errors import UsageError
 
 _CHUNK = 1 << 24  # bytes hashed at a time
@@ -109,7 +109,9 @@ def open_user_beton(path: Path) -> UserImages:
     )
     source = Source(path.stem, train, test, tuple(sidecar.class_names))
     roles = np.array(sidecar.train.role, np.int8)
-    return UserImages("beton", source, roles, sidecar.normal_class, sidecar.sha256)
+    origin = sidecar.origin
+    decoding = Decoding(sidecar.image_size, origin.get("bit_depth"), origin.get("float_white"))
+    return UserImages("beton", source, roles, sidecar.normal_class, sidecar.sha256, decoding=decoding)
 
 
 def _refuse(path: Path, reason: str) -> NoReturn:

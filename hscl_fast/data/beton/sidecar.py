@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -61,7 +62,7 @@ class Sidecar(StrictModel):
     train, test
         The images.
     origin
-        The configuration the file was made from.
+        The configuration the file was made from, with the ``bit_depth`` and ``float_white`` that were applied.
     skipped
         The images that were left out.
     """
@@ -84,6 +85,11 @@ class Sidecar(StrictModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         check_columns(self.class_names, self.normal_class, self.train, self.test, images="name")
+        depth, white = (self.origin.get(name) for name in ("bit_depth", "float_white"))
+        if not (depth is None or (type(depth) is int and 1 <= depth <= 32)):
+            raise ValueError(f"origin.bit_depth is {short(depth)}, expected 1 to 32")
+        if not (white is None or (type(white) in (int, float) and 0 < white < math.inf)):
+            raise ValueError(f"origin.float_white is {short(white)}, expected a number above 0")
         counted = Counts(train=len(self.train.name), test=len(self.test.name))
         if self.counts != counted:
             raise ValueError(f"counts is {short(dict(self.counts))}, but the columns have {dict(counted)}")

@@ -86,8 +86,9 @@ def _any_file(folder: Path, pattern: str, otherwise: str) -> Layout:
 
 def _read(paths: list[Path], size: int) -> Images:
     from hscl_fast.data.decode import load_images  # here, so that `hscl data list` does not wait for Pillow
+    from hscl_fast.data.types import Decoding
 
-    return load_images(paths, size)
+    return load_images(paths, Decoding(size))
 
 
 LSUN_FIX = LsunFix(

@@ -9,7 +9,7 @@ from hscl_fast.data.find import is_excluded
 from hscl_fast.data.named.registry import DATA_SETS
 from hscl_fast.data.paths import at_home
 from hscl_fast.data.split.record import SplitRecord
-from hscl_fast.data.types import Kind, Remark
+from hscl_fast.data.types import FILE_KINDS, Kind, Remark
 from hscl_fast.errors import UsageError
 
 _DEFAULTS = {field.name: field.default for field in fields(DataConfig)}
@@ -28,6 +28,20 @@ def refuse_idle_root(config: DataConfig, kind: Kind) -> None:
         f"--data.root is {config.root!r}, but {config.name} {where}, so it would do nothing. Leave it out; it is for "
         "named data sets that are files, and for the folder that the paths of a CSV file are relative to."
     )
+
+
+def refuse_idle_decoding(config: DataConfig, kind: Kind) -> None:
+    """Raise a :class:`UsageError` where an option says how image files are decoded, but none are."""
+    if kind in FILE_KINDS:
+        return
+    # A .beton is compared with the scale that it was prepared with.
+    names = ("max_megapixels",) if kind == "beton" else ("max_megapixels", "bit_depth", "float_white")
+    for name in names:
+        if getattr(config, name) != _DEFAULTS[name]:
+            raise UsageError(
+                f"--data.{name} is {getattr(config, name)!r}, but {config.name} has no image files that are decoded, "
+                "so it would do nothing. Leave it out; it is for folders and CSV files."
+            )
 
 
 def refuse_idle_options(config: DataConfig, kind: Kind) -> tuple[Remark, ...]:
@@ -52,6 +66,7 @@ def refuse_idle_options(config: DataConfig, kind: Kind) -> tuple[Remark, ...]:
     """
     refuse_idle_root(config, kind)
     _refuse_idle_for_files(config, kind)
+    refuse_idle_decoding(config, kind)
     if kind == "named":
         _refuse_idle_for_named(config)
         return ()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hscl_fast.data.split.duplicates import Duplicate
-from hscl_fast.data.types import ABNORMAL, NORMAL, UNLABELLED, Remark, TestImages, TrainingImages
+from hscl_fast.data.types import ABNORMAL, NORMAL, UNLABELLED, Decoding, Remark, TestImages, TrainingImages
 
 if TYPE_CHECKING:  # pydantic takes time to import, and most users of a split do not need it
     from hscl_fast.data.split.record import SplitRecord
@@ -50,6 +50,8 @@ class Split:
         Pictures that a user's own data has twice, in uses that contradict each other.
     skipped
         Path and reason of the files that cannot be read as images and were left out.
+    decoding
+        See :class:`hscl_fast.data.types.UserImages`.
     """
 
     training: TrainingImages
@@ -61,6 +63,7 @@ class Split:
     remarks: tuple[Remark, ...] = ()
     duplicates: tuple[Duplicate, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
+    decoding: Decoding | None = None
 
     @property
     def counts(self) -> Counts:
