@@ -43,7 +43,7 @@ DATA = (
     {"bit_depth", "find", "skip_bad"},
     {"named", "user", "beton", "readable", "shrinking"},
     {"kinds", "places", "split"},
-    {"open"},
+    {"open", "other_test"},
     {"prepare", "verify"},
     {"loaders"},
 )

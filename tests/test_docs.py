@@ -84,7 +84,7 @@ def draw(folder, count, rng, brightness=0):
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    """A folder with ``mine/`` and ``mine.csv`` as docs/data.md describes them, and ``new_images/``."""
+    """A folder with ``mine/`` and ``mine.csv`` as docs/data.md describes them, ``other/`` and ``new_images/``."""
     folder = tmp_path_factory.mktemp("docs")
     rng = np.random.default_rng(0)
     draw(folder / "mine/train/unlabeled", 20, rng)
@@ -93,6 +93,8 @@ def images(tmp_path_factory):
     draw(folder / "mine/test/normal", 4, rng)
     draw(folder / "mine/test/abnormal/scratch", 4, rng, 100)
     draw(folder / "new_images", 2, rng)
+    draw(folder / "other/normal", 3, rng)
+    draw(folder / "other/abnormal", 3, rng, 100)
     labels = {"unlabeled": 0, "normal": 1, "abnormal": -1}
     rows = [
         f"{path.relative_to(folder / 'mine')},{labels[path.relative_to(folder / 'mine').parts[1]]},{part}"

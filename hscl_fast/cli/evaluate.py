@@ -1,4 +1,4 @@
-"""``hscl eval``: evaluates a trained run again, optionally with another score or checkpoint."""
+"""``hscl eval``: evaluates a trained run again, with another score or checkpoint, or on other test images."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ def run(options: Namespace, console: Console) -> int:
     """Evaluate and print the results."""
     done = evaluate_run(
         options.RUN,
+        data=options.data,
+        out=options.out,
         name=options.name,
         scoring=options.scoring,
         checkpoint=options.checkpoint,

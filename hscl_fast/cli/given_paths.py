@@ -9,9 +9,14 @@ from jsonargparse import Namespace
 from hscl_fast.errors import UsageError
 
 # The options that are paths, the lists of paths too.
-_PATHS = ("out", "root", "RUN", "PATH", "DATA", "data.name", "data.root", "data.split_record")
+_PATHS = ("out", "root", "RUN", "PATH", "DATA", "data", "data.name", "data.root", "data.split_record")
 # What the commands write that cannot be printed.
-_WRITTEN = {"train": "a run directory", "data prepare": "a .beton and a file beside it", "data views": "a PNG file"}
+_WRITTEN = {
+    "train": "a run directory",
+    "eval": "a folder",
+    "data prepare": "a .beton and a file beside it",
+    "data views": "a PNG file",
+}
 
 
 def at_home(options: Namespace) -> None:

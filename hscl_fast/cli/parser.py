@@ -209,14 +209,19 @@ def _doctor_parser() -> ArgumentParser:
 
 
 def _eval_parser() -> ArgumentParser:
-    parser = PlainParser(description="Evaluate RUN again, perhaps scored otherwise.")
+    parser = PlainParser(description="Evaluate RUN again, perhaps scored otherwise, or on other images.")
     parser.add_argument("RUN", type=str, help="run directory")
+    parser.add_argument("--data", type=str, help="other test images: folder, .csv, .npz or .beton (unset: as trained)")
+    parser.add_argument("--out", type=str, help="with --data: new folder for the results")
     parser.add_argument("--scoring", type=ScoringName, help="normality score (unset: as trained)")
     parser.add_argument("--checkpoint", type=CheckpointName, help="checkpoint to evaluate (unset: as trained)")
     parser.add_argument("--device", type=str, help=f"{_DEVICES} (unset: as trained)")
     parser.add_argument("--root", type=str, help="folder of the data set, if it has moved (unset: as trained)")
     parser.add_argument(
-        "--name", type=str, help="of the evaluation in RUN/evaluations (unset: the run's own, or SCORING-CHECKPOINT)"
+        "--name",
+        type=str,
+        help="of the evaluation in RUN/evaluations (unset: the run's own, or SCORING-CHECKPOINT); with --data, whose "
+        "score and threshold to use",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there and up to date")
     return parser

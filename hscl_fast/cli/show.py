@@ -30,8 +30,11 @@ def show_summary(run: Run, console: Console) -> None:
     )
     if summary.is_chance:
         warn(console, summary.advice)
-    say(console, f"report: {(run.results or run.directory).report}")
-    named = "" if run.results in (None, run.directory) else f" --evaluation {run.results.path.name}"
+    results = run.results or run.directory
+    say(console, f"report: {results.report}")
+    if results.path != run.path and results.path.parent != run.directory.evaluations:
+        return  # other test images: what `hscl predict` says has not changed
+    named = "" if results.path == run.path else f" --evaluation {results.path.name}"
     say(console, f"next:   hscl predict {shlex.quote(str(run.path))} IMAGES...{named} --out scores.csv")
 
 

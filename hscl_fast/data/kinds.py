@@ -11,10 +11,10 @@ from hscl_fast.data.beton.reader import open_user_beton
 from hscl_fast.data.bit_depth import resolve_decoding
 from hscl_fast.data.named.registry import DATA_SETS
 from hscl_fast.data.paths import at_home
-from hscl_fast.data.types import ABNORMAL, Kind, UserImages
+from hscl_fast.data.types import ABNORMAL, Decoding, Kind, UserImages
 from hscl_fast.data.user.csv_list import list_csv
-from hscl_fast.data.user.folder import list_folder
-from hscl_fast.data.user.npz import load_npz
+from hscl_fast.data.user.folder import list_folder, list_test_folder
+from hscl_fast.data.user.npz import load_npz, load_test_npz
 from hscl_fast.errors import UsageError
 from hscl_fast.spelling import did_you_mean
 
@@ -86,6 +86,43 @@ def require_not_all_abnormal(config: DataConfig, user: UserImages) -> None:
             "is learned from normal or unlabelled ones. Add such images to train on, or correct the labels: -1 is "
             "abnormal, 0 unlabelled, 1 normal."
         )
+
+
+def open_test_images(config: DataConfig, kind: Kind) -> UserImages:
+    """Return the user's own images that a trained run is tested on; of a ``.beton`` the training images as well.
+
+    Parameters
+    ----------
+    config, kind
+        As for :func:`open_user_images`; the scale of the values is the one in ``config``, and not found in the images.
+
+    Raises
+    ------
+    UsageError
+        As for :func:`open_user_images`, but images to train on are not needed.
+    """
+    path = _path(config)
+    if kind == "npz":
+        return load_test_npz(path)
+    if kind == "beton":
+        return _open_test_beton(path, config)
+    if kind == "csv":
+        listing = list_csv(path, files_root(config, kind), follow_links=config.follow_links, only_test=True)
+    else:
+        listing = list_test_folder(path, config.exclude, follow_links=config.follow_links)
+    size = config.image_size or DEFAULT_SIZE
+    return listing.open(Decoding(size, config.bit_depth, config.float_white, config.max_megapixels))
+
+
+def _open_test_beton(path: Path, config: DataConfig) -> UserImages:
+    user = open_user_beton(path)
+    size, wanted = user.source.test.images.shape[1], config.image_size
+    if size != wanted:
+        raise UsageError(
+            f"The images of {path} have {size} x {size} pixels, but the run was trained on {wanted} x {wanted}. "
+            f"Prepare the data again with `hscl data prepare --image_size {wanted}`."
+        )
+    return user
 
 
 def _open(config: DataConfig, kind: Kind, allow_missing: bool) -> UserImages:

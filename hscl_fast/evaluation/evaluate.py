@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
 from hscl_fast.data.split.split import Split
-from hscl_fast.data.types import ABNORMAL, take
+from hscl_fast.data.types import ABNORMAL, TestImages, take
 from hscl_fast.evaluation.baselines import Baseline, classic_baselines, left_out
 from hscl_fast.evaluation.metrics import Detection, detection_metrics
 from hscl_fast.evaluation.threshold import Decisions, decide, fit_threshold
@@ -73,21 +74,35 @@ def evaluate(scoring: Scoring, split: Split, console: Console, *, seed: int) -> 
     with image_progress(console, "calibrating", len(known)) as advance:
         scoring.calibrate(known, advance)
     threshold, threshold_source = _fit_threshold(scoring, split, console)
-    test = split.test
+    found = evaluate_calibrated(
+        scoring, split.test, split.class_names, split.normal_class, threshold, threshold_source, console
+    )
+    with console.status("comparing with scikit-learn"):
+        return replace(found, baselines=_compare(split, seed))
+
+
+def evaluate_calibrated(
+    scoring: Scoring,
+    test: TestImages,
+    class_names: Sequence[str],
+    normal_class: int,
+    threshold: float,
+    threshold_source: str,
+    console: Console,
+) -> Evaluation:
+    """Score test images with a calibrated score and a threshold; nothing is fitted, and nothing compared with."""
     with image_progress(console, "scoring", len(test.images)) as advance:
         started = time.perf_counter()
         scores = scoring.score(test.images, advance)
         seconds = time.perf_counter() - started
-    with console.status("comparing with scikit-learn"):
-        baselines = _compare(split, seed)
     return Evaluation(
         scores=scores,
         threshold=threshold,
         threshold_source=threshold_source,
-        detection=detection_metrics(scores, test.abnormal, test.classes, split.class_names, split.normal_class),
+        detection=detection_metrics(scores, test.abnormal, test.classes, class_names, normal_class),
         decisions=decide(scores, test.abnormal, threshold),
         images_per_second=round(len(scores) / seconds, 1) if len(scores) else None,
-        baselines=baselines,
+        baselines={},
     )
 
 

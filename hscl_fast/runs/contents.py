@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hscl_fast.atomic import TEMPORARY
+from hscl_fast.errors import UsageError
 from hscl_fast.runs.lock import LOCK
 
 EVALUATION_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 MARKER = ".hscl-run"  # a folder with this file is a run directory
 
+_SHOWN = 5  # files in a message
 _CHECKPOINT = r"(checkpoint\.json|(weights|state)-[0-9a-f]{16}\.(safetensors|pt))"
 _RESULTS = rf"(summary\.json|scores\.csv|report\.html|calibration/{_CHECKPOINT})"
 _FOLDER = rf"(checkpoints(/(last|best))?|calibration|tensorboard|evaluations(/{EVALUATION_NAME}(/calibration)?)?)"
@@ -34,6 +37,34 @@ def is_unfinished(run: Path) -> bool:
     """Whether a folder is as a process leaves it that is killed before it has marked its run, with no work in it."""
     own = re.compile(rf"{re.escape(LOCK)}|{TEMPORARY}")
     return run.is_dir() and all(own.fullmatch(path.name) and not path.is_symlink() for path in run.iterdir())
+
+
+def require_replaceable(
+    path: Path, marker: str, called: str, writer: str, foreign: Callable[[], Sequence[Path]]
+) -> None:
+    """Raise a :class:`UsageError` unless ``--overwrite`` may replace a folder that exists.
+
+    Parameters
+    ----------
+    path, marker
+        The folder, and the file that marks it.
+    called, writer
+        What it should be, and what writes such a folder, in words.
+    foreign
+        Returns what lies in it that ``writer`` does not write.
+    """
+    if path.is_symlink() or not ((path / marker).is_file() or is_unfinished(path)):
+        raise UsageError(
+            f"--out {path} exists and is not {called} (it has no {marker}), so --overwrite will not touch it. Give "
+            "another --out."
+        )
+    if others := foreign():
+        shown = ", ".join(str(other.relative_to(path)) for other in others[:_SHOWN])
+        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+        raise UsageError(
+            f"--out {path} holds files that no {writer} writes ({shown}{more}), so --overwrite will not touch it. "
+            "Move them elsewhere, or give another --out."
+        )
 
 
 def foreign_entries(run: Path) -> list[Path]:

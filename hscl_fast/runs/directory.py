@@ -18,11 +18,16 @@ from hscl_fast.data.split.record import write_record
 from hscl_fast.data.split.split import Split
 from hscl_fast.data.types import Remark
 from hscl_fast.errors import UsageError
-from hscl_fast.runs.contents import EVALUATION_NAME, MARKER, foreign_entries, is_unfinished, remove_contents
+from hscl_fast.runs.contents import (
+    EVALUATION_NAME,
+    MARKER,
+    foreign_entries,
+    is_unfinished,
+    remove_contents,
+    require_replaceable,
+)
 from hscl_fast.runs.environment import environment
 from hscl_fast.runs.lock import RunLock
-
-_SHOWN = 5  # files in a message
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,11 @@ class RunDirectory(Results):
         """The directory of checkpoint ``last`` or ``best``."""
         return self.path / "checkpoints" / name
 
+    @property
+    def evaluations(self) -> Path:
+        """The folder of the other evaluations."""
+        return self.path / "evaluations"
+
     def evaluation(self, name: str) -> Results:
         """Return the results of an evaluation by its name.
 
@@ -110,7 +120,7 @@ class RunDirectory(Results):
                 f"--name is {name!r}, but may have only letters, digits, dots, hyphens and underscores, and must "
                 "begin with a letter or digit. Give another name."
             )
-        return Results(self.path / "evaluations" / name)
+        return Results(self.evaluations / name)
 
     @property
     def is_run(self) -> bool:
@@ -132,18 +142,7 @@ class RunDirectory(Results):
                 f"--out {self.path} already exists. Continue it with --resume, replace it with --overwrite, or give "
                 "another --out."
             )
-        if self.path.is_symlink() or not (self.is_run or is_unfinished(self.path)):
-            raise UsageError(
-                f"--out {self.path} exists and is not a run directory (it has no {MARKER}), so --overwrite will not "
-                "touch it. Give another --out."
-            )
-        if foreign := foreign_entries(self.path):
-            shown = ", ".join(str(path.relative_to(self.path)) for path in foreign[:_SHOWN])
-            more = f" and {len(foreign) - _SHOWN} more" if len(foreign) > _SHOWN else ""
-            raise UsageError(
-                f"--out {self.path} holds files that no run writes ({shown}{more}), so --overwrite will not touch it. "
-                "Move them elsewhere, or give another --out."
-            )
+        require_replaceable(self.path, MARKER, "a run directory", "run", lambda: foreign_entries(self.path))
 
     def create(self, config: Config, split: Split, lock: RunLock, *, overwrite: bool) -> None:
         """Create the directory, locked, and write what is known before training: configuration, environment, split.

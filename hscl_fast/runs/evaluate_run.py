@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from rich.console import Console
 
-from hscl_fast.atomic import json_bytes, replacing, sync
-from hscl_fast.config.parsing import to_dict
 from hscl_fast.config.sections import CheckpointName, Config, ScoringName
 from hscl_fast.console import silent
 from hscl_fast.data.loaders.choose import is_held_in_memory
@@ -23,20 +20,19 @@ from hscl_fast.data.split.record import read_record
 from hscl_fast.data.split.split import Split
 from hscl_fast.device import resolve_device
 from hscl_fast.errors import UsageError
-from hscl_fast.evaluation.evaluate import Evaluation, evaluate
-from hscl_fast.evaluation.report.page import ScoredImages, render_report
-from hscl_fast.evaluation.scores_csv import scores_csv
-from hscl_fast.evaluation.summary import SCORE_DIRECTION, Summary
-from hscl_fast.method.scoring.scoring import Scoring
+from hscl_fast.evaluation.evaluate import evaluate
+from hscl_fast.evaluation.report.page import ScoredImages
+from hscl_fast.evaluation.summary import Summary
 from hscl_fast.runs.backends import prepare_backends
 from hscl_fast.runs.calibration import Calibration, load_calibration, save_calibration
 from hscl_fast.runs.checkpoint import load_checkpoint
 from hscl_fast.runs.directory import Results, RunDirectory
+from hscl_fast.runs.evaluate_other import evaluate_other
 from hscl_fast.runs.lock import RunLock
 from hscl_fast.runs.run import Run
 from hscl_fast.runs.show import show_duplicates, show_remarks, show_slow_precision
 from hscl_fast.runs.trained import load_scoring
-from hscl_fast.training.state import TrainingState
+from hscl_fast.runs.write_results import summarise, writing_results
 
 _SHARED = {"threshold", "threshold_source", "scoring", "checkpoint", "step"}  # values of summary and calibration
 
@@ -44,6 +40,8 @@ _SHARED = {"threshold", "threshold_source", "scoring", "checkpoint", "step"}  # 
 def evaluate_run(
     path: str | Path,
     *,
+    data: str | None = None,
+    out: str | Path | None = None,
     name: str | None = None,
     scoring: ScoringName | None = None,
     checkpoint: CheckpointName | None = None,
@@ -58,18 +56,24 @@ def evaluate_run(
     than the weights. Scored otherwise they go to ``RUN/evaluations/NAME``, so that what ``hscl predict`` says without
     ``--evaluation`` stays as it is.
 
+    With ``data`` it is evaluated on other test images: see :func:`hscl_fast.runs.evaluate_other.evaluate_other`.
+
     Parameters
     ----------
     path
         The run directory.
+    data, out
+        Other test images, and the new folder for the results; both or neither.
     name
-        Of the evaluation. None: the run's own, or ``SCORING-CHECKPOINT`` where one of these is not the run's.
+        Of the evaluation. None: the run's own, or ``SCORING-CHECKPOINT`` where one of these is not the run's. With
+        ``data`` the evaluation whose score and threshold are used; None: the run's own.
     scoring, checkpoint, device
         As ``evaluate.scoring``, ``evaluate.checkpoint`` and ``runtime.device``; None: as trained.
     root
-        Folder of the data, if it has moved: see :func:`hscl_fast.data.places.moved_to`; None: as trained.
+        Folder of the data, if it has moved: see :func:`hscl_fast.data.places.moved_to`; None: as trained. With ``data``
+        the folder that the paths of a CSV file are relative to.
     overwrite
-        Replace results that are there and up to date.
+        Replace results that are there and up to date, or those in ``out``.
     console
         Console for progress; None shows nothing.
 
@@ -80,6 +84,12 @@ def evaluate_run(
         be written.
     """
     directory = RunDirectory(at_home(path))
+    console = silent() if console is None else console
+    if data is not None or out is not None:
+        other = _other_test(data, out, scoring, checkpoint)
+        return evaluate_other(
+            directory, *other, name=name, device=device, root=root, overwrite=overwrite, console=console
+        )
     trained = directory.load_config()
     used = replace(
         trained.evaluate,
@@ -94,7 +104,6 @@ def evaluate_run(
     if name is None and used != trained.evaluate:
         name = f"{used.scoring}-{used.checkpoint}"
     results = directory if name is None else directory.evaluation(name)
-    console = silent() if console is None else console
     with RunLock(directory.path) as lock:
         lock.acquire()
         if not overwrite:
@@ -110,6 +119,24 @@ def evaluate_run(
             split = in_memory(split)
         summary = evaluate_trained(results, directory, config, split, where, console)
     return Run(directory, config, summary, results)
+
+
+def _other_test(
+    data: str | None, out: str | Path | None, scoring: ScoringName | None, checkpoint: CheckpointName | None
+) -> tuple[str, Path]:
+    """Refuse options that do not go together with other test images."""
+    if data is None or out is None:
+        given, missing = ("--out", "--data, other test images") if data is None else ("--data", "--out, a new folder")
+        raise UsageError(
+            f"{given} needs {missing}. Give both, or leave {given} out to evaluate the run's own test set."
+        )
+    if scoring is not None or checkpoint is not None:
+        option = "--scoring" if scoring is not None else "--checkpoint"
+        raise UsageError(
+            f"{option} does not go with --data, because a score is calibrated on the run's own data. Evaluate the run "
+            f"with {option} first, and then give the name of that evaluation with --name."
+        )
+    return data, at_home(out)
 
 
 def _require_stale(directory: RunDirectory, config: Config, results: Results) -> None:
@@ -151,55 +178,8 @@ def evaluate_trained(
     """
     scoring, state = load_scoring(directory, config, split.training.images.shape[1], device)
     found = evaluate(scoring, split, console, seed=config.data.seed)
-    summary = _summarise(directory, config, split, state, found)
-    again = "evaluate again"
-    if results == directory:
-        again = f"run `hscl eval {shlex.quote(str(directory.path))}`"
-    try:
-        results.path.mkdir(parents=True, exist_ok=True)
-        _write(results, directory, config, split, scoring, found, summary)
-    except OSError as error:
-        raise UsageError(
-            f"The results in {results.path} cannot be written: {error.strerror or error}. Free some space or make the "
-            f"folder writable, then {again}."
-        ) from error
-    return summary
-
-
-def _summarise(
-    directory: RunDirectory, config: Config, split: Split, state: TrainingState, found: Evaluation
-) -> Summary:
-    rates = [row["views_per_second"] for row in directory.read_metrics() if "views_per_second" in row]
-    return Summary(
-        data=config.data.name,
-        normal_class=split.class_names[split.normal_class],
-        checkpoint=config.evaluate.checkpoint,
-        step=state.step,
-        scoring=config.evaluate.scoring,
-        score_direction=SCORE_DIRECTION,
-        **vars(found.detection),
-        threshold=found.threshold,
-        threshold_source=found.threshold_source,
-        decisions=found.decisions,
-        held_out_auroc_best=state.best_auroc,
-        train_seconds=round(state.seconds, 3),
-        views_per_second=round(float(np.median(rates)), 1) if rates else None,
-        score_images_per_second=found.images_per_second,
-        counts=split.counts,
-        baselines=found.baselines,
-    )
-
-
-def _write(
-    results: Results,
-    directory: RunDirectory,
-    config: Config,
-    split: Split,
-    scoring: Scoring,
-    found: Evaluation,
-    summary: Summary,
-) -> None:
-    test = split.test
+    test = ScoredImages(split.test, split.class_names, found.scores)
+    summary = summarise(directory, config, split.class_names[split.normal_class], split.counts, state, found)
     calibration = Calibration(
         threshold=summary.threshold,
         threshold_source=summary.threshold_source,
@@ -208,24 +188,16 @@ def _write(
         step=summary.step,
         image_size=split.training.images.shape[1],
     )
-    classes = [split.class_names[label] for label in test.classes]
-    table = scores_csv(test.names, found.scores, found.threshold, **{"class": classes})
-    page = render_report(
-        summary,
-        ScoredImages(test, split.class_names, found.scores),
-        config=to_dict(config),
-        history=directory.read_metrics(),
-        remarks=split.remarks,
-        duplicates=split.duplicates,
-    )
-    # The last to be opened takes its place first: the summary, by which whole results are known, is the last.
-    with (
-        replacing(results.summary) as summary_file,
-        replacing(results.report) as page_file,
-        replacing(results.scores) as table_file,
-    ):
-        contents = {table_file: table.encode(), page_file: page, summary_file: json_bytes(asdict(summary))}
-        for file, content in contents.items():
-            file.write_bytes(content)
-            sync(file)
-        save_calibration(results, calibration, scoring.constants)
+    again = "evaluate again"
+    if results == directory:
+        again = f"run `hscl eval {shlex.quote(str(directory.path))}`"
+    try:
+        results.path.mkdir(parents=True, exist_ok=True)
+        with writing_results(results, directory, config, summary, test, split.remarks, split.duplicates):
+            save_calibration(results, calibration, scoring.constants)
+    except OSError as error:
+        raise UsageError(
+            f"The results in {results.path} cannot be written: {error.strerror or error}. Free some space or make the "
+            f"folder writable, then {again}."
+        ) from error
+    return summary

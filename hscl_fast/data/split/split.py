@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hscl_fast.data.split.duplicates import Duplicate
-from hscl_fast.data.types import ABNORMAL, NORMAL, UNLABELLED, Decoding, Remark, TestImages, TrainingImages
+from hscl_fast.data.types import ABNORMAL, NORMAL, UNLABELLED, Decoding, Mask, Remark, TestImages, TrainingImages
 
 if TYPE_CHECKING:  # pydantic takes time to import, and most users of a split do not need it
     from hscl_fast.data.split.record import SplitRecord
@@ -24,6 +25,23 @@ class Counts:
     test_normal: int
     test_abnormal: int
     pollution: int | None
+
+
+def count_images(record: SplitRecord, abnormal: Mask) -> Counts:
+    """Count the training images of a record, and test images, which may be others: bool [m], True for anomalies."""
+    train = record.train
+    counted = Counter(zip(train.part, train.role, strict=True))
+    hidden = [label for role, label in zip(train.role, train.label, strict=True) if role == UNLABELLED]
+    return Counts(
+        labelled_normal=counted["train", NORMAL],
+        unlabelled=counted["train", UNLABELLED],
+        labelled_abnormal=counted["train", ABNORMAL],
+        held_out_normal=counted["held_out", NORMAL],
+        held_out_abnormal=counted["held_out", ABNORMAL],
+        test_normal=int((~abnormal).sum()),
+        test_abnormal=int(abnormal.sum()),
+        pollution=None if -1 in hidden else sum(label != record.normal_class for label in hidden),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,21 +86,4 @@ class Split:
     @property
     def counts(self) -> Counts:
         """Number of images of each kind."""
-        training, held_out, abnormal = self.training.roles, self.held_out.roles, self.test.abnormal
-        return Counts(
-            labelled_normal=int((training == NORMAL).sum()),
-            unlabelled=int((training == UNLABELLED).sum()),
-            labelled_abnormal=int((training == ABNORMAL).sum()),
-            held_out_normal=int((held_out == NORMAL).sum()),
-            held_out_abnormal=int((held_out == ABNORMAL).sum()),
-            test_normal=int((~abnormal).sum()),
-            test_abnormal=int(abnormal.sum()),
-            pollution=self._pollution(),
-        )
-
-    def _pollution(self) -> int | None:
-        train = self.record.train
-        hidden = [label for role, label in zip(train.role, train.label, strict=True) if role == UNLABELLED]
-        if -1 in hidden:
-            return None
-        return sum(label != self.normal_class for label in hidden)
+        return count_images(self.record, self.test.abnormal)

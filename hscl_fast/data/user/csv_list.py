@@ -31,7 +31,9 @@ _LABELS = {
 }
 
 
-def list_csv(path: Path, root: Path, *, allow_missing: bool = False, follow_links: bool = False) -> Listing:
+def list_csv(
+    path: Path, root: Path, *, allow_missing: bool = False, follow_links: bool = False, only_test: bool = False
+) -> Listing:
     """List the images of a CSV file with the columns ``path``, ``label`` and ``split``.
 
     Parameters
@@ -46,6 +48,8 @@ def list_csv(path: Path, root: Path, *, allow_missing: bool = False, follow_link
         Also list files that do not exist; reading them fails.
     follow_links
         Links in ``root`` may lead out of it.
+    only_test
+        Leave the lines of training images out, and need none of them.
 
     Raises
     ------
@@ -58,6 +62,8 @@ def list_csv(path: Path, root: Path, *, allow_missing: bool = False, follow_link
     seen: dict[str, tuple[int, str]] = {}
     missing: list[tuple[int, str]] = []
     rows, separator = _rows(path)
+    if only_test:
+        rows = [(line, row) for line, row in rows if row["split"].lower() != "train"]
     for line, row in rows:
         try:
             image, part = _image(path, line, row, root, follow_links=follow_links)
@@ -76,7 +82,9 @@ def list_csv(path: Path, root: Path, *, allow_missing: bool = False, follow_link
         parts[part].append(image)
     if missing and not allow_missing:
         raise _missing(path, missing, root)
-    if not parts["train"]:
+    if only_test and not parts["test"]:
+        raise UsageError(f"{path} lists no image to test on. Expected lines with test in the column split.")
+    if not only_test and not parts["train"]:
         raise UsageError(f"{path} lists no image to train on. Expected lines with train in the column split.")
     return Listing("csv", root, tuple(parts["train"]), tuple(parts["test"]), _remarks(rows, separator, root))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from hscl_fast.data.find import Finder
 from hscl_fast.data.paths import name_inside
 from hscl_fast.data.types import ABNORMAL
-from hscl_fast.data.user.layouts import UNDERSTOOD, Folder, recognise
+from hscl_fast.data.user.layouts import TESTED, UNDERSTOOD, Folder, recognise, recognise_test
 from hscl_fast.data.user.listing import ABNORMAL_NAME, NORMAL_NAME, ListedImage, Listing
 from hscl_fast.errors import UsageError
 
@@ -41,6 +41,22 @@ def list_folder(root: Path, exclude: Sequence[str] = (), *, follow_links: bool =
         left_out = "".join(f" It {remark.text}." for remark in finder.remarks)
         raise UsageError(f"{root} has no image to train on.{left_out} Expected {UNDERSTOOD}. Put images into train/.")
     listing = Listing("folder", root, train, test, (*layout.remarks, *finder.remarks))
+    _refuse_repeated(listing)
+    return listing
+
+
+def list_test_folder(root: Path, exclude: Sequence[str] = (), *, follow_links: bool = False) -> Listing:
+    """List the images of a folder that a trained run is tested on, as :func:`list_folder` does; none to train on.
+
+    ``exclude`` may have patterns that match nothing, since it is that of the run.
+    """
+    finder = Finder(root, exclude, follow_links=follow_links)
+    layout = recognise_test(finder)
+    test = _list_part(finder, layout.test)
+    if not test:
+        left_out = "".join(f" It {remark.text}." for remark in finder.remarks)
+        raise UsageError(f"{root} has no image to test on.{left_out} Expected {TESTED}. Put images into these folders.")
+    listing = Listing("folder", root, (), test, (*layout.remarks, *finder.remarks))
     _refuse_repeated(listing)
     return listing
 

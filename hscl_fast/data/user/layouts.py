@@ -15,6 +15,10 @@ UNDERSTOOD = (
     "for abnormal; MVTec's train/good/, test/good/ and test/KIND/; normal/ and abnormal/ without train/ (nothing to "
     "test on); and a folder of images that are all unlabelled"
 )
+TESTED = (
+    "normal/ and abnormal/ (whose sub-folders name kinds of anomaly) or one of them, in the folder itself or in its "
+    "test/; good or ok for normal, and bad, defect, nok or ko for abnormal; or MVTec's good/ and KIND/"
+)
 ROLES = {
     "unlabeled": UNLABELLED,
     "unlabelled": UNLABELLED,
@@ -27,6 +31,7 @@ ROLES = {
     "nok": ABNORMAL,
     "ko": ABNORMAL,
 }
+_TESTED_ROLES = {name: role for name, role in ROLES.items() if role != UNLABELLED}
 _WORDS = {UNLABELLED: "unlabelled", NORMAL: "normal", ABNORMAL: "abnormal"}
 # Names that say that a folder is not just one of unlabelled images.
 _PARTS = {"train", "training", "test", "testing", "val", "valid", "validation", "ground_truth"}
@@ -84,6 +89,33 @@ def recognise(finder: Finder) -> Layout:
     return _unlabelled(finder)
 
 
+def recognise_test(finder: Finder) -> Layout:
+    """Return the folders of ``finder.root`` that hold images to test a trained run on: see :func:`recognise`.
+
+    They are those of ``test/``, or of the root itself where it has neither ``train/`` nor ``test/``.
+
+    Raises
+    ------
+    UsageError
+        As for :func:`recognise`, or there is no folder of normal or abnormal images.
+    """
+    root, top = finder.root, _Level(finder, finder.root)
+    within = "test" in top.folders
+    if "train" in top.folders and not within:
+        raise UsageError(
+            f"{root} has train/ but no test/, so there is nothing to test on. Expected {TESTED}. Give the folder of "
+            "the images to test on."
+        )
+    level = _Level(finder, top.folders["test"]) if within else top
+    folders = _kinds(level) if _has_kinds(level) else _folders(level, _TESTED_ROLES, TESTED)
+    if not folders:
+        raise UsageError(f"{root} has no images to test on. Expected {TESTED}.")
+    read = ", ".join(f"{top.named(folder.path)} as {_WORDS[folder.role]}" for folder in folders)
+    others = [top.named(path) for name, path in top.folders.items() if within and name != "test"]
+    not_read = [Remark(f"not read: {', '.join(others)}")] if others else []
+    return Layout((), folders, (Remark(f"to test on: read {read}"), *not_read))
+
+
 class _Level:
     """The folders and images directly in a folder that are read; names with a meaning are in lower case."""
 
@@ -123,39 +155,47 @@ def _with_parts(top: _Level, finder: Finder) -> Layout:
                 "of test/ is a kind of anomaly"
             ),
         )
-        kinds = tuple(Folder(path, ABNORMAL, path.name) for name, path in test.folders.items() if name != "good")
-        good = Folder(test.folders["good"], NORMAL)
-        return Layout((Folder(train.folders["good"], NORMAL),), (good, *kinds), tuple(remarks))
+        return Layout((Folder(train.folders["good"], NORMAL),), _kinds(test), tuple(remarks))
     trained = _folders(train, ROLES)
-    tested = () if test is None else _folders(test, {name: role for name, role in ROLES.items() if role != UNLABELLED})
+    tested = () if test is None else _folders(test, _TESTED_ROLES)
     return Layout(trained, tested, (*_reading((*trained, *tested), top), *remarks))
 
 
 def _is_mvtec(train: _Level, test: _Level) -> bool:
     """Whether all training images are good, and the folders of the test images are good and kinds of anomaly."""
-    if set(train.folders) != {"good"} or train.images or test.images or "good" not in test.folders:
+    return set(train.folders) == {"good"} and not train.images and _has_kinds(test)
+
+
+def _has_kinds(test: _Level) -> bool:
+    """Whether the folders of test images are good and kinds of anomaly."""
+    if test.images or "good" not in test.folders:
         return False
     others = {name: ROLES.get(name, ABNORMAL) for name in test.folders if name != "good"}
     return any(name not in ROLES for name in others) and set(others.values()) == {ABNORMAL}
 
 
-def _folders(level: _Level, roles: dict[str, int]) -> tuple[Folder, ...]:
+def _kinds(test: _Level) -> tuple[Folder, ...]:
+    kinds = (Folder(path, ABNORMAL, path.name) for name, path in test.folders.items() if name != "good")
+    return Folder(test.folders["good"], NORMAL), *kinds
+
+
+def _folders(level: _Level, roles: dict[str, int], expected: str = UNDERSTOOD) -> tuple[Folder, ...]:
     """Return the folders of one part; a role is in a folder of one name, or of both spellings of unlabelled."""
     stray = [path for name, path in level.folders.items() if name not in roles]
     if strays := sorted([*level.images, *stray]):
-        raise _stray(strays[0])
+        raise _stray(strays[0], expected)
     found: dict[int, Path] = {}
     for name, path in level.folders.items():
         other = found.setdefault(roles[name], path)
         if other is not path and roles[name] != UNLABELLED:
             first, second = sorted((other, path), key=lambda one: one.name.lower() in ("normal", "abnormal"))
             reason = f", because {second.name}/ is there for {_WORDS[roles[name]]} images"
-            raise _stray(first, reason)
+            raise _stray(first, expected, reason)
     return tuple(Folder(path, roles[name]) for name, path in level.folders.items())
 
 
-def _stray(path: Path, reason: str = "") -> UsageError:
-    return UsageError(f"{path} lies where it has no role{reason}. Expected {UNDERSTOOD}. Move it into one of them.")
+def _stray(path: Path, expected: str, reason: str = "") -> UsageError:
+    return UsageError(f"{path} lies where it has no role{reason}. Expected {expected}. Move it into one of them.")
 
 
 def _reading(folders: tuple[Folder, ...], top: _Level) -> tuple[Remark, ...]:

@@ -8,19 +8,28 @@ from pathlib import Path
 import numpy as np
 
 from hscl_fast.counted import counted
-from hscl_fast.data.types import ABNORMAL, UNLABELLED, Images, LabelledImages, Roles, Source, UserImages, numbered
+from hscl_fast.data.types import (
+    ABNORMAL,
+    UNLABELLED,
+    Images,
+    LabelledImages,
+    Remark,
+    Roles,
+    Source,
+    UserImages,
+    numbered,
+)
 from hscl_fast.data.user.labels import RECODE, check_labels, remark_on_zeros_and_ones
 from hscl_fast.data.user.listing import ABNORMAL_NAME, NORMAL_NAME
 from hscl_fast.data.user.looks_like import looks_like
 from hscl_fast.errors import UsageError
 
+_CLASS_NAMES = (NORMAL_NAME, ABNORMAL_NAME)
 _CONTENT = (
     "images uint8 [n, H, W], [n, H, W, 1] or [n, H, W, 3] and y in {+1, 0, -1} to train on, and test_images and "
     "test_y in {+1, -1} to test on"
 )
-
-
-_NAMES = ("images", "y", "test_images", "test_y")
+_TRAIN_NAMES, _TEST_NAMES = ("images", "y"), ("test_images", "test_y")
 
 
 def load_npz(path: Path) -> UserImages:
@@ -49,12 +58,7 @@ def load_npz(path: Path) -> UserImages:
     test_images, test_roles = images[:0], roles[:0]
     if "test_images" in arrays or "test_y" in arrays:
         test_images, test_roles = _part(path, arrays, "test_images", "test_y")
-    if (test_roles == UNLABELLED).any():
-        index = int((test_roles == UNLABELLED).argmax())
-        recode = f" ({RECODE})" if set(np.unique(test_roles).tolist()) == {0, 1} else ""
-        raise UsageError(
-            f"{path}: test_y[{index}] is 0, unlabelled. Test images need +1 normal or -1 abnormal{recode}."
-        )
+    _require_labels(path, "test_y", test_roles)
     if len(test_images) and test_images.shape[1:] != images.shape[1:]:
         raise UsageError(
             f"{path}: images are {images.shape[1]} x {images.shape[2]} pixels and test_images "
@@ -62,10 +66,43 @@ def load_npz(path: Path) -> UserImages:
         )
     train, test = _labelled("train", images, roles), _labelled("test", test_images, test_roles)
     remarks = remark_on_zeros_and_ones({*roles.tolist(), *test_roles.tolist()}, "y")
-    return UserImages("npz", Source(path.stem, train, test, (NORMAL_NAME, ABNORMAL_NAME)), roles, remarks=remarks)
+    return UserImages("npz", Source(path.stem, train, test, _CLASS_NAMES), roles, remarks=remarks)
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
+def load_test_npz(path: Path) -> UserImages:
+    """Read the images to test a trained run on: ``test_images`` and ``test_y``, else ``images`` and ``y``.
+
+    Raises
+    ------
+    UsageError
+        As for :func:`load_npz`, but no images to train on are needed.
+    """
+    arrays = _read(path, only_test=True)
+    names, remarks = _TEST_NAMES, tuple[Remark, ...]()
+    if not arrays.keys() & {*names}:
+        names = _TRAIN_NAMES
+        remarks = (Remark("to test on: read images and y, since there is no test_images"),)
+    images, roles = _part(path, arrays, *names)
+    if not len(images):
+        raise UsageError(f"{path} has no image to test on. Expected {_CONTENT}.")
+    _require_labels(path, names[1], roles)
+    source = Source(
+        path.stem, _labelled("train", images[:0], roles[:0]), _labelled("test", images, roles), _CLASS_NAMES
+    )
+    return UserImages("npz", source, roles[:0], remarks=remarks)
+
+
+def _require_labels(path: Path, name: str, roles: Roles) -> None:
+    """Refuse test images that are unlabelled."""
+    if (roles == UNLABELLED).any():
+        index = int((roles == UNLABELLED).argmax())
+        recode = f" ({RECODE})" if set(np.unique(roles).tolist()) == {0, 1} else ""
+        raise UsageError(
+            f"{path}: {name}[{index}] is 0, unlabelled. Test images need +1 normal or -1 abnormal{recode}."
+        )
+
+
+def _read(path: Path, *, only_test: bool = False) -> dict[str, np.ndarray]:
     if not zipfile.is_zipfile(path):
         raise _unreadable(path, _other_kind(path))
     arrays: dict[str, np.ndarray] = {}
@@ -73,7 +110,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             names = archive.files
-            for name in _NAMES:
+            for name in (*_TRAIN_NAMES, *_TEST_NAMES):
                 if name in archive:
                     arrays[name] = archive[name]
     except Exception as error:  # a damaged archive makes numpy and zipfile raise almost anything
@@ -83,7 +120,8 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):  # numpy returns the bytes of what is not an array
             raise _unreadable(path, f"{name} in it is not an array")
-    if missing := [name for name in ("images", "y") if name not in arrays]:
+    needed = _TEST_NAMES if only_test and arrays.keys() & {*_TEST_NAMES} else _TRAIN_NAMES
+    if missing := [name for name in needed if name not in arrays]:
         raise UsageError(
             f"{path} has no array {' and no '.join(missing)}; it has {', '.join(names) or 'none'}. Expected {_CONTENT}."
         )

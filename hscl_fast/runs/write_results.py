@@ -1,0 +1,87 @@
+"""Writes the results of an evaluation: ``scores.csv``, ``summary.json`` and ``report.html``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+
+import numpy as np
+
+from hscl_fast.atomic import json_bytes, replacing, sync
+from hscl_fast.config.parsing import to_dict
+from hscl_fast.config.sections import Config
+from hscl_fast.data.split.duplicates import Duplicate
+from hscl_fast.data.split.split import Counts
+from hscl_fast.data.types import Remark
+from hscl_fast.evaluation.evaluate import Evaluation
+from hscl_fast.evaluation.report.page import ScoredImages, render_report
+from hscl_fast.evaluation.scores_csv import scores_csv
+from hscl_fast.evaluation.summary import SCORE_DIRECTION, Summary
+from hscl_fast.runs.directory import Results, RunDirectory
+from hscl_fast.training.state import TrainingState
+
+
+def summarise(
+    directory: RunDirectory, config: Config, normal_class: str, counts: Counts, state: TrainingState, found: Evaluation
+) -> Summary:
+    """Return the summary of an evaluation of a run; ``config`` has the data, the score and the checkpoint."""
+    rates = [row["views_per_second"] for row in directory.read_metrics() if "views_per_second" in row]
+    return Summary(
+        data=config.data.name,
+        normal_class=normal_class,
+        checkpoint=config.evaluate.checkpoint,
+        step=state.step,
+        scoring=config.evaluate.scoring,
+        score_direction=SCORE_DIRECTION,
+        **vars(found.detection),
+        threshold=found.threshold,
+        threshold_source=found.threshold_source,
+        decisions=found.decisions,
+        held_out_auroc_best=state.best_auroc,
+        train_seconds=round(state.seconds, 3),
+        views_per_second=round(float(np.median(rates)), 1) if rates else None,
+        score_images_per_second=found.images_per_second,
+        counts=counts,
+        baselines=found.baselines,
+    )
+
+
+@contextmanager
+def writing_results(
+    results: Results,
+    directory: RunDirectory,
+    config: Config,
+    summary: Summary,
+    scored: ScoredImages,
+    remarks: Sequence[Remark],
+    duplicates: Sequence[Duplicate],
+) -> Iterator[None]:
+    """Write the results of an evaluation of a run; they take their places after the ``with`` block, or not at all.
+
+    Raises
+    ------
+    OSError
+        A file cannot be written.
+    """
+    classes = [scored.class_names[label] for label in scored.images.classes]
+    table = scores_csv(scored.images.names, scored.scores, summary.threshold, **{"class": classes})
+    page = render_report(
+        summary,
+        scored,
+        config=to_dict(config),
+        history=directory.read_metrics(),
+        remarks=remarks,
+        duplicates=duplicates,
+    )
+    # The last to be opened takes its place first: the summary, by which whole results are known, is the last.
+    with (
+        replacing(results.summary) as summary_file,
+        replacing(results.report) as page_file,
+        replacing(results.scores) as table_file,
+    ):
+        contents = {table_file: table.encode(), page_file: page, summary_file: json_bytes(asdict(summary))}
+        for file, content in contents.items():
+            file.write_bytes(content)
+            sync(file)
+        yield
