@@ -181,11 +181,6 @@ class Finder:
         self._left_out.note(reason, path.relative_to(self.root).as_posix() + ("/" if is_folder else ""))
 
 
-def find_images(path: str | Path) -> list[Path]:
-    """Return the image files of a folder and its sub-folders: see :class:`Finder`."""
-    return Finder(Path(path)).find()
-
-
 def is_excluded(name: str, exclude: Sequence[str]) -> bool:
     """Whether patterns of ``exclude`` match a file, or a folder that it is in.
 

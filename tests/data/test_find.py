@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from hscl_fast.data.find import Finder, find_images, is_excluded
+from hscl_fast.data.find import Finder, is_excluded
 from hscl_fast.errors import UsageError
 
 
@@ -22,11 +22,10 @@ def search(root, *exclude, **options):
     return found, [f"?{remark.text}" if remark.doubt else remark.text for remark in finder.remarks]
 
 
-def test_find_images(tmp_path):
+def test_images_are_found_by_their_extension(tmp_path):
     touch(tmp_path, *("b.PNG", "a.jpeg", "sub/c.Tif", "sub/deep/d.webp", "e.JFIF", "noend", ".cache/e.png"))
-    found = [path.relative_to(tmp_path).as_posix() for path in find_images(tmp_path)]
-    assert found == ["a.jpeg", "b.PNG", "e.JFIF", "sub/c.Tif", "sub/deep/d.webp"]
-    assert [path.name for path in find_images(str(tmp_path / "sub" / "deep"))] == ["d.webp"]
+    assert search(tmp_path)[0] == ["a.jpeg", "b.PNG", "e.JFIF", "sub/c.Tif", "sub/deep/d.webp"]
+    assert [path.name for path in Finder(tmp_path).find(tmp_path / "sub" / "deep")] == ["d.webp"]
 
 
 def test_all_that_is_left_out_is_counted_and_named(tmp_path):
@@ -134,7 +133,7 @@ def test_a_folder_that_cannot_be_read_is_an_error(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "reason"), [("none", "no such folder"), ("file.png", "it is a file")])
-def test_find_images_wants_a_folder(tmp_path, name, reason):
+def test_only_a_folder_is_searched(tmp_path, name, reason):
     (tmp_path / "file.png").touch()
     with pytest.raises(UsageError, match=rf"{name} was expected to be a folder of images, but .*{reason}"):
-        find_images(tmp_path / name)
+        search(tmp_path / name)
