@@ -160,11 +160,6 @@ def test_an_out_that_is_taken_is_refused(trained, tmp_path, rng, capsys):
     killed.mkdir()
     evaluated(trained, data, killed, "--overwrite", capsys=capsys)
     (out / ".0123456789abcdef.tmp").touch()
-    killed = tmp_path / "killed"
-    killed.mkdir()
-    (killed / ".0123456789abcdef.tmp").touch()
-    (killed / ".0123456789abcdef.tmp").rename(out / ".0123456789abcdef.tmp")
-    evaluated(trained, data, killed, "--overwrite", capsys=capsys)
     (out / "notes.txt").write_text("mine")
     before = contents(out)
     refused(*again, out, "--overwrite", capsys=capsys, match="holds files that no evaluation writes (notes.txt)")
