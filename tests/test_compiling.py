@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from conftest import tiny_config
 from functorch.compile import make_boxed_func
 from torch._dynamo.backends.common import aot_autograd
 
+from hscl_fast import inductor_cache
 from hscl_fast.cli import main as cli
 from hscl_fast.compiling import compile_whole, resolve_mode
 from hscl_fast.config.sections import AugmentConfig
@@ -149,10 +151,34 @@ def test_compiled_code_is_kept(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     assert cli.run(["data", "list"]) == 0
-    assert (
-        os.environ["TORCHINDUCTOR_CACHE_DIR"]
-        == str(tmp_path / "hscl_fast" / "inductor")
-        == str(set_inductor_cache_dir())
-    )
+    folder = Path(os.environ["TORCHINDUCTOR_CACHE_DIR"])
+    assert folder.parent == tmp_path / "hscl_fast" / "inductor"
+    assert folder == set_inductor_cache_dir()
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/elsewhere")
     assert str(set_inductor_cache_dir()) == "/elsewhere"
+
+
+def test_every_cpu_and_version_of_torch_has_its_own_compiled_code(monkeypatch, tmp_path):
+    """Code for one CPU capability can compute wrong numbers at another, and machines may share a home."""
+    info = tmp_path / "cpuinfo"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(inductor_cache, "_CPU_INFO", info)
+
+    def folder(flags, capability="", torch_version="2.0"):
+        info.write_text(f"processor\t: 0\nmodel name\t: CPU\nflags\t\t: {flags}\n\n" * 2)
+        monkeypatch.setattr(inductor_cache, "version", lambda name: torch_version)
+        monkeypatch.setenv("ATEN_CPU_CAPABILITY", capability)
+        monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")  # so that it is restored in the end
+        monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+        return set_inductor_cache_dir()
+
+    assert folder("sse avx2") == folder("avx2 sse")
+    kinds = [
+        folder("sse avx2"),
+        folder("sse avx2 avx512f"),
+        folder("sse avx2 avx512f", "avx2"),
+        folder("sse avx2", torch_version="2.1"),
+    ]
+    assert len(set(kinds)) == 4
+    monkeypatch.setattr(inductor_cache, "_CPU_INFO", tmp_path / "absent")
+    assert folder("sse avx2").parent == kinds[0].parent
