@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import io
+import logging
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from hscl_fast.cli.exit_codes import BAD_INPUT, INTERRUPTED
 from hscl_fast.cli.parser import parse
@@ -30,13 +33,23 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``hscl`` and exit with 0 (done) or a code of :mod:`hscl_fast.cli.exit_codes`."""
     status = run(sys.argv[1:] if arguments is None else list(arguments))
-    if status and "RANK" in os.environ:
-        # After an error a rank exits at once, because its process groups may still exist: if one of their threads frees
-        # a tensor while the interpreter shuts down, the process aborts with SIGABRT instead of this status.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+    if "RANK" in os.environ:
+        _end_rank(status)
     sys.exit(status)
+
+
+def _end_rank(status: int) -> NoReturn:
+    """End a rank before the interpreter shuts down.
+
+    Threads of its process groups may still run, after an error as well as after the groups were destroyed: if one of
+    them frees a tensor during the shutdown, the process aborts with SIGABRT instead of this status.
+    """
+    if status == 0:
+        atexit._run_exitfuncs()  # after an error nothing waits for the other ranks
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def run(arguments: list[str]) -> int:

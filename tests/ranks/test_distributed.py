@@ -242,6 +242,27 @@ def test_a_failing_rank_ends_at_once():
     assert (alone.stdout, rank.stdout) == ("torn down\n", "")
 
 
+def test_a_rank_that_is_done_ends_before_the_interpreter_shuts_down():
+    command = (
+        "import atexit, sys, hscl_fast.cli.main as c\n"
+        "class Kept:\n"
+        "    def __del__(self, write=sys.stdout.write):\n"
+        "        write('shut down\\n')\n"
+        "kept = Kept()\n"
+        "atexit.register(print, 'torn down')\n"
+        "c.main(['data', 'list'])\n"
+    )
+
+    def list_data(**variables):
+        environment = {**subprocess_environment(), **variables}
+        return subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, env=environment)
+
+    alone, rank = list_data(), list_data(RANK="0", WORLD_SIZE="1", LOCAL_RANK="0")
+    assert (alone.returncode, rank.returncode) == (0, 0)
+    assert alone.stdout == rank.stdout + "shut down\n"
+    assert rank.stdout.endswith("torn down\n")
+
+
 # --- what is refused ---
 
 
