@@ -14,6 +14,8 @@ from hscl_fast.errors import UsageError
 
 ScoringName = Literal["paper", "rotations", "released", "knn"]
 CheckpointName = Literal["last", "best"]
+# Those of hscl_kernels.checks, which a test compares: importing them from there would import torch.
+LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 1e-4, 1e4
 
 
 def _require(condition: bool, name: str, value: object, expected: str) -> None:
@@ -183,7 +185,7 @@ class ObjectiveConfig:
     name
         ``paper``: equations 1-8. ``released``: the loss of the authors' released code, term by term.
     temperature
-        tau of the contrastive terms.
+        tau of the contrastive terms, from 1e-4 to 1e4.
     lambda_prototype
         lambda_1, weight of the sample-to-prototype term. 0 turns prototypes off; then score with ``knn``.
     lambda_abnormal
@@ -213,7 +215,12 @@ class ObjectiveConfig:
     backend: Literal["auto", "reference", "cpu", "triton"] = "auto"
 
     def __post_init__(self) -> None:
-        _require_positive("objective", {"temperature": self.temperature})
+        _require(
+            LOWEST_TEMPERATURE <= self.temperature <= HIGHEST_TEMPERATURE,
+            "objective.temperature",
+            self.temperature,
+            f"from {LOWEST_TEMPERATURE:g} to {HIGHEST_TEMPERATURE:g}",
+        )
         _require_not_negative(
             "objective",
             {"lambda_prototype": self.lambda_prototype, "lambda_abnormal": self.lambda_abnormal},

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
+# Beyond these, exp(s / tau) leaves the range of float32, or differs from 1 by less than a 16-bit number can hold.
+LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 1e-4, 1e4
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 INTEGERS = (torch.int8, torch.int16, torch.int32, torch.int64)
 ROLES = "+1 (labelled normal), 0 (unlabelled), -1 (labelled abnormal) or 2 (sample-to-sample term only)"
@@ -54,9 +58,18 @@ def check_device(name: str, values: Tensor, embeddings: Tensor) -> None:
 
 
 def check_temperature(temperature: float) -> None:
-    """Require tau > 0."""
-    if not temperature > 0:
-        raise ValueError(f"temperature is {temperature}, expected a number above 0")
+    """Require tau in [1e-4, 1e4]."""
+    if not LOWEST_TEMPERATURE <= temperature <= HIGHEST_TEMPERATURE:
+        raise ValueError(
+            f"temperature is {temperature}, expected a number from {LOWEST_TEMPERATURE:g} to {HIGHEST_TEMPERATURE:g}"
+        )
+
+
+def check_finite(name: str, value: float, *, lowest: float = -math.inf) -> None:
+    """Require a finite number, of at least ``lowest``."""
+    if not (math.isfinite(value) and value >= lowest):
+        expected = "a finite number" if lowest == -math.inf else f"a finite number, {lowest:g} or more"
+        raise ValueError(f"{name} is {value}, expected {expected}")
 
 
 def check_role_values(roles: Tensor) -> None:

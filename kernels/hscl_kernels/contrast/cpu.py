@@ -10,6 +10,7 @@ from hscl_kernels.contrast.reference import anchors_and_positives
 from hscl_kernels.contrast.row_terms import row_terms
 from hscl_kernels.contrast.temperature import gradient_scale, is_online, unit_scale
 from hscl_kernels.prototypes.cpu import (
+    broken,
     embedding_gradients,
     finite_in,
     input_gradients,
@@ -30,7 +31,8 @@ def info_nce_forward(
     online = is_online(temperature)
     terms = row_terms(row_log_sums(rows, rows, online=online), nothing, logarithmic=online)
     row_state = torch.cat((terms.coefficients, nothing.expand(2, -1)))
-    return terms.sample_to_sample, units, lengths, row_state
+    # A row that is not finite shows in the losses of all: no NaN is left out because its row has no positive.
+    return terms.sample_to_sample + broken(lengths), units, lengths, row_state
 
 
 def info_nce_backward(
@@ -78,6 +80,7 @@ def hscl_forward(
     row_state[:4] = terms.coefficients
     ss, na = terms.sample_to_sample.mean(), terms.normal_to_abnormal.sum()
     sp = sample_to_prototype(similarity, weights, roles)
+    ss, na = ss + broken(similarity), na + broken(similarity)
     total = ss + lambda_prototype * sp + lambda_abnormal * na
     return total, ss, sp, na, weights, units, lengths, index, row_state, units.new_zeros(())
 

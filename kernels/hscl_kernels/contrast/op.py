@@ -17,7 +17,7 @@ from hscl_kernels import checks
 from hscl_kernels.backends import Backend, resolve
 from hscl_kernels.contrast import cpu, reference, sharded
 from hscl_kernels.contrast.reference import HSCLLoss
-from hscl_kernels.prototypes.cpu import compute_dtype
+from hscl_kernels.prototypes.rows import compute_dtype
 
 _Ten = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
@@ -43,7 +43,7 @@ def info_nce(
         Integer ``[N]``; rows with equal ids are positives of each other. On Triton they must fit in 32 bits: others
         make losses NaN.
     temperature
-        tau > 0.
+        tau, from 1e-4 to 1e4.
     reduction
         ``mean`` over all N rows, ``sum``, or ``none`` for ``[N]``. A row without a positive counts as 0.
     backend
@@ -52,7 +52,8 @@ def info_nce(
     Returns
     -------
     Tensor
-        float32 (float64 for float64 embeddings; the reference: the embeddings' dtype).
+        float32 (float64 for float64 embeddings; the reference: the embeddings' dtype). A NaN or an infinity in any
+        embedding makes the losses of all rows, and all gradients, NaN.
 
     Raises
     ------
@@ -100,7 +101,8 @@ def hscl_loss(
 ) -> HSCLLoss:
     """Return L = L_SS + lambda_prototype L_SP + lambda_abnormal L_NA (Eq. 8) and its parts, in one sweep.
 
-    Any batch is legal: a term whose rows are missing is exactly 0 with exactly zero gradient.
+    Any batch is legal: a term whose rows are missing is exactly 0 with exactly zero gradient. A NaN or an infinity in
+    the embeddings or the prototypes makes every term and every gradient NaN.
 
     Parameters
     ----------
@@ -115,8 +117,8 @@ def hscl_loss(
         Integer ``[N]``: +1 labelled normal, 0 unlabelled, -1 labelled abnormal, 2 in L_SS only. Other values raise an
         error on the CPU; on a GPU, where looking would wait for the device, they make the total NaN.
     temperature, lambda_prototype, lambda_abnormal, weight_threshold
-        tau, lambda_1, lambda_2, w_delta. With ``lambda_prototype=0`` the prototypes are untrained, so unlabelled rows
-        weigh 1 like labelled ones.
+        tau (from 1e-4 to 1e4), lambda_1, lambda_2, w_delta. With ``lambda_prototype=0`` the prototypes are untrained,
+        so unlabelled rows weigh 1 like labelled ones.
     na_estimator
         ``expectation``: every eligible row is an anchor with weight p_i. ``multinomial``: M anchors and M positives
         drawn from p with replacement enter as counts.
@@ -163,9 +165,9 @@ def hscl_loss(
     checks.check_rows("instance_ids", instance_ids, embeddings)
     checks.check_rows("roles", roles, embeddings)
     checks.check_temperature(temperature)
-    for name, value in (("lambda_prototype", lambda_prototype), ("lambda_abnormal", lambda_abnormal)):
-        if not value >= 0:
-            raise ValueError(f"{name} is {value}, expected 0 or more")
+    checks.check_finite("lambda_prototype", lambda_prototype, lowest=0)
+    checks.check_finite("lambda_abnormal", lambda_abnormal, lowest=0)
+    checks.check_finite("weight_threshold", weight_threshold)
     if na_estimator not in ("expectation", "multinomial"):
         raise ValueError(f"na_estimator is {na_estimator!r}, expected expectation or multinomial")
     if na_estimator == "expectation":

@@ -38,7 +38,7 @@ def info_nce(
     instance_ids
         Integer ``[N]``; rows with equal ids are positives of each other.
     temperature
-        tau > 0.
+        tau, from 1e-4 to 1e4.
     reduction
         ``mean`` over all N rows, ``sum``, or ``none`` for ``[N]``. A row without a positive counts as 0.
     """
@@ -46,7 +46,7 @@ def info_nce(
     positives = others & (instance_ids[:, None] == instance_ids[None, :])
     log_positive, has_positive = _masked_logsumexp(logits, positives)
     log_all, _ = _masked_logsumexp(logits, others)
-    losses = torch.where(has_positive, log_all - log_positive, 0.0)
+    losses = torch.where(has_positive, log_all - log_positive, 0.0) * _whole(logits.diagonal())
     if reduction == "none":
         return losses
     return losses.mean() if reduction == "mean" else losses.sum()
@@ -72,7 +72,7 @@ def normal_to_abnormal(
     anchor_weights, positive_weights
         a and c, ``[N]``, not negative, zero outside the eligible rows.
     temperature
-        tau > 0.
+        tau, from 1e-4 to 1e4.
 
     Returns
     -------
@@ -152,7 +152,8 @@ def hscl_loss(
 ) -> HSCLLoss:
     """Return L = L_SS + lambda_prototype L_SP + lambda_abnormal L_NA (Eq. 8) and its parts.
 
-    Any batch is legal: a term whose rows are missing is exactly 0 with exactly zero gradient.
+    Any batch is legal: a term whose rows are missing is exactly 0 with exactly zero gradient. A NaN or an infinity
+    anywhere makes every term and every gradient NaN.
 
     Parameters
     ----------
@@ -180,10 +181,16 @@ def hscl_loss(
     weights = normal_weights(trusted, roles)
     ss = info_nce(embeddings, instance_ids, temperature)
     sp = sample_to_prototype(similarity, weights, roles)
-
+    whole = _whole(similarity)
+    ss, sp = ss * whole, sp * whole
     anchors, positives = anchors_and_positives(weights, weight_threshold, uniforms)
-    na = normal_to_abnormal(embeddings, roles, anchors, positives, temperature)
+    na = normal_to_abnormal(embeddings, roles, anchors, positives, temperature) * whole
     return HSCLLoss(ss + lambda_prototype * sp + lambda_abnormal * na, ss, sp, na, weights)
+
+
+def _whole(values: Tensor) -> Tensor:
+    """Return 1, or NaN if any of the values is NaN."""
+    return 1 + 0 * values.detach().sum()
 
 
 def _row_numbers(rows: Tensor) -> Tensor:

@@ -37,13 +37,13 @@ def row_terms(log_sums: Tensor, anchors: Tensor, *, logarithmic: bool) -> RowTer
         Return the coefficients' logarithms, for temperatures at which exp(x_ij) alone would overflow.
     """
     log_all, log_positive, log_normal, log_abnormal = log_sums
-    has_positive = log_positive > float("-inf")
-    has_both = (anchors > 0) & (log_normal > float("-inf")) & (log_abnormal > float("-inf"))
+    has_positive = (log_positive != float("-inf")) | log_all.isnan()  # NaN stays, also without a positive
+    has_both = (log_normal != float("-inf")) & (log_abnormal != float("-inf"))
     # The logarithms of empty sums are replaced, so that no inf - inf appears.
     log_positive = torch.where(has_positive, log_positive, 0.0)
     log_normal = torch.where(has_both, log_normal, 0.0)
     log_abnormal = torch.where(has_both, log_abnormal, 0.0)
-    log_anchor = torch.where(has_both, anchors, 1.0).log()
+    log_anchor = torch.where(has_both, anchors, 1.0).log()  # -inf for a row that is no anchor
     log_ratio = log_abnormal - log_normal
     log_both = torch.logaddexp(log_normal, log_abnormal)
     coefficients = torch.stack(

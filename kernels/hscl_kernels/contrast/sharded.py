@@ -21,7 +21,7 @@ from hscl_kernels.contrast.cpu_sweep import Rows
 from hscl_kernels.contrast.reference import HSCLLoss, anchors_and_positives
 from hscl_kernels.contrast.row_terms import row_terms
 from hscl_kernels.contrast.temperature import is_online, unit_scale
-from hscl_kernels.prototypes.cpu import input_gradients, nearest_prototype, prototype_slopes, unit_rows
+from hscl_kernels.prototypes.cpu import broken, input_gradients, nearest_prototype, prototype_slopes, unit_rows
 from hscl_kernels.prototypes.reference import normal_weights, sample_to_prototype
 
 
@@ -81,6 +81,7 @@ class _Sharded(torch.autograd.Function):
         terms = row_terms(log_sums, anchors, logarithmic=online)
         ss, na = terms.sample_to_sample.mean(), terms.normal_to_abnormal.sum()
         sp = sample_to_prototype(similarity, weights, all_roles)
+        ss, na = ss + broken(similarity), na + broken(similarity)
         slopes = prototype_slopes(similarity, weights, all_roles)[here]
 
         ctx.here, ctx.backend, ctx.dtype = here, backend, embeddings.dtype

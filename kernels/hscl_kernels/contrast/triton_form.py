@@ -237,7 +237,7 @@ def _row_terms(
     kernels.row_terms_kernel[(programs,)](
         partials,
         unused if roles is None else roles,
-        rows.similarity,
+        rows.lengths if roles is None else rows.similarity,
         rows.weights,
         unused if positives is None else positives,
         unused if anchors is None else anchors,

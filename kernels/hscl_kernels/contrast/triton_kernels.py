@@ -231,7 +231,7 @@ def _block_sum(block_sums, quantity, blocks, BLOCK: tl.constexpr):
 def row_terms_kernel(
     partials,  # [4, slots, N] float32
     roles,  # [N] integer
-    similarity,  # [N] float32: m
+    similarity,  # [N] float32: m (without CONTRASTS the lengths)
     weights,  # [N] float32: w
     positives,  # [N] float32: c up to a factor (SAMPLED: as is)
     anchors,  # [N] float32: a (SAMPLED only)
@@ -264,7 +264,7 @@ def row_terms_kernel(
 
     log_all = _total(partials, row, inside, rows, slots, ONLINE, BLOCK)
     log_same = _total(partials + quantity, row, inside, rows, slots, ONLINE, BLOCK)
-    has_positive = inside & (log_same != float("-inf"))  # NaN stays
+    has_positive = inside & ((log_same != float("-inf")) | (log_all != log_all))  # NaN stays
     log_all = tl.where(has_positive, log_all, 0.0)
     log_same = tl.where(has_positive, log_same, 0.0)
     loss = (log_all - log_same) * LN2
@@ -272,8 +272,9 @@ def row_terms_kernel(
     beta = -log_same if ONLINE else tl.exp2(-log_same)
     tl.store(row_state + row, tl.where(has_positive, alpha, NOTHING), mask=inside)
     tl.store(row_state + rows + row, tl.where(has_positive, beta, NOTHING), mask=inside)
+    m = tl.load(similarity + row, mask=inside, other=0.0)
     if not CONTRASTS:
-        tl.store(row_losses + row, loss, mask=inside)
+        tl.store(row_losses + row, loss + 0.0 * m, mask=inside)  # a single row has no others in which its NaN shows
         return
 
     mass = _block_sum(block_sums, 0, blocks, BLOCK)
@@ -311,7 +312,6 @@ def row_terms_kernel(
     tl.store(row_state + 3 * rows + row, tl.where(has_both, r, NOTHING), mask=inside)
     tl.store(row_state + 4 * rows + row, c, mask=inside)
 
-    m = tl.load(similarity + row, mask=inside, other=0.0)
     w = tl.load(weights + row, mask=inside, other=0.0)
     abnormal = tl.load(roles + row, mask=inside, other=2).to(tl.int32) == -1
     slope = -2.0 * w * w * (1.0 - m) / mass + tl.where(abnormal, 2.0 * tl.maximum(m, 0.0) / abnormal_rows, 0.0)
@@ -334,6 +334,8 @@ def row_terms_kernel(
         ss = ss / rows
         sp = _block_sum(block_sums, 4, blocks, BLOCK) / mass
         sp += _block_sum(block_sums, 5, blocks, BLOCK) / abnormal_rows
+        ss += 0.0 * sp  # which is NaN if a row or a prototype is not finite, whatever the row's role
+        na += 0.0 * sp
         tl.store(total, ss + lambda_prototype * sp + lambda_abnormal * na)
         tl.store(sample_to_sample, ss)
         tl.store(sample_to_prototype, sp)

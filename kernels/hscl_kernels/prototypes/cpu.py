@@ -7,13 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hscl_kernels.prototypes.rows import unit
-
-EPS = 1e-12  # u = z / max(||z||, EPS)
+from hscl_kernels.prototypes.rows import EPS, compute_dtype, shortened, unit
 
 
 class UnitRows(NamedTuple):
-    """``units [N, D]``: unit rows times a scale. ``lengths [N]``: max(||z||, 1e-12)."""
+    """``units [N, D]``: unit rows times a scale. ``lengths [N]``: max(||z||, 1e-12), NaN for a row not finite."""
 
     units: Tensor
     lengths: Tensor
@@ -21,14 +19,10 @@ class UnitRows(NamedTuple):
 
 def unit_rows(embeddings: Tensor, scale: float) -> UnitRows:
     """Return u times ``scale`` in float32 (float64 for float64 embeddings), and the lengths."""
-    z = embeddings.to(compute_dtype(embeddings.dtype))
-    lengths = torch.linalg.vector_norm(z, dim=1).clamp(min=EPS)
-    return UnitRows(z * (scale / lengths)[:, None], lengths)
-
-
-def compute_dtype(dtype: torch.dtype) -> torch.dtype:
-    """Return the dtype in which the CPU computes for inputs of ``dtype``."""
-    return torch.float64 if dtype == torch.float64 else torch.float32
+    z, factors, lengths = shortened(embeddings.to(compute_dtype(embeddings.dtype)))
+    lengths = lengths.clamp(min=EPS)
+    # The length of a finite row can be infinite; its gradient is about 0 either way.
+    return UnitRows(z * (scale / lengths)[:, None], (lengths / factors).clamp(max=torch.finfo(z.dtype).max))
 
 
 def nearest_prototype(units: Tensor, scale: float, prototypes: Tensor) -> tuple[Tensor, Tensor]:
@@ -42,8 +36,13 @@ def prototype_slopes(similarity: Tensor, weights: Tensor, roles: Tensor) -> Tens
     """Return dL_SP/dm_i ``[N]`` of Eq. 4, the weights held fixed."""
     abnormal = (roles == -1).to(similarity.dtype)
     mass = weights.sum()
-    pulled = -2 * weights.square() * (1 - similarity) / torch.where(mass > 0, mass, 1.0)
+    pulled = -2 * weights.square() * (1 - similarity) / torch.where(mass > 0, mass, 1.0) + broken(similarity)
     return pulled + 2 * abnormal * similarity.clamp(min=0) / abnormal.sum().clamp(min=1)
+
+
+def broken(values: Tensor) -> Tensor:
+    """Return 0, or NaN if any of the values is NaN."""
+    return (0 * values).sum()
 
 
 def embedding_gradients(unit_gradients: Tensor, units: Tensor, scale: float, lengths: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 from hscl_kernels import checks
 from hscl_kernels.backends import Backend, resolve
 from hscl_kernels.prototypes import cpu, reference
+from hscl_kernels.prototypes.rows import compute_dtype
 
 
 def prototype_similarity(embeddings: Tensor, prototypes: Tensor, *, backend: Backend = "auto") -> tuple[Tensor, Tensor]:
@@ -31,7 +32,8 @@ def prototype_similarity(embeddings: Tensor, prototypes: Tensor, *, backend: Bac
         ``[N]`` in [-1, 1]; higher is more normal. float32 (float64 for float64 embeddings; the reference: the
         embeddings' dtype). Its gradient goes to the arg-max only.
     index
-        int64 ``[N]``, the nearest prototype; a tie goes to the lowest.
+        int64 ``[N]``, the nearest prototype; a tie goes to the lowest. A row or a prototype with a NaN or an infinity
+        has similarity NaN, which counts as the highest.
 
     Raises
     ------
@@ -67,7 +69,7 @@ def _form(backend: str) -> ModuleType:
 
 
 def _units_dtype(embeddings: Tensor, backend: str) -> torch.dtype:
-    return embeddings.dtype if backend == "triton" else cpu.compute_dtype(embeddings.dtype)
+    return embeddings.dtype if backend == "triton" else compute_dtype(embeddings.dtype)
 
 
 @torch.library.custom_op("hscl_kernels::prototype_similarity", mutates_args=())
@@ -80,7 +82,7 @@ def _prototype_similarity(
 @_prototype_similarity.register_fake
 def _(embeddings: Tensor, prototypes: Tensor, backend: str) -> tuple[Tensor, ...]:
     rows = len(embeddings)
-    floats = cpu.compute_dtype(embeddings.dtype)
+    floats = compute_dtype(embeddings.dtype)
     return (
         embeddings.new_empty(rows, dtype=floats),
         embeddings.new_empty(rows, dtype=torch.int64),

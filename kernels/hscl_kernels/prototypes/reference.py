@@ -25,11 +25,12 @@ def prototype_similarity(embeddings: Tensor, prototypes: Tensor) -> tuple[Tensor
     similarity
         ``[N]``, in [-1, 1]; higher is more normal. Its gradient goes to the arg-max only.
     index
-        int64 ``[N]``, the nearest prototype; a tie goes to the lowest.
+        int64 ``[N]``, the nearest prototype; a tie goes to the lowest. A similarity that is NaN counts as the highest.
     """
     similarities = unit(embeddings) @ unit(prototypes).T  # [N, K]
     highest = similarities.amax(dim=1, keepdim=True)
-    index = (similarities == highest).to(torch.int8).argmax(dim=1)  # argmax of a mask: the first, on every device
+    nearest = (similarities == highest) | similarities.isnan()
+    index = nearest.to(torch.int8).argmax(dim=1)  # argmax of a mask: the first, on every device
     return similarities.gather(1, index[:, None]).squeeze(1), index
 
 

@@ -11,6 +11,23 @@ import triton.language as tl
 
 BLOCK_SUMS = 6  # sum of w, of kept weights, number kept, number abnormal, sums of the two parts of L_SP
 
+LONG = tl.constexpr(2.0**48)  # the squares of longer rows could overflow
+SHORTENED = tl.constexpr(2.0**-80)
+LARGEST = tl.constexpr(3.4028234663852886e38)
+
+
+@triton.jit
+def unit_and_length(z, axis: tl.constexpr):
+    """Return u = z / max(||z||, 1e-12) and that length, both NaN where z has a NaN or an infinity."""
+    factor = tl.where(tl.sqrt(tl.sum(z * z, axis)) > LONG, SHORTENED, 1.0)
+    z = z * (factor[:, None] if axis == 1 else factor)
+    length = tl.sqrt(tl.sum(z * z, axis))
+    # Not tl.maximum, which drops a NaN.
+    length = tl.where(length < 1e-12, 1e-12, tl.where(length == float("inf"), float("nan"), length))
+    u = z / (length[:, None] if axis == 1 else length)
+    length = length / factor
+    return u, tl.where(length > LARGEST, LARGEST, length)
+
 
 @triton.jit
 def unit_rows_kernel(
@@ -19,7 +36,7 @@ def unit_rows_kernel(
     prototypes,  # [K, D] any float, contiguous
     roles,  # [N] integer
     units,  # [N, D] out: u times scale, in the embeddings' dtype
-    lengths,  # [N] float32 out: max(||z||, 1e-12)
+    lengths,  # [N] float32 out: max(||z||, 1e-12), NaN for a row that is not finite
     similarity,  # [N] float32 out: m
     index,  # [N] int64 out: arg-max
     weights,  # [N] float32 out: w
@@ -50,8 +67,7 @@ def unit_rows_kernel(
     z = tl.load(
         embeddings + offset[:, None] * row_stride + feature[None, :] * feature_stride, mask=present, other=0.0
     ).to(tl.float32)
-    length = tl.maximum(tl.sqrt(tl.sum(z * z, 1)), 1e-12)
-    u = z / length[:, None]
+    u, length = unit_and_length(z, 1)
     if WIDE_IDS:
         id = tl.load(ids + offset, mask=inside, other=0)
         # Ids that do not fit must show, not be mistaken for others.
@@ -67,9 +83,10 @@ def unit_rows_kernel(
     nearest = tl.zeros([BLOCK], tl.int64)
     for k in range(prototype_count):
         v = tl.load(prototypes + k * FEATURES + feature, mask=feature < FEATURES, other=0.0).to(tl.float32)
-        v = v / tl.maximum(tl.sqrt(tl.sum(v * v, 0)), 1e-12)
+        v, _ = unit_and_length(v, 0)
         cosine = tl.sum(u * v[None, :], 1)
-        higher = cosine > highest  # strictly: a tie stays with the lowest k
+        # Strictly, so that a tie stays with the lowest k; NaN counts as the highest.
+        higher = (cosine > highest) | ((cosine != cosine) & (highest == highest))
         highest = tl.where(higher, cosine, highest)
         nearest = tl.where(higher, k, nearest)
     tl.store(similarity + offset, highest, mask=inside)
@@ -78,7 +95,8 @@ def unit_rows_kernel(
         return
 
     role = tl.load(roles + offset, mask=inside, other=2).to(tl.int32)
-    soft = tl.minimum(tl.maximum((highest + 1.0) * 0.5, 0.0), 1.0)
+    soft = (highest + 1.0) * 0.5
+    soft = tl.where(soft < 0.0, 0.0, tl.where(soft > 1.0, 1.0, soft))
     if not TRUSTED:
         soft = tl.full([BLOCK], 1.0, tl.float32)
     weight = tl.where(role == 1, 1.0, tl.where(role == 0, soft, 0.0))
@@ -168,7 +186,7 @@ def input_gradients_kernel(
             v = tl.load(prototypes + nearest[:, None] * FEATURES + feature[None, :], mask=present, other=0.0).to(
                 tl.float32
             )
-            v = v / tl.maximum(tl.sqrt(tl.sum(v * v, 1)), 1e-12)[:, None]
+            v, _ = unit_and_length(v, 1)
             by_unit += slope[:, None] * v
             for first in range(0, prototype_count, PROTOTYPE_BLOCK):
                 k = first + tl.arange(0, PROTOTYPE_BLOCK)
@@ -184,7 +202,7 @@ def input_gradients_kernel(
         along = tl.where(length > 1e-12, tl.sum(by_unit * u, 1), 0.0)
         by_row = (by_unit - along[:, None] * u) / length[:, None]
         if SATURATE > 0:  # 1e12 times dL/du, the gradient of a zero row, would be an inf, and 0 times that NaN
-            bounded = tl.minimum(tl.maximum(by_row, -SATURATE), SATURATE)
+            bounded = tl.where(by_row > SATURATE, SATURATE, tl.where(by_row < -SATURATE, -SATURATE, by_row))
             by_row = tl.where((length > 1e-12)[:, None], by_row, bounded)
         tl.store(embedding_gradients + place, by_row.to(embedding_gradients.dtype.element_ty), mask=present)
 
@@ -210,8 +228,7 @@ def prototype_gradients_kernel(
         pointer = parts + (program * prototype_count + k).to(tl.int64)[:, None] * FEATURES + feature[None, :]
         by_unit += tl.sum(tl.load(pointer, mask=(program < programs)[:, None] & wide[None, :], other=0.0), 0)
     raw = tl.load(prototypes + k * FEATURES + feature, mask=wide, other=0.0).to(tl.float32)
-    length = tl.maximum(tl.sqrt(tl.sum(raw * raw, 0)), 1e-12)
-    v = raw / length
+    v, length = unit_and_length(raw, 0)
     along = tl.where(length > 1e-12, tl.sum(by_unit * v, 0), 0.0)
     by_row = (by_unit - along * v) / length
     tl.store(gradients + k * FEATURES + feature, by_row.to(gradients.dtype.element_ty), mask=wide)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hscl_kernels.checks import FLOATS, INTEGERS
+from hscl_kernels.checks import FLOATS, INTEGERS, check_finite
 from hscl_kernels.views.parameters import ViewParameters
 
 _CHANNELS = (1, 3)
 _TRUTHS = ("flip", "jitter", "contrast_first", "gray", "crop_first")
 _INDICES = ("image", "rotation")
+_NUMBERS = ("hue", "saturation", "value", "contrast", "crop")
 
 
-def check_views(images: Tensor, dtype: torch.dtype, std: float, backend: str) -> None:
+def check_views(images: Tensor, dtype: torch.dtype, mean: float, std: float, backend: str) -> None:
     """Require uint8 ``[B, H, W, C]`` with at least one pixel, and a result that can be computed."""
     shape = list(images.shape)
     if images.dtype != torch.uint8:
@@ -26,6 +27,8 @@ def check_views(images: Tensor, dtype: torch.dtype, std: float, backend: str) ->
         raise TypeError(f"dtype is {dtype}, expected float16, bfloat16, float32 or float64")
     if backend == "triton" and dtype == torch.float64:
         raise TypeError("dtype is torch.float64, which backend 'triton' lacks: use 'reference' or 'cpu'")
+    check_finite("mean", mean)
+    check_finite("std", std)
     if not std:
         raise ValueError("std is 0, by which the views would be divided: give another number, such as 0.5")
 
@@ -50,10 +53,16 @@ def _kinds(name: str) -> tuple[tuple[torch.dtype, ...], str]:
     return (INTEGERS, "an integer type") if name in _INDICES else ((torch.float32,), "float32")
 
 
-def check_image_values(image: Tensor, count: int) -> None:
-    """Require indices of existing images. Waits for the device."""
+def check_view_values(parameters: ViewParameters, count: int) -> None:
+    """Require indices of existing images and finite numbers. Waits for the device."""
+    image = parameters.image
     wrong = image[(image < 0) | (image >= count)]
     if len(wrong):
         raise ValueError(
             f"parameters.image names {wrong[:5].unique().tolist()}, expected indices 0 to {count - 1} of the images"
         )
+    for name in _NUMBERS:
+        field = getattr(parameters, name)
+        wrong = field[~field.isfinite()]
+        if len(wrong):
+            raise ValueError(f"parameters.{name} holds {wrong[:5].tolist()}, expected finite numbers")

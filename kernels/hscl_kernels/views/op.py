@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hscl_kernels.backends import Backend, resolve
 from hscl_kernels.views import cpu, reference
-from hscl_kernels.views.checks import check_image_values, check_view_parameters, check_views
+from hscl_kernels.views.checks import check_view_parameters, check_view_values, check_views
 from hscl_kernels.views.parameters import ViewParameters
 
 
@@ -50,8 +50,8 @@ def augment_views(
     Raises
     ------
     ValueError, TypeError
-        Wrong shapes, devices or dtypes; the message shows them. A row whose ``image`` does not exist raises on the CPU
-        and is NaN on a GPU, where looking would wait for the device.
+        Wrong shapes, devices or dtypes; the message shows them. A row whose ``image`` does not exist, or with a number
+        that is not finite, raises on the CPU and is NaN on a GPU, where looking would wait for the device.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def augment_views(
     torch.Size([2, 1, 2, 2])
     """
     form = resolve(backend, images.device)
-    check_views(images, dtype, std, form)
+    check_views(images, dtype, mean, std, form)
     check_view_parameters(parameters, images)
     return _augment_views(images, *parameters, dtype, mean, std, form)
 
@@ -88,11 +88,11 @@ def _augment_views(
 ) -> Tensor:
     if not len(image):
         return _empty(images, 0, dtype)
-    if images.device.type == "cpu":
-        check_image_values(image, len(images))
     parameters = ViewParameters(
         image, flip, rotation, jitter, contrast_first, hue, saturation, value, contrast, gray, crop, crop_first
     )
+    if images.device.type == "cpu":
+        check_view_values(parameters, len(images))
     if backend == "triton":
         from hscl_kernels.views import triton_form as form
     else:

@@ -56,6 +56,10 @@ def views_kernel(
     crop_h = tl.load(crop + row * 4 + 1)
     bias_w = tl.load(crop + row * 4 + 2)
     bias_h = tl.load(crop + row * 4 + 3)
+    # 0 times an infinity is NaN.
+    numbers = 0.0 * shift + 0.0 * by_saturation + 0.0 * by_value + 0.0 * by_contrast
+    numbers += 0.0 * crop_w + 0.0 * crop_h + 0.0 * bias_w + 0.0 * bias_h
+    valid = exists & (numbers == 0.0)
 
     mean0 = 0.0
     mean1 = 0.0
@@ -111,7 +115,7 @@ def views_kernel(
                 b1 += share * c1
                 b2 += share * c2
         place = views + row * (HEIGHT * WIDTH * CHANNELS) + pixel * CHANNELS
-        broken = tl.where(exists, offset, float("nan"))  # an image that does not exist must show
+        broken = tl.where(valid, offset, float("nan"))  # an image that does not exist must show, and so must a NaN
         tl.store(place, (b0 * scale + broken).to(views.dtype.element_ty), mask=inside)
         if CHANNELS == 3:
             tl.store(place + 1, (b1 * scale + broken).to(views.dtype.element_ty), mask=inside)
