@@ -122,6 +122,14 @@ def _open_test_beton(path: Path, config: DataConfig) -> UserImages:
             f"The images of {path} have {size} x {size} pixels, but the run was trained on {wanted} x {wanted}. "
             f"Prepare the data again with `hscl data prepare --image_size {wanted}`."
         )
+    assert user.decoding is not None
+    for name in ("bit_depth", "float_white"):
+        had, run = getattr(user.decoding, name), getattr(config, name)
+        if None not in (had, run) and had != run:
+            raise UsageError(
+                f"{path} was prepared with {name} {had:g}, but the run was trained with {run:g}, so that equal "
+                f"values would look different. Prepare the data again with `hscl data prepare --{name} {run:g}`."
+            )
     return user
 
 

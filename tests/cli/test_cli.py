@@ -60,8 +60,7 @@ def pictures(tmp_path, rng):
     ):
         pixels = Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)).convert(mode)
         pixels.save(folder / ("inner" if i % 2 else "") / f"{i}.png")
-    wide = rng.integers(0, 65536, (12, 10)).astype(np.uint16)
-    Image.fromarray(wide).save(folder / "sixteen.png")
+    (folder / "scaled.pgm").write_bytes(b"P5 10 12 4095\n" + rng.integers(0, 4096, (12, 10)).astype(">u2").tobytes())
     return folder
 
 
@@ -134,7 +133,7 @@ def test_predict_scores_mixed_files_and_folders(trained, pictures, tmp_path, cap
     assert "6 images" in said
     rows = list(csv.DictReader(out.open()))
     assert list(rows[0]) == ["path", "anomaly_score", "decision", "error"]
-    assert {row["path"] for row in rows} == {str(path) for path in pictures.rglob("*.png")}
+    assert {row["path"] for row in rows} == {str(path) for path in pictures.rglob("*.p?[gm]")}
     assert all((float(row["anomaly_score"]) > 0) == (row["decision"] == "abnormal") for row in rows)
     refused("predict", trained, single, "--out", out, capsys=capsys, match="already exists")
     assert run("predict", trained, single, "--out", out, "--overwrite", capsys=capsys)[0] == 0

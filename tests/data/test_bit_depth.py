@@ -1,5 +1,6 @@
 """The scale of images with more than 8 bits per value: one for all images of a data set."""
 
+import json
 import zlib
 
 import numpy as np
@@ -13,6 +14,7 @@ from hscl_fast.data import bit_depth, decode
 from hscl_fast.data.beton.sidecar import read_sidecar
 from hscl_fast.data.bit_depth import resolve_decoding
 from hscl_fast.data.decode import load_image, load_images
+from hscl_fast.data.kinds import open_test_images
 from hscl_fast.data.open import load_split, open_split
 from hscl_fast.data.split.record import write_record
 from hscl_fast.data.types import Decoding
@@ -182,6 +184,21 @@ def test_a_beton_keeps_the_scale(tmp_path):
     np.testing.assert_array_equal(split.test.images, load_split(config).test.images)
     with pytest.raises(UsageError, match=r"--data\.bit_depth is 14, but .*a\.beton was prepared with bit_depth 12"):
         open_split(DataConfig(name=beton.name, bit_depth=14))
+    for trained in (None, 12):
+        assert open_test_images(DataConfig(name=beton.name, image_size=16, bit_depth=trained), "beton").decoding
+    with pytest.raises(UsageError, match="was prepared with bit_depth 12, but the run was trained with 14"):
+        open_test_images(DataConfig(name=beton.name, image_size=16, bit_depth=14), "beton")
+
+
+@pytest.mark.parametrize("value", [0, 33, 12.5, True, "12"])
+def test_a_sidecar_with_another_bit_depth_is_refused(tmp_path, value):
+    beton_of("digits", tmp_path / "a.beton")
+    sidecar = tmp_path / "a.beton.json"
+    plain = json.loads(sidecar.read_text())
+    plain["origin"]["bit_depth"] = value
+    sidecar.write_text(json.dumps(plain))
+    with pytest.raises(UsageError, match=r"origin\.bit_depth is .*, expected 1 to 32"):
+        read_sidecar(tmp_path / "a.beton")
 
 
 @pytest.mark.parametrize("option", [{"bit_depth": 12}, {"float_white": 1.0}, {"max_megapixels": 100}])
