@@ -132,8 +132,12 @@ def write_checkpoint(
             files[kind] = {"name": path.name, "sha256": digest}
         write_json(directory / MANIFEST, {"format": _FORMAT, "files": files, "info": info})
     except OSError:
-        for path in written:
-            _remove(path)
+        # The manifest may be in place: a disk can fail after the renaming, when the folder's entries are flushed.
+        with suppress(OSError):
+            manifest = (directory / MANIFEST).read_bytes() if (directory / MANIFEST).exists() else b""
+            for path in written:
+                if path.name.encode() not in manifest:
+                    _remove(path)
         raise
     kept = {file["name"] for file in files.values()}
     for path in directory.iterdir():

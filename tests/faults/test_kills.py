@@ -1,6 +1,6 @@
 """A command that is killed at any moment leaves whole files, and running it again gives the same bits.
 
-Ten kills, or as many as the environment variable HSCL_FAULTS says: ``make faults`` takes 300.
+Ten kills, or as many as the environment variable HSCL_FAULTS says: ``make faults`` takes 100.
 """
 
 import os

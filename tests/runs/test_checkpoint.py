@@ -150,6 +150,22 @@ def test_a_full_disk_leaves_the_previous_checkpoint(saved):
     assert_is_first(saved)
 
 
+@pytest.mark.parametrize("flush", [2, 4, 6])
+def test_a_checkpoint_is_whole_if_the_folder_cannot_be_flushed(saved, monkeypatch, flush):
+    real, flushed = os.fsync, []
+
+    def fail(descriptor):
+        flushed.append(descriptor)
+        if len(flushed) == flush:  # file and folder by turns: of the weights, the state and the manifest
+            raise OSError(5, "Input/output error")
+        real(descriptor)
+
+    monkeypatch.setattr("hscl_fast.atomic.os.fsync", fail)
+    with pytest.raises(UsageError, match="could not be written: Input/output error"):
+        save_checkpoint(saved, weights={"a": torch.zeros(1)}, state={"step": 1}, info={"step": 4})
+    assert load_checkpoint(saved, with_state=True).info == {"step": 4 if flush == 6 else 3}
+
+
 def test_a_disk_that_becomes_read_only_is_an_error(saved, monkeypatch):
     def refuse(*_, **__):
         raise OSError(30, "Read-only file system")
