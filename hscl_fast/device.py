@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from hscl_fast.compiling import resolve_mode
+from hscl_fast.counted import counted
 from hscl_fast.errors import UsageError
 
 _DTYPES = {
@@ -69,8 +70,14 @@ def resolve_device(name: str, local_rank: int = 0) -> torch.device:
     device = torch.device(name if ":" in name else f"cuda:{local_rank}")
     if device.index >= available:
         who = f"Rank {local_rank} of this machine needs {device}" if local_rank else f"--runtime.device is {name!r}"
-        fix = f"Start {available} ranks on this machine" if local_rank and available else "Use --runtime.device auto"
-        raise UsageError(f"{who}, but this machine has {available} CUDA device(s). {fix}, or use --runtime.device cpu.")
+        fix = (
+            f"Start {counted(available, 'rank')} on this machine"
+            if local_rank and available
+            else "Use --runtime.device auto"
+        )
+        raise UsageError(
+            f"{who}, but this machine has {counted(available, 'CUDA device')}. {fix}, or use --runtime.device cpu."
+        )
     return device
 
 

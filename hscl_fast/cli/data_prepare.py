@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from hscl_fast.config.sections import NOT_PREPARED, DataConfig
 from hscl_fast.console import say, warn
+from hscl_fast.counted import counted
 from hscl_fast.data.bad_images import SHOWN, BadImages
 from hscl_fast.data.beton.ffcv_import import ffcv_is_installed
 from hscl_fast.data.prepare import Preparation, prepare_beton
@@ -46,7 +47,7 @@ def run(options: Namespace, console: Console) -> int:
     count = sidecar.counts.train + sidecar.counts.test
     say(
         console,
-        f"{how.out}: {count:,} images of {sidecar.image_size}x{sidecar.image_size} px, {sidecar.encoding}, "
+        f"{how.out}: {counted(count, 'image')} of {sidecar.image_size}x{sidecar.image_size} px, {sidecar.encoding}, "
         f"{sidecar.bytes / 2**20:,.1f} MiB, in {seconds:.1f} s ({count / seconds:,.0f} images/s)",
     )
     if not ffcv_is_installed():

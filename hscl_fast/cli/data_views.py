@@ -11,6 +11,7 @@ from rich.console import Console
 from hscl_fast.atomic import write_bytes
 from hscl_fast.config.sections import NO_PICTURE, AugmentConfig, DataConfig
 from hscl_fast.console import say
+from hscl_fast.counted import counted
 from hscl_fast.data.open import open_split
 from hscl_fast.errors import UsageError
 from hscl_fast.method.augment import ROTATIONS, VIEWS
@@ -41,5 +42,5 @@ def run(options: Namespace, console: Console) -> int:
         raise UsageError(
             f"--out {out} cannot be written: {error.strerror or error}. Give a file in a folder that you may write to."
         ) from error
-    say(console, f"{out}: {shown} images and {VIEWS * ROTATIONS} views of each")
+    say(console, f"{out}: {counted(shown, 'image')} and {VIEWS * ROTATIONS} views of each")
     return 0

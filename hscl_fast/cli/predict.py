@@ -11,6 +11,7 @@ from rich.console import Console
 
 from hscl_fast.cli.exit_codes import PARTLY_DONE, PIPE_CLOSED
 from hscl_fast.console import PatientConsole, say, warn
+from hscl_fast.counted import counted
 from hscl_fast.errors import UsageError
 from hscl_fast.runs.predict_run import Prediction, predict_run
 
@@ -51,7 +52,7 @@ def _show(done: Prediction, options: Namespace, console: Console) -> None:
     )
     say(
         console,
-        f"{done.images} images scored in {done.seconds:.1f} s, {done.abnormal} of them abnormal: "
+        f"{counted(done.images, 'image')} scored in {done.seconds:.1f} s, {done.abnormal} of them abnormal: "
         f"{options.out} (higher anomaly_score = more anomalous, above 0 = abnormal)",
     )
     if done.errors:

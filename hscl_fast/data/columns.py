@@ -38,7 +38,7 @@ def check_columns(
         The column that the messages call the images by.
     """
     if not 0 <= normal_class < len(class_names):
-        raise ValueError(f"normal_class is {short(normal_class)}, but there are {len(class_names)} classes")
+        raise ValueError(f"normal_class is {short(normal_class)}, but the number of classes is {len(class_names)}")
     trained, tested = _columns("train", train), _columns("test", test)
     if not trained[images]:
         raise ValueError("train has no image")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hscl_fast.config.sections import DataConfig
+from hscl_fast.counted import counted
 from hscl_fast.data.beton.reader import open_user_beton
 from hscl_fast.data.bit_depth import resolve_decoding
 from hscl_fast.data.named.registry import DATA_SETS
@@ -82,9 +83,9 @@ def require_not_all_abnormal(config: DataConfig, user: UserImages) -> None:
     """Raise a :class:`UsageError` where there is nothing from which to learn what is normal."""
     if (user.roles == ABNORMAL).all():
         raise UsageError(
-            f"{config.name} has {len(user.roles)} training images, all of them labelled abnormal, but what is normal "
-            "is learned from normal or unlabelled ones. Add such images to train on, or correct the labels: -1 is "
-            "abnormal, 0 unlabelled, 1 normal."
+            f"{config.name} has {counted(len(user.roles), 'training image')}, all of them labelled abnormal, but "
+            "what is normal is learned from normal or unlabelled ones. Add such images to train on, or correct the "
+            "labels: -1 is abnormal, 0 unlabelled, 1 normal."
         )
 
 

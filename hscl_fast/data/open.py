@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from hscl_fast.config.sections import DataConfig
+from hscl_fast.counted import counted
 from hscl_fast.data.bad_images import BadImages
 from hscl_fast.data.bit_depth import resolve_decoding
 from hscl_fast.data.decode import lazy_files, resize_images
@@ -330,7 +331,7 @@ def _recorded_contents(
         count = len(source.train.names) + len(source.test.names)
         if len(error.files) < count or any(os.path.lexists(file) for file, _ in error.files):
             raise
-        raise UsageError(f"None of the {count:,} images of {path} is in {root}. {_MOVED}") from None
+        raise UsageError(f"None of {counted(count, 'image')} of {path} is in {root}. {_MOVED}") from None
 
 
 def _source_of_files(config: DataConfig, record: SplitRecord, path: str) -> tuple[Source, Decoding, tuple[Remark, ...]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from hscl_fast.config.sections import DataConfig
+from hscl_fast.counted import counted
 from hscl_fast.data.bad_images import BadImages
 from hscl_fast.data.kinds import files_root, kind_of, open_user_images
 from hscl_fast.data.named.registry import DATA_SETS, load_source
@@ -102,8 +103,8 @@ def _require_complete(config: DataConfig, source: Source) -> None:
     found = (len(source.train.labels), len(source.test.labels))
     if found != (official.train, official.test):
         raise UsageError(
-            f"{config.name} has {found[0]} training and {found[1]} test images, but the official data set has "
-            f"{official.train} and {official.test}. Fetch it again, or name the folder of a whole copy with "
+            f"{config.name} has {found[0]:,} training and {counted(found[1], 'test image')}, but the official data set "
+            f"has {official.train} and {official.test}. Fetch it again, or name the folder of a whole copy with "
             "--data.root."
         )
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 
 from hscl_fast.config.sections import Config
+from hscl_fast.counted import counted
 from hscl_fast.data.loaders.choose import choose_loader
 from hscl_fast.data.open import open_split
 from hscl_fast.data.split.split import Split
@@ -171,7 +172,7 @@ def _open(config: Config, *, named: bool) -> tuple[Split | None, str]:
         size = config.data.image_size or _DEFAULT_SIDE
         return None, f"images of {size} px, assumed: {config.data.name} cannot be opened here ({error})"
     size = split.training.images.shape[1]
-    return split, f"{config.data.name}: {len(split.training.images):,} training images of {size} px"
+    return split, f"{config.data.name}: {counted(len(split.training.images), 'training image')} of {size} px"
 
 
 def _measure(config: Config, device: torch.device, count: int, size: int) -> tuple[list[float], int | None, Trainer]:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hscl_fast.console import say
+from hscl_fast.counted import counted
 from hscl_fast.doctor.estimate import Estimate
 from hscl_fast.doctor.outcome import Outcome
 
@@ -30,7 +31,7 @@ def show_devices(console: Console, cpu: dict[str, Any], cards: list[dict[str, An
     """Print the CPU and the GPUs."""
     half = "computes in bfloat16" if cpu["bfloat16"] else "no bfloat16 instructions"
     rows = [
-        ["cpu", f"{cpu['cores']} cores, {cpu['threads']} threads, {cpu['instructions']}, {half}"],
+        ["cpu", f"{counted(cpu['cores'], 'core')}, {counted(cpu['threads'], 'thread')}, {cpu['instructions']}, {half}"],
         ["", f"{cpu['free'] / _GIB:.1f} GiB free; precision auto is {cpu['precision']}"],
     ]
     for card in cards:
@@ -94,18 +95,18 @@ def show_outcomes(console: Console, title: str, outcomes: list[Outcome]) -> None
 def show_estimate(console: Console, found: Estimate) -> None:
     """Print the estimated cost of a training step and of the whole run."""
     rate = found.rows / found.seconds_per_step
-    timed = f"measured on {found.steps_measured} step(s)"
+    timed = f"measured on {counted(found.steps_measured, 'step')}"
     memory = "not known on this system" if found.extra_bytes is None else f"{found.extra_bytes / _MIB:,.0f} MiB"
     rows = [
         ["for", found.data],
         ["network", f"{found.encoder}, {found.parameters / 1e6:.2f} M parameters, {found.precision}"],
-        ["per step", f"{found.batch_size:,} images, {found.rows:,} rows of {found.image_size} px"],
+        ["per step", f"{counted(found.batch_size, 'image')}, {counted(found.rows, 'row')} of {found.image_size} px"],
         ["time per step", f"{found.seconds_per_step:.3g} s ({rate:,.0f} views/s), {timed}"],
         ["extra memory", f"{memory} at the peak for weights, optimizer and activations; the data set is not included"],
     ]
     if found.total_steps is not None and found.total_seconds is not None:
         bound = "" if found.training_images is not None else " (--optim.max_steps; fewer if the epochs end sooner)"
-        rows.append(["training", f"{_duration(found.total_seconds)} for {found.total_steps:,} steps{bound}"])
+        rows.append(["training", f"{_duration(found.total_seconds)} for {counted(found.total_steps, 'step')}{bound}"])
     else:
         rows.append(["training", "its length depends on the number of images, which is not known here"])
     if found.loader is not None:

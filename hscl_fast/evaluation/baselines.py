@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
+from hscl_fast.counted import counted
 from hscl_fast.evaluation.metrics import Detection, detection_metrics
 
 Images = npt.NDArray[np.uint8]
@@ -216,7 +217,9 @@ def _supervised(
 ) -> Baseline:
     labelled = roles != 0
     normals, anomalies = int((roles > 0).sum()), int((roles < 0).sum())
-    trained_on = f"{normals:,} labelled normals and {anomalies:,} labelled anomalies"
+    trained_on = (
+        f"{counted(normals, 'labelled normal')} and {counted(anomalies, 'labelled anomaly', 'labelled anomalies')}"
+    )
     if not len(test):
         return _not_possible(trained_on, "Not run: there is no test image.")
     if not normals or not anomalies:

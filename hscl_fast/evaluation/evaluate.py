@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from hscl_fast.counted import counted
 from hscl_fast.data.split.split import Split
 from hscl_fast.data.types import ABNORMAL, TestImages, take
 from hscl_fast.evaluation.baselines import Baseline, classic_baselines, left_out
@@ -112,7 +113,9 @@ def _fit_threshold(scoring: Scoring, split: Split, console: Console) -> tuple[fl
     if len(held_out.roles):
         with image_progress(console, "fitting the threshold", len(held_out.images)) as advance:
             scores = scoring.score(held_out.images, advance)
-        return fit_threshold(scores, held_out.roles == ABNORMAL), f"{len(held_out.roles)} held-out labelled images"
+        return fit_threshold(scores, held_out.roles == ABNORMAL), counted(
+            len(held_out.roles), "held-out labelled image"
+        )
     known = take(split.training.images, split.training.roles >= 0)
     with image_progress(console, "fitting the threshold", len(known)) as advance:
         scores = scoring.score_known(known, advance)

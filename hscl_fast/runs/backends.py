@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from hscl_fast.config.sections import RuntimeConfig
+from hscl_fast.counted import counted
 from hscl_fast.device import usable_cores
 from hscl_fast.errors import UsageError
 
@@ -28,6 +29,6 @@ def require_threads(config: RuntimeConfig) -> None:
     cores = usable_cores()
     if config.threads is not None and config.threads > cores:
         raise UsageError(
-            f"--runtime.threads is {config.threads}, but this process may use {cores} cores, and more threads than "
-            f"cores only slow it down. Give a number from 1 to {cores}, or leave the flag out."
+            f"--runtime.threads is {config.threads}, but this process may use {counted(cores, 'core')}, and more "
+            f"threads than cores only slow it down. Give a number from 1 to {cores}, or leave the flag out."
         )

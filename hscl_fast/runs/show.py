@@ -31,10 +31,8 @@ def show_split(split: Split, name: str, console: Console) -> None:
     table.add_row("test (normal, abnormal)", f"{counts.test_normal:,}", "", f"{counts.test_abnormal:,}")
     console.print(table)
     if counts.pollution is not None:
-        say(
-            console,
-            f"{counts.pollution:,} of the unlabelled images are hidden anomalies (unknown to training)",
-        )
+        hidden = "is a hidden anomaly" if counts.pollution == 1 else "are hidden anomalies"
+        say(console, f"{counts.pollution:,} of the unlabelled images {hidden} (unknown to training)")
     for warning in _warnings(counts):
         warn(console, warning)
     show_duplicates(split.duplicates, console, "report.html lists them")

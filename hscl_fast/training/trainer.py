@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from hscl_fast.config.sections import Config
+from hscl_fast.counted import counted
 from hscl_fast.data.loaders.choose import LoaderKind, make_loader
 from hscl_fast.data.loaders.loader import Loader
 from hscl_fast.data.loaders.order import Share
@@ -102,7 +103,7 @@ class Trainer:
         return (
             f"{self.config.model.encoder} with {parameters / 1e6:.1f} M parameters on {self.model.prototypes.device}"
             f"{shared} in {self.execution.precision_name}{compiled}, {begin}to step {self.total_steps} "
-            f"({self.loader.steps_per_epoch} per pass over {self.images:,} images)"
+            f"({self.loader.steps_per_epoch} per pass over {counted(self.images, 'image')})"
         )
 
     def train(self) -> TrainingState:
@@ -195,8 +196,8 @@ class Trainer:
 def _loader(config: Config, training: TrainingImages, kind: LoaderKind, device: torch.device, ranks: Ranks) -> Loader:
     if len(training.images) < 2:
         raise UsageError(
-            f"The training set has {len(training.images)} image(s), but contrastive training needs at least 2. Add "
-            "images, or lower --data.held_out_ratio."
+            f"The training set has {counted(len(training.images), 'image')}, but contrastive training needs at least "
+            "2. Add images, or lower --data.held_out_ratio."
         )
     share = Share(ranks.rank, ranks.size)
     return make_loader(kind, training, config.runtime, config.optim.batch_size, device, share)

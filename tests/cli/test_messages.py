@@ -3,6 +3,7 @@
 import pytest
 import yaml
 from conftest import TINY, flags
+from PIL import Image
 from test_cli import refused, run
 
 from hscl_fast.cli.main import COMMANDS
@@ -175,3 +176,16 @@ def test_the_list_of_data_sets_cuts_no_path(capsys, monkeypatch, width):
     assert f"  svhn           {root}/train_32x32.mat\n" in said
     assert "…" not in said.partition("searched:")[2]
     assert len([line for line in said.splitlines() if line.startswith("  ")]) > 10
+
+
+def test_one_is_singular(tmp_path, capsys):
+    Image.new("RGB", (16, 16)).save(tmp_path / "0.png")
+    (tmp_path / "list.csv").write_text("path,label,split\n0.png,1,train\n")
+    data = tmp_path / "list.csv"
+    code, said, error = run("data", "prepare", data, "--out", tmp_path / "a.beton", capsys=capsys)
+    assert code == 0, error
+    assert "1 image of 32x32 px" in said
+    code, said, _ = run("data", "views", "digits", "--images=1", "--out", tmp_path / "a.png", capsys=capsys)
+    assert code == 0
+    assert "1 image and 8 views" in said
+    refused("train", data, "--out", tmp_path / "run", capsys=capsys, match="training set has 1 image, but contrastive")

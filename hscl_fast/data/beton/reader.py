@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from hscl_fast.counted import counted
 from hscl_fast.data.beton.ffcv_import import import_ffcv
 from hscl_fast.data.beton.format import (
     ALLOCATION,
@@ -144,7 +145,7 @@ class _Content:
         self.require(self.header["num_fields"] == len(FIELDS), f"it has {self.header['num_fields']} fields")
         self.require(self.header["page_size"] == PAGE, f"its page size is {self.header['page_size']}")
         samples = self.header["num_samples"]
-        self.require(samples == self.count, f"it has {samples} images, its sidecar {self.count}")
+        self.require(samples == self.count, f"it has {counted(samples, 'image')}, its sidecar {self.count}")
         found = self._table(HEADER.itemsize, descriptors().dtype, len(FIELDS))
         self.require(found.tobytes() == descriptors().tobytes(), "its fields are not image, role, index and part")
         self.samples = self._table(SAMPLES_START, SAMPLE, self.count)

@@ -9,6 +9,7 @@ import torch
 from hscl_kernels.philox import random_words
 from torch import Tensor
 
+from hscl_fast.counted import counted
 from hscl_fast.errors import UsageError
 
 _STREAM = 2  # of the counter-based generator
@@ -52,8 +53,8 @@ class BatchOrder:
             whole = f" (the whole training set, which is smaller than {batch_size})" if count < batch_size else ""
             below = self.batch_size // share.ranks * share.ranks
             raise UsageError(
-                f"A batch has {self.batch_size} images{whole}, which {share.ranks} ranks cannot share equally. Give "
-                f"--optim.batch_size {below or share.ranks}, or start another number of ranks."
+                f"A batch has {counted(self.batch_size, 'image')}{whole}, which {share.ranks} ranks cannot share "
+                f"equally. Give --optim.batch_size {below or share.ranks}, or start another number of ranks."
             )
 
     def stretches(self, first_step: int, last_step: int, device: torch.device) -> Iterator[Tensor]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hscl_fast.config.sections import DataConfig
+from hscl_fast.counted import counted
 from hscl_fast.data.named.data_set import Layout, NamedDataSet
 from hscl_fast.data.named.safe_pickle import load_arrays
 from hscl_fast.data.types import Images, LabelledImages, Labels, Source, numbered
@@ -123,7 +124,7 @@ class _Cifar(NamedDataSet):
         if not isinstance(labels, list) or any(type(label) is not int for label in labels):
             raise self.corrupt(path, f"its {name!r} is not a list of whole numbers")
         if len(labels) != count:
-            raise self.corrupt(path, f"it has {count} images but {len(labels)} {name!r}")
+            raise self.corrupt(path, f"it has {counted(count, 'image')} but {len(labels):,} {name!r}")
         if any(not 0 <= label < 2**31 for label in labels):
             raise self.corrupt(path, f"its {name!r} are out of range")
         return labels

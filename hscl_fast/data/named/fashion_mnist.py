@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hscl_fast.config.sections import DataConfig
+from hscl_fast.counted import counted
 from hscl_fast.data.named.data_set import Layout, NamedDataSet
 from hscl_fast.data.types import LabelledImages, Source, numbered
 
@@ -57,7 +58,10 @@ class FashionMnist(NamedDataSet):
     def _part(self, part: str, image_file: Path, label_file: Path) -> LabelledImages:
         images, labels = self._array(image_file, 3), self._array(label_file, 1)
         if len(images) != len(labels):
-            raise self.corrupt(image_file, f"it has {len(images)} images but {label_file} has {len(labels)} labels")
+            raise self.corrupt(
+                image_file,
+                f"it has {counted(len(images), 'image')} but {label_file} has {counted(len(labels), 'label')}",
+            )
         if labels.size and labels.max() >= len(CLASS_NAMES):
             raise self.corrupt(label_file, f"it has the label {labels.max()}, expected 0 to {len(CLASS_NAMES) - 1}")
         grey = np.repeat(images[..., None], 3, axis=3)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from hscl_fast.config.sections import DataConfig
+from hscl_fast.counted import counted
 from hscl_fast.data.named.data_set import Layout, NamedDataSet
 from hscl_fast.data.types import LabelledImages, Source, numbered
 
@@ -34,7 +35,7 @@ class Svhn(NamedDataSet):
         if images is None or images.dtype != np.uint8 or images.ndim != 4 or images.shape[:3] != (32, 32, 3):
             raise self.corrupt(path, "its X is not a uint8 array [32, 32, 3, n]")
         if labels is None or labels.dtype.kind not in "iuf" or labels.size != images.shape[3]:
-            raise self.corrupt(path, f"its y does not hold one number for each of {images.shape[3]} images")
+            raise self.corrupt(path, f"its y does not hold one number for each of {counted(images.shape[3], 'image')}")
         digits = labels.reshape(-1)
         if not np.isin(digits, np.arange(11)).all():
             raise self.corrupt(path, "its y holds labels other than 1 to 10")

@@ -96,7 +96,7 @@ class SplitRecord(StrictModel):
             raise ValueError(f"protocol is {self.protocol!r}, expected {' or '.join(protocols)} for kind {self.kind}")
         known, classes, train = self.known_abnormal_class, len(self.class_names), self.train
         if known is not None and not 0 <= known < classes:
-            raise ValueError(f"known_abnormal_class is {short(known)}, but there are {classes} classes")
+            raise ValueError(f"known_abnormal_class is {short(known)}, but the number of classes is {classes}")
         check_columns(self.class_names, self.normal_class, train, self.test, images="image")
         self._check_images()
         for image, part, role in zip(train.image, train.part, train.role, strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from hscl_fast.counted import counted
 from hscl_fast.data.find import MASK_FOLDERS, Finder
 from hscl_fast.data.types import ABNORMAL, NORMAL, UNLABELLED, Remark
 from hscl_fast.errors import UsageError
@@ -145,8 +146,7 @@ def _with_parts(top: _Level, finder: Finder) -> Layout:
     if others := [top.named(path) for name, path in top.folders.items() if name not in ("train", "test")]:
         remarks.append(Remark(f"not read: {', '.join(others)} beside train/ and test/"))
     if top.images:
-        files = "1 image file" if len(top.images) == 1 else f"{len(top.images):,} image files"
-        remarks.append(Remark(f"not read: {files} beside train/ and test/"))
+        remarks.append(Remark(f"not read: {counted(len(top.images), 'image file')} beside train/ and test/"))
     if test is not None and _is_mvtec(train, test):
         remarks.insert(
             0,

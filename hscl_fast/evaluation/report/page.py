@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from jinja2 import Environment, StrictUndefined
 
+from hscl_fast.counted import counted
 from hscl_fast.data.split.duplicates import Duplicate
 from hscl_fast.data.types import Remark, TestImages
 from hscl_fast.evaluation.baselines import TITLES
@@ -207,7 +208,7 @@ def render_report(
     test, scores, threshold = scored.images, scored.scores, summary.threshold
     comparison = _comparison(summary)
     context = {
-        "title": f"{summary.data}: {summary.normal_class} against the rest, {len(test.names):,} test images",
+        "title": f"{summary.data}: {summary.normal_class} against the rest, {counted(len(test.names), 'test image')}",
         "figures": _figures(summary),
         "counts": asdict(summary.counts),
         "comparison": comparison,
