@@ -257,7 +257,7 @@ def test_csv_with_a_root_and_an_absolute_path_inside(tmp_path):
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("", r"line 1: the header is ''.* give one column path and label and split"),
+        ("", "is an empty file, not a CSV file"),
         ("path,label\na.png,1\n", r"line 1: .*give one column split"),
         ("path,label,split,label\na.png,1,train,0\n", r"line 1: .*give one column label"),
         (GOOD + "a.png,good,train\n", r"line 7: the label 'good' is unknown"),
@@ -278,7 +278,7 @@ def test_csv_with_a_root_and_an_absolute_path_inside(tmp_path):
         (GOOD + "a\0.png,1,train\n", r"line 7: "),
         (GOOD + '"a.png,1,train\n', r"line \d: it is not valid CSV"),
         (GOOD.encode() + b"caf\xe9.png,1,train\n", r"line 7: the text is not UTF-8"),
-        (GOOD.encode("utf-16"), r"line 1: the text is not UTF-8"),
+        (GOOD.encode("utf-16"), r"is text in UTF-16, not a CSV file in UTF-8"),
         ("path,label,split\na.png,1,test\n", "lists no image to train on"),
         (GOOD + "text.png,1,train\n", r"text\.png cannot be read as an image"),
     ],
