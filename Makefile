@@ -8,9 +8,11 @@ PYTEST := $(BIN)/pytest -n auto --maxprocesses 8 --dist worksteal
 DEMO_RUN ?= runs/demo
 SUITES ?= objective views loaders training_step ablation startup roofline
 GPU_SUITES ?= objective views ablation
+SECONDS ?= 600
+FINDINGS ?= findings
 RESULTS := benchmarks/results
 
-.PHONY: demo test quick faults coverage bench gpu-check check format clean
+.PHONY: demo test quick faults hostile fuzz coverage bench gpu-check check format clean
 
 demo: $(INSTALLED)
 	$(BIN)/hscl train digits --out $(DEMO_RUN) --overwrite
@@ -26,6 +28,14 @@ quick: $(INSTALLED)
 # 100 kills instead of the ten of `make test`, and more failing disks and lost ranks; takes half an hour on two cores.
 faults: $(INSTALLED)
 	HSCL_FAULTS=100 $(PYTEST) tests/faults
+
+# Every hostile input, and a fuzzer of the readers of files from outside; what it finds is kept in $(FINDINGS).
+hostile: $(INSTALLED)
+	$(PYTEST) tests/hostile
+
+fuzz: $(INSTALLED)
+	$(INSTALL) '.[fuzz]'
+	PYTHONPATH=tests nice -n 10 $(BIN)/python -m hostile.fuzz --seconds $(SECONDS) --findings $(FINDINGS)
 
 coverage: $(INSTALLED)
 	$(PYTEST) --cov --cov-report=term

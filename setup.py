@@ -9,6 +9,7 @@ EXTRAS = {
     "tensorboard": ["tensorboard>=2.16"],
     "bench": ["pytest-benchmark>=5.0"],
     "peers": ["kornia>=0.8", "lightly>=1.5", "pytorch-metric-learning>=2.6"],  # benchmarks/ compares with these
+    "fuzz": ["atheris>=3.0"],  # coverage-guided fuzzing, by `make fuzz` only
     "dev": [
         "hypothesis>=6.100",
         "mypy>=1.10",
@@ -42,7 +43,7 @@ setup(
         "scikit-learn>=1.5",
         "pillow>=10.0",
         "jsonargparse[signatures]>=4.40",
-        "pydantic>=2.7",
+        "pydantic>=2.8",
         "PyYAML>=6.0",
         "rich>=13.7",
         "matplotlib>=3.8",

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import reprlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, PlainValidator, ValidationError
 
 from hscl_fast.errors import UsageError
+from hscl_fast.limited_file import read_limited
+
+_LARGEST = 96 << 20  # bytes, the split record of two million images; as Python values they take up to 1.5 GiB
+_MOST_OBJECTS = 2_000_000
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
@@ -40,6 +43,9 @@ def _require_number(value: Any) -> float:
 VersionOne = Annotated[int, AfterValidator(_require_one)]
 # Not float, which makes 0.0 of a 0: a file that is written again must have the same bytes.
 Number = Annotated[float, PlainValidator(_require_number)]
+# A list in which the first wrong value ends the check: a description of each of millions would fill the memory.
+Item = TypeVar("Item")
+Column = Annotated[list[Item], FailFast()]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 Model = TypeVar("Model", bound=StrictModel)
@@ -63,11 +69,14 @@ def read_strict(path: Path, model: type[Model], refusal: Callable[[str], UsageEr
     UsageError
         As ``refusal`` returns it: the file is missing, is not a JSON object, or does not fit the model.
     """
-    if not os.path.isfile(path):  # a pipe would block; pathlib raises for a name that is too long
-        raise refusal("it is a folder" if os.path.isdir(path) else "there is no such file")
     try:
+        text = read_limited(path, _LARGEST).decode("utf-8")
+        if text.count("{") + text.count("[") > _MOST_OBJECTS:
+            raise ValueError(f"it has more than {_MOST_OBJECTS:,} objects and lists")
         # pydantic's own parser refuses lone surrogates, which stand for bytes of file names that are not UTF-8.
-        plain = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        plain = json.loads(text, parse_constant=_refuse_constant)
+    except FileNotFoundError:
+        raise refusal("there is no such file") from None
     except OSError as error:
         raise refusal(f"it cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:

@@ -21,6 +21,8 @@ LEAVES = {
         "errors",
         "inductor_cache",
         "interrupt",
+        "limited_file",
+        "pickle_operations",
     ),
     *("progress", "spelling", "strict_json"),
 }

@@ -10,6 +10,7 @@ import yaml
 from jsonargparse import ActionConfigFile
 
 from hscl_fast.config.parsing import check_keys
+from hscl_fast.config.yaml_text import read_yaml
 from hscl_fast.errors import UsageError
 
 
@@ -32,8 +33,7 @@ class ConfigFile(ActionConfigFile):
 def _read(path: str, named: str) -> Any:
     fix = "Give a YAML file, such as the config.yaml of a run"
     try:
-        with open(path, encoding="utf-8") as file:
-            return yaml.safe_load(file)
+        return read_yaml(path)
     except (OSError, ValueError) as error:
         if isinstance(error, UnicodeError):
             raise UsageError(f"{named} is not text in UTF-8 ({error}). {fix}, and save it in UTF-8.") from error

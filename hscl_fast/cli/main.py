@@ -7,6 +7,7 @@ import importlib
 import io
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -16,6 +17,8 @@ from hscl_fast.cli.parser import parse
 from hscl_fast.console import PatientConsole
 from hscl_fast.errors import FailedElsewhere, UsageError
 from hscl_fast.inductor_cache import set_inductor_cache_dir
+
+_LONGEST_WORD = 1000  # letters; a path may have 4,096, a hostile value a million
 
 # Each module has ``run(options, console)``; it is imported when its command is given, since torch takes seconds.
 COMMANDS = {
@@ -69,7 +72,7 @@ def run(arguments: list[str]) -> int:
         status: int = importlib.import_module(COMMANDS[command]).run(options, console)
         return status
     except UsageError as error:
-        message = _with_flags_of(arguments, str(error))
+        message = _in_one_paragraph(_with_flags_of(arguments, str(error)))
         errors.print(f"hscl: error: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
         return BAD_INPUT
     except FailedElsewhere:
@@ -77,6 +80,12 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         errors.print("hscl: interrupted")
         return INTERRUPTED
+
+
+def _in_one_paragraph(message: str) -> str:
+    """Return a message whose long words are cut, and in which control characters cannot reach the terminal."""
+    short = re.sub(rf"\S{{{_LONGEST_WORD},}}", lambda word: f"{word[0][:100]}...{word[0][-100:]}", message)
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda letter: repr(letter[0])[1:-1], short)
 
 
 def _with_flags_of(arguments: list[str], message: str) -> str:

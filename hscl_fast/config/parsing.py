@@ -12,6 +12,7 @@ from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
 
 from hscl_fast.config.plain_parser import PlainParser, expectation
 from hscl_fast.config.sections import SECTIONS, Config
+from hscl_fast.config.yaml_text import load_yaml
 from hscl_fast.errors import UsageError
 from hscl_fast.spelling import did_you_mean
 
@@ -20,7 +21,7 @@ _load_yaml = get_loader("yaml")
 
 def _load_words(text: str) -> Any:
     # A path that is not UTF-8 is written as lone surrogates, which only the parser of PyYAML's own reads.
-    plain = yaml.safe_load(text) if re.search(r"\\u[Dd][89A-Fa-f]", text) else _load_yaml(text)
+    plain = load_yaml(text) if re.search(r"\\u[Dd][89A-Fa-f]", text) else load_yaml(text, _load_yaml)
     return _with_words(plain)
 
 

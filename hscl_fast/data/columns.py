@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from hscl_fast.data.types import ABNORMAL, NORMAL, UNLABELLED
-from hscl_fast.strict_json import StrictModel, short
+from hscl_fast.strict_json import Column, StrictModel, short
 
 
 def _require_distinct(names: list[str]) -> list[str]:
@@ -17,7 +17,9 @@ def _require_distinct(names: list[str]) -> list[str]:
     return names
 
 
-ClassNames = Annotated[list[str], Field(min_length=1), AfterValidator(_require_distinct)]
+ClassNames = Annotated[
+    Column[Annotated[str, Field(max_length=1000)]], Field(min_length=1), AfterValidator(_require_distinct)
+]
 
 
 def check_columns(

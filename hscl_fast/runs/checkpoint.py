@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import warnings
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -22,10 +24,14 @@ from torch import Tensor
 
 from hscl_fast.atomic import TEMPORARY, write_bytes, write_json
 from hscl_fast.errors import UsageError
+from hscl_fast.limited_file import read_limited
+from hscl_fast.pickle_operations import check_operations
 from hscl_fast.strict_json import Sha256, StrictModel, VersionOne, read_strict
 
 MANIFEST = "checkpoint.json"
 _FORMAT = 1
+_LARGEST = 8 << 30  # bytes of a file
+_CALLED = r"torch\._utils _rebuild_tensor_v2|torch \w+Storage|collections OrderedDict"  # in a saved state
 _NAME = r"(weights|state)-[0-9a-f]{16}\.(safetensors|pt)"
 
 
@@ -164,7 +170,7 @@ def load_checkpoint(directory: Path, *, with_state: bool = False) -> Checkpoint:
     manifest = _read_manifest(directory)
     try:
         weights = safetensors.torch.load(_read_verified(directory, manifest, "weights"))
-    except safetensors.SafetensorError as error:
+    except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError) as error:  # of a type torch lacks, too
         raise DamagedCheckpoint(directory, f"the weights are not a safetensors file ({error})") from error
     state = None
     if with_state:
@@ -172,11 +178,28 @@ def load_checkpoint(directory: Path, *, with_state: bool = False) -> Checkpoint:
             raise DamagedCheckpoint(directory, "it has weights but no training state, so it cannot be resumed")
         data = _read_verified(directory, manifest, "state")
         try:
-            state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+            _require_plain_archive(data)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch's advice on how to load a file that is refused here
+                state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         except Exception as error:  # the restricted unpickler and the zip reader raise many types
             reason = "its training state holds something other than tensors and plain values, which was not executed"
             raise DamagedCheckpoint(directory, reason) from error
+        if not isinstance(state, dict):
+            raise DamagedCheckpoint(directory, f"its training state is a {type(state).__name__}, expected a dictionary")
     return Checkpoint(weights, state, manifest.info)
+
+
+def _require_plain_archive(data: bytes) -> None:
+    """Raise a ValueError unless a saved state takes no more memory than bytes, which compression and calls allow."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = archive.infolist()
+        if sum(member.file_size for member in members) > len(data):
+            raise ValueError("it is compressed")
+        pickled = [member for member in members if member.filename.endswith(".pkl")]
+        called = {name for member in pickled for name in check_operations(archive.read(member))}
+        if unknown := {name for name in called if not re.fullmatch(_CALLED, name)}:
+            raise ValueError(f"it calls {min(unknown)}")
 
 
 def _contiguous(weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -198,7 +221,7 @@ def _read_verified(directory: Path, manifest: _Manifest, kind: str) -> bytes:
     if file is None:
         raise DamagedCheckpoint(directory, f"{MANIFEST} does not name a {kind} file")
     try:
-        data = (directory / file.name).read_bytes()
+        data = read_limited(directory / file.name, _LARGEST)
     except OSError as error:
         raise DamagedCheckpoint(directory, f"{file.name} cannot be read ({error.strerror})") from error
     if hashlib.sha256(data).hexdigest() != file.sha256:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,11 +14,13 @@ import yaml
 from hscl_fast.atomic import write_json, write_text
 from hscl_fast.config.parsing import from_dict, to_dict
 from hscl_fast.config.sections import Config, DataConfig
+from hscl_fast.config.yaml_text import read_yaml
 from hscl_fast.data.bad_images import skipped_csv
 from hscl_fast.data.split.record import write_record
 from hscl_fast.data.split.split import Split
 from hscl_fast.data.types import Remark
 from hscl_fast.errors import UsageError
+from hscl_fast.limited_file import read_limited
 from hscl_fast.runs.contents import (
     EVALUATION_NAME,
     MARKER,
@@ -28,6 +31,9 @@ from hscl_fast.runs.contents import (
 )
 from hscl_fast.runs.environment import environment
 from hscl_fast.runs.lock import RunLock
+
+_LARGEST_METRICS = 64 << 20  # bytes
+_LARGEST_FIGURE = 1e30  # what can be drawn and averaged
 
 
 @dataclass(frozen=True)
@@ -194,6 +200,18 @@ class RunDirectory(Results):
             f"as its run.{begun if is_unfinished(self.path) else ''}"
         )
 
+    def require_no_way_out(self) -> None:
+        """Raise a :class:`UsageError` where a link would lead what is written to the run out of it."""
+        inside = os.path.realpath(self.path)
+        for parent, folders, files in os.walk(self.path):
+            for name in (*folders, *files):
+                path = os.path.join(parent, name)
+                if os.path.islink(path) and os.path.commonpath((inside, os.path.realpath(path))) != inside:
+                    raise UsageError(
+                        f"{path} is a link that leads out of the run {self.path}, so nothing is written to the run. "
+                        "Put the file or folder itself in place of the link."
+                    )
+
     def load_config(self) -> Config:
         """Return the configuration saved in the run.
 
@@ -204,7 +222,7 @@ class RunDirectory(Results):
         """
         self.require_run()
         try:
-            plain = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+            plain = read_yaml(self.config)
         except FileNotFoundError as error:
             raise UsageError(
                 f"{self.path} has no {self.config.name}, because the run was stopped before it began to train, or the "
@@ -243,11 +261,21 @@ class RunDirectory(Results):
         rows: list[dict[str, Any]] = []
         if not self.metrics.exists():
             return rows
-        for line in self.metrics.read_text(encoding="utf-8").splitlines():
+        try:
+            text = read_limited(self.metrics, _LARGEST_METRICS).decode("utf-8", errors="replace")
+        except OSError as error:
+            raise UsageError(
+                f"{self.metrics} cannot be read ({error.strerror}). Restore it from a copy, or delete it."
+            ) from error
+        for line in text.splitlines():
             try:
                 row = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
-            if isinstance(row, dict) and isinstance(row.get("step"), int):
+            if isinstance(row, dict) and type(row.get("step")) is int and all(map(_is_plotted, row.values())):
                 rows.append(row)
         return rows
+
+
+def _is_plotted(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and abs(value) <= _LARGEST_FIGURE)

@@ -106,6 +106,7 @@ def evaluate_run(
     results = directory if name is None else directory.evaluation(name)
     with RunLock(directory.path) as lock:
         lock.acquire()
+        directory.require_no_way_out()
         if not overwrite:
             _require_stale(directory, config, results)
         prepare_backends(config.runtime)

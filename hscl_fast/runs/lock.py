@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import socket
+import stat
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -65,6 +66,9 @@ class RunLock:
             return
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                os.close(descriptor)
+                raise OSError(0, "it is not a regular file")
         except OSError as error:
             raise UsageError(
                 f"{self._path} cannot be opened ({error.strerror}), so the run cannot be written to. Make the run "
@@ -92,7 +96,7 @@ class RunLock:
         try:
             writer = json.loads(os.pread(descriptor, 4096, 0))
             who = f"process {writer['pid']} on {writer['host']} since {writer['since']}"
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             who = "another process"
         return UsageError(
             f"{self._path.parent} is being written by {who}. Wait until it has finished, or stop it with Ctrl-C or "

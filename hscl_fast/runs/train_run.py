@@ -157,6 +157,7 @@ def _prepare(
                 directory.require_free(overwrite=overwrite)
             if directory.path.exists():
                 lock.acquire()  # before anything of another writer is read
+                directory.require_no_way_out()
         device = resolve_device(config.runtime.device, ranks.local_rank)
         try:
             split = open_split(directory.recorded_data(config) if resume else config.data)
@@ -205,7 +206,7 @@ def _continue(trainer: Trainer, directory: RunDirectory, ranks: Ranks) -> None:
         state = read_state(checkpoint.info, directory)
         try:
             trainer.continue_from(checkpoint.weights, checkpoint.state, state)
-        except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise UsageError(
                 f"The checkpoint in {path} does not fit this run's configuration: {error}. It belongs to another run; "
                 "train again with --overwrite."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from hscl_fast.strict_json import first_problem
 from hscl_fast.training.state import TrainingState
 
 _STATE = TypeAdapter(TrainingState)
+_MOST_STEPS = 1 << 53
 
 
 def read_state(info: dict[str, Any], directory: RunDirectory) -> TrainingState:
@@ -31,12 +33,18 @@ def read_state(info: dict[str, Any], directory: RunDirectory) -> TrainingState:
         ``info`` is not a training state.
     """
     try:
-        return _STATE.validate_json(json.dumps(info), strict=True)
+        state = _STATE.validate_json(json.dumps(info), strict=True)
     except ValidationError as error:
         raise UsageError(
             f"The checkpoint in {directory.path} is damaged: {first_problem(error)}. Restore it from a copy, or train "
             "again with --overwrite."
         ) from error
+    if "step" not in info or not 0 <= state.step < _MOST_STEPS or not 0 <= state.seconds < math.inf:
+        raise UsageError(
+            f"The checkpoint in {directory.path} is damaged: its step or seconds are missing or out of range. Restore "
+            "it from a copy, or train again with --overwrite."
+        )
+    return state
 
 
 def load_scoring(

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from hscl_fast.data.columns import ClassNames, check_columns
 from hscl_fast.errors import UsageError
-from hscl_fast.strict_json import Sha256, StrictModel, VersionOne, read_strict, short
+from hscl_fast.strict_json import Column, Sha256, StrictModel, VersionOne, read_strict, short
 
 SMALLEST, LARGEST = 8, 1024  # pixels, the side of an image in a .beton
 
@@ -25,16 +25,16 @@ class Counts(StrictModel):
 class TrainColumns(StrictModel):
     """The training images in the file's order; ``label`` is the true class id, -1 where unknown."""
 
-    name: list[str]
-    label: list[int]
-    role: list[int]
+    name: Column[str]
+    label: Column[int]
+    role: Column[int]
 
 
 class TestColumns(StrictModel):
     """The test images in the file's order, after those of training."""
 
-    name: list[str]
-    label: list[int]
+    name: Column[str]
+    label: Column[int]
 
 
 class Skipped(StrictModel):
@@ -80,7 +80,7 @@ class Sidecar(StrictModel):
     train: TrainColumns
     test: TestColumns
     origin: dict[str, Any]
-    skipped: list[Skipped]
+    skipped: Column[Skipped]
 
     @model_validator(mode="after")
     def _check(self) -> Self:

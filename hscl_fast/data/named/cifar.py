@@ -14,10 +14,12 @@ from hscl_fast.counted import counted
 from hscl_fast.data.named.data_set import Layout, NamedDataSet
 from hscl_fast.data.named.safe_pickle import load_arrays
 from hscl_fast.data.types import Images, LabelledImages, Labels, Source, numbered
+from hscl_fast.limited_file import read_limited
 
 _PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 _HOW_TO_GET = "run python -c \"import torchvision; torchvision.datasets.{kind}('{{root}}', download=True)\""
 _PIXELS = 3 * 32 * 32
+_LARGEST = 1 << 28  # bytes of a file; CIFAR-100's have 155 million
 
 CLASSES_10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SUPERCLASSES_100 = (
@@ -109,7 +111,7 @@ class _Cifar(NamedDataSet):
 
     def _python(self, path: Path) -> tuple[Images, Labels]:
         try:
-            batch = load_arrays(path.read_bytes())
+            batch = load_arrays(read_limited(path, _LARGEST))
         except (OSError, ValueError) as error:
             raise self.corrupt(path, str(error)) from None
         pixels = batch.get("data")
@@ -130,7 +132,10 @@ class _Cifar(NamedDataSet):
         return labels
 
     def _binary(self, path: Path) -> tuple[Images, Labels]:
-        data = np.fromfile(path, np.uint8)
+        try:
+            data = np.frombuffer(read_limited(path, _LARGEST), np.uint8)
+        except OSError as error:
+            raise self.corrupt(path, str(error.strerror)) from None
         row = len(self.columns) + _PIXELS
         if not data.size or data.size % row:
             raise self.corrupt(path, f"it has {data.size} bytes, expected a multiple of {row}")

@@ -38,7 +38,7 @@ _FILES = (
     "t10k-labels-idx1-ubyte",
 )
 _UNSIGNED_BYTE = 0x08
-_LARGEST = 2**31
+_LARGEST = 2**27  # bytes, more than twice those of the training images
 
 
 class FashionMnist(NamedDataSet):

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hscl_fast.pickle_operations import check_operations
+
 
 class _Dtype:
     def __init__(self, name: object, *_flags: object) -> None:
@@ -36,7 +38,9 @@ class _Array:
         if not isinstance(dtype, _Dtype) or dtype.name != "u1":
             raise ValueError("it holds an array that is not uint8")
         # Python 2 wrote byte strings, which arrive as Latin-1 text.
-        data = raw.encode("latin1") if isinstance(raw, str) else bytes(raw)
+        if not isinstance(raw, str | bytes) or type(shape) is not tuple:
+            raise ValueError("it holds an array without bytes")
+        data = raw.encode("latin1") if isinstance(raw, str) else raw
         return np.frombuffer(data, np.uint8).reshape(tuple(shape), order="F" if fortran else "C")
 
 
@@ -91,10 +95,13 @@ def load_arrays(data: bytes) -> dict[str, Any]:
         The pickle is damaged, names anything but numpy arrays, or is not a dictionary. Nothing in it has been run.
     """
     try:
+        check_operations(data)
         content = _Unpickler(io.BytesIO(data), encoding="latin1").load()
         if not isinstance(content, dict):
             raise ValueError(f"it holds a {type(content).__name__}, expected a dictionary")
-        return {str(key): v.to_numpy() if isinstance(v, _Array) else v for key, v in content.items()}
+        if not all(isinstance(key, str) for key in content):
+            raise ValueError("it has a key that is not text")
+        return {key: v.to_numpy() if isinstance(v, _Array) else v for key, v in content.items()}
     except ValueError:
         raise
     except Exception as error:  # a damaged stream makes the unpickler raise almost anything

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,12 @@ from hscl_fast.config.sections import DataConfig
 from hscl_fast.counted import counted
 from hscl_fast.data.named.data_set import Layout, NamedDataSet
 from hscl_fast.data.types import LabelledImages, Source, numbered
+from hscl_fast.limited_file import read_limited
+
+_NUMBERS = (*(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)), "single", "double")
+_LARGEST = 1 << 29  # bytes of an element; the training images have 225 million
+_COMPRESSED = 15  # the type of an element
+_HEADER, _TAG = 128, 8  # bytes of the file's header, and of an element's
 
 
 class Svhn(NamedDataSet):
@@ -25,10 +33,15 @@ class Svhn(NamedDataSet):
         return Source(self.name, self._part("train", train), self._part("test", test), tuple("0123456789"))
 
     def _part(self, part: str, path: Path) -> LabelledImages:
-        from scipy.io import loadmat  # here, so that other data sets do not wait for scipy
+        from scipy.io import loadmat, whosmat  # here, so that other data sets do not wait for scipy
 
         try:
-            content = loadmat(path)
+            _require_small(path)
+            # A variable of another class is not read: cells in cells overflow the stack of scipy's reader.
+            kinds = {name: kind for name, _, kind in whosmat(path)}
+            if kinds.get("X") != "uint8" or kinds.get("y") not in _NUMBERS:
+                raise ValueError(f"X is {kinds.get('X')} and y {kinds.get('y')}, expected uint8 and numbers")
+            content = loadmat(path, variable_names=("X", "y"))
         except Exception as error:  # a damaged file makes the reader raise almost anything
             raise self.corrupt(path, f"it cannot be read as a MATLAB file ({error})") from None
         images, labels = content.get("X"), content.get("y")
@@ -42,6 +55,21 @@ class Svhn(NamedDataSet):
         # The files say 10 for the digit 0.
         classes = digits.astype(np.int64) % 10
         return LabelledImages(np.ascontiguousarray(images.transpose(3, 0, 1, 2)), classes, numbered(part, len(digits)))
+
+
+def _require_small(path: Path) -> None:
+    """Raise a ValueError where a compressed element of a MATLAB 5 file, whose sizes may lie, fills the memory."""
+    data = read_limited(path, _LARGEST)
+    at = _HEADER
+    while at + _TAG <= len(data):
+        kind, length = struct.unpack_from("<II", data, at)
+        packed, total, unpacker = data[at + _TAG : at + _TAG + length], 0, zlib.decompressobj()
+        while kind == _COMPRESSED and packed:
+            total += len(unpacker.decompress(packed, 1 << 20))
+            packed = unpacker.unconsumed_tail
+            if total > _LARGEST:
+                raise ValueError(f"it is compressed and has more than {_LARGEST:,} bytes")
+        at += _TAG + length
 
 
 SVHN = Svhn(

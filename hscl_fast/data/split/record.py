@@ -19,7 +19,7 @@ from hscl_fast.data.paths import is_plain_relative
 from hscl_fast.data.split.protocols import Assignment
 from hscl_fast.data.types import FILE_KINDS, UNLABELLED, AnyImages, Kind, Source
 from hscl_fast.errors import UsageError
-from hscl_fast.strict_json import Number, Sha256, StrictModel, VersionOne, read_strict, short
+from hscl_fast.strict_json import Column, Number, Sha256, StrictModel, VersionOne, read_strict, short
 
 _CHUNK = 1024  # images
 
@@ -39,17 +39,17 @@ class RecordedTraining(StrictModel):
         The true class id, hidden from training; -1 where unknown.
     """
 
-    image: list[Any]
-    part: list[Literal["train", "held_out"]]
-    role: list[int]
-    label: list[int]
+    image: Column[Any]
+    part: Column[Literal["train", "held_out"]]
+    role: Column[int]
+    label: Column[int]
 
 
 class RecordedTest(StrictModel):
     """The test images: ``image`` and ``label`` as in :class:`RecordedTraining`."""
 
-    image: list[Any]
-    label: list[int]
+    image: Column[Any]
+    label: Column[int]
 
 
 class SplitRecord(StrictModel):

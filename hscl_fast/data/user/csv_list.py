@@ -14,7 +14,10 @@ from hscl_fast.data.user.labels import RECODE, remark_on_zeros_and_ones
 from hscl_fast.data.user.listing import ABNORMAL_NAME, NORMAL_NAME, ListedImage, Listing
 from hscl_fast.data.user.looks_like import looks_like
 from hscl_fast.errors import UsageError
+from hscl_fast.limited_file import read_limited
 
+_LARGEST = 64 << 20  # bytes
+_MOST_LINES = 2_000_000
 _SHOWN = 20  # missing files
 _COLUMNS = ("path", "label", "split")
 _SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
@@ -121,7 +124,7 @@ def _separator(text: str) -> str:
 
 def _text(path: Path) -> str:
     try:
-        raw = path.read_bytes()
+        raw = read_limited(path, _LARGEST)
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror}). Give the path of a CSV file.") from None
     kind = looks_like(raw[:64])
@@ -139,6 +142,9 @@ def _text(path: Path) -> str:
 
 def _rows(path: Path) -> tuple[_Rows, str]:
     text = _text(path)
+    if text.count("\n") > _MOST_LINES:
+        reason = f"it has more than {_MOST_LINES:,} lines"
+        raise _error(path, _MOST_LINES, reason, "prepare the images in parts, or give a folder")
     separator = _separator(text)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
     rows = []

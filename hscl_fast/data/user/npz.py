@@ -25,6 +25,8 @@ from hscl_fast.data.user.looks_like import looks_like
 from hscl_fast.errors import UsageError
 
 _CLASS_NAMES = (NORMAL_NAME, ABNORMAL_NAME)
+_SUSPICIOUS_SIZE = 1 << 28  # bytes
+_SUSPICIOUS_RATIO = 100
 _CONTENT = (
     "images uint8 [n, H, W], [n, H, W, 1] or [n, H, W, 3] and y in {+1, 0, -1} to train on, and test_images and "
     "test_y in {+1, -1} to test on"
@@ -108,6 +110,7 @@ def _read(path: Path, *, only_test: bool = False) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     name, names = "images", []
     try:
+        _refuse_bomb(path)
         with np.load(path, allow_pickle=False) as archive:
             names = archive.files
             for name in (*_TRAIN_NAMES, *_TEST_NAMES):
@@ -141,6 +144,17 @@ def _other_kind(path: Path) -> str:
     if kind is None:
         return "it is not an archive that numpy.savez wrote"
     return f"it is {kind}, not an archive that numpy.savez wrote"
+
+
+def _refuse_bomb(path: Path) -> None:
+    """Raise a ValueError where arrays are compressed as no photographs are and would fill the memory."""
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if member.file_size > _SUSPICIOUS_SIZE and member.file_size > _SUSPICIOUS_RATIO * member.compress_size:
+                raise ValueError(
+                    f"its array {member.filename.removesuffix('.npy')} has {member.file_size:,} bytes, compressed to "
+                    f"{member.compress_size:,}, so it holds next to nothing; write it with numpy.savez"
+                )
 
 
 def _unreadable(path: Path, reason: str) -> UsageError:
