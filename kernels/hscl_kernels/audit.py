@@ -230,7 +230,7 @@ def _specialise(case: Case) -> tuple[Any, dict[str, str], dict[str, Any]]:
         **dict.fromkeys(("index", "image", "rotation"), "*i64"),
         "ticket": "*i32",
         **dict.fromkeys(("scale", "weight_threshold", "lambda_prototype", "lambda_abnormal", "gradient_scale"), "fp32"),
-        "offset": "fp32",
+        **dict.fromkeys(("scale0", "scale1", "scale2", "offset0", "offset1", "offset2"), "fp32"),
     }
     counts = "rows columns first_row supers slots tiles blocks splits programs prototype_count blocks_per_program count"
     types |= dict.fromkeys([*counts.split(), "row_stride", "feature_stride"], "i32")

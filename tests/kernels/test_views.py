@@ -58,6 +58,33 @@ def test_several_blocks_per_image(channels, monkeypatch):
     assert_within_budget(make_images(3, 13, 11, channels), make_parameters(6, 3), "triton")
 
 
+@pytest.mark.parametrize("backend", FAST)
+@pytest.mark.parametrize("crop_first", [False, True])
+def test_each_channel_has_its_own_mean_and_std(backend, crop_first, whole_blocks):
+    images, parameters = make_images(4, 9, 12, 3), make_parameters(8, 4, crop_first=crop_first)
+    statistics = {"mean": (0.485, 0.456, 0.406), "std": (0.229, -0.224, 0.225)}
+    assert_within_budget(images, parameters, backend, **statistics)
+    plain = augment_views(images, parameters, mean=0.0, std=1.0, backend=backend)
+    views = augment_views(images, parameters, backend=backend, **statistics)
+    for channel, (mean, std) in enumerate(zip(*statistics.values(), strict=True)):
+        torch.testing.assert_close(views[:, channel], (plain[:, channel] - mean) / std, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("statistics", "message"),
+    [
+        ({"std": 0.0}, "std is 0.0, by which the views would be divided"),
+        ({"std": (1.0, 0.0, 1.0)}, "by which the views would be divided"),
+        ({"mean": (0.5, 0.5)}, "mean has 2 values, expected one number, or 3"),
+        ({"mean": float("nan")}, "mean is nan"),
+        ({"std": (1.0, float("inf"), 1.0)}, "std is inf"),
+    ],
+)
+def test_means_and_stds_are_checked(statistics, message):
+    with pytest.raises(ValueError, match=message):
+        augment_views(make_images(1, 4, 4, 3), make_parameters(2, 1), **statistics)
+
+
 @pytest.mark.parametrize("rows", [1, 2, 300])
 def test_several_chunks_of_rows(rows, monkeypatch):
     monkeypatch.setattr("hscl_kernels.views.cpu._CHUNK_PIXELS", 7 * 100)
@@ -138,7 +165,7 @@ def test_the_same_bits_with_any_number_of_threads(shape):
 
 @pytest.mark.parametrize("backend", FAST)
 def test_opcheck(backend):
-    arguments = (make_images(2, 8, 8, 3), *make_parameters(4, 2), torch.float16, 0.5, 0.5, backend)
+    arguments = (make_images(2, 8, 8, 3), *make_parameters(4, 2), torch.float16, [0.5, 0.4, 0.3], [0.5, 0.2, 1.0], backend)
     torch.library.opcheck(torch.ops.hscl_kernels.augment_views.default, arguments)
 
 

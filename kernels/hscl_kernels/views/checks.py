@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -14,7 +16,7 @@ _INDICES = ("image", "rotation")
 _NUMBERS = ("hue", "saturation", "value", "contrast", "crop")
 
 
-def check_views(images: Tensor, dtype: torch.dtype, mean: float, std: float, backend: str) -> None:
+def check_views(images: Tensor, dtype: torch.dtype, backend: str) -> None:
     """Require uint8 ``[B, H, W, C]`` with at least one pixel, and a result that can be computed."""
     shape = list(images.shape)
     if images.dtype != torch.uint8:
@@ -27,10 +29,18 @@ def check_views(images: Tensor, dtype: torch.dtype, mean: float, std: float, bac
         raise TypeError(f"dtype is {dtype}, expected float16, bfloat16, float32 or float64")
     if backend == "triton" and dtype == torch.float64:
         raise TypeError("dtype is torch.float64, which backend 'triton' lacks: use 'reference' or 'cpu'")
-    check_finite("mean", mean)
-    check_finite("std", std)
-    if not std:
-        raise ValueError("std is 0, by which the views would be divided: give another number, such as 0.5")
+
+
+def per_channel(name: str, value: float | Sequence[float], channels: int) -> list[float]:
+    """Return one number per channel; ``std`` must not be 0."""
+    values = [float(value)] * channels if isinstance(value, (int, float)) else [float(one) for one in value]
+    if len(values) != channels:
+        raise ValueError(f"{name} has {len(values)} values, expected one number, or {channels}: one per channel")
+    for one in values:
+        check_finite(name, one)
+    if name == "std" and not all(values):
+        raise ValueError(f"std is {value}, by which the views would be divided: give numbers other than 0, such as 0.5")
+    return values
 
 
 def check_view_parameters(parameters: ViewParameters, images: Tensor) -> None:

@@ -54,16 +54,18 @@ class _Chunk(NamedTuple):
     beyond: int  # 1 where crops reach beyond the border
 
 
-def augment_views(images: Tensor, parameters: ViewParameters, *, dtype: torch.dtype, mean: float, std: float) -> Tensor:
+def augment_views(
+    images: Tensor, parameters: ViewParameters, *, dtype: torch.dtype, mean: list[float], std: list[float]
+) -> Tensor:
     """Return ``[rows, C, H, W]``, channels_last, as :func:`hscl_kernels.augment_views` describes it."""
     _, height, width, channels = images.shape
     views = torch.empty(len(parameters.image), channels, height, width, dtype=dtype, memory_format=torch.channels_last)
     at_once = _CHUNK_PIXELS * torch.get_num_threads() // (height * width)
     order, chunks = _plan(parameters, max(1, at_once), max(height, width))
     rows = _rows(parameters, order, height, width, torch.float64 if dtype == torch.float64 else torch.float32)
-    offset = torch.tensor(-mean / std, dtype=rows.turn.dtype)
+    offsets = [torch.tensor(-m / s, dtype=rows.turn.dtype) for m, s in zip(mean, std, strict=True)]
     for chunk in chunks:
-        _render(images, rows, chunk, views, offset, std)
+        _render(images, rows, chunk, views, offsets, std)
     return views
 
 
@@ -112,7 +114,7 @@ def _rows(parameters: ViewParameters, order: Tensor, height: int, width: int, dt
     )
 
 
-def _render(images: Tensor, rows: _Rows, chunk: _Chunk, views: Tensor, offset: Tensor, std: float) -> None:
+def _render(images: Tensor, rows: _Rows, chunk: _Chunk, views: Tensor, offsets: list[Tensor], std: list[float]) -> None:
     """Write the views of one chunk."""
     own = slice(chunk.first, chunk.last)
     distinct, place = rows.image[own].unique(return_inverse=True)
@@ -125,7 +127,7 @@ def _render(images: Tensor, rows: _Rows, chunk: _Chunk, views: Tensor, offset: T
         x = _sample(x, rows, chunk)
     block = torch.empty(len(x), *images.shape[1:], dtype=views.dtype)
     for channel, plane in enumerate(x.unbind(1)):
-        torch.add(offset, plane, alpha=1 / std, out=block[..., channel])
+        torch.add(offsets[channel], plane, alpha=1 / std[channel], out=block[..., channel])
     views.permute(0, 2, 3, 1).index_copy_(0, rows.row[own], block)
 
 

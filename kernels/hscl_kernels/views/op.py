@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from hscl_kernels.backends import Backend, resolve
 from hscl_kernels.views import cpu, reference
-from hscl_kernels.views.checks import check_view_parameters, check_view_values, check_views
+from hscl_kernels.views.checks import check_view_parameters, check_view_values, check_views, per_channel
 from hscl_kernels.views.parameters import ViewParameters
 
 
@@ -18,8 +19,8 @@ def augment_views(
     parameters: ViewParameters,
     *,
     dtype: torch.dtype = torch.float32,
-    mean: float = 0.5,
-    std: float = 0.5,
+    mean: float | Sequence[float] = 0.5,
+    std: float | Sequence[float] = 0.5,
     backend: Backend = "auto",
 ) -> Tensor:
     """Return one augmented, normalised view for every row of ``parameters``.
@@ -38,7 +39,7 @@ def augment_views(
         dtype of the result: float32, float16, bfloat16 or (not on Triton) float64. The arithmetic is float32, for
         float64 it is float64.
     mean, std
-        The views are (x - mean) / std with x in [0, 1].
+        The views are (x - mean) / std with x in [0, 1]; one number, or one per channel.
     backend
         ``auto`` (``triton`` on a GPU, ``cpu`` on the CPU), ``reference``, ``cpu`` or ``triton``.
 
@@ -61,9 +62,10 @@ def augment_views(
     torch.Size([2, 1, 2, 2])
     """
     form = resolve(backend, images.device)
-    check_views(images, dtype, mean, std, form)
+    check_views(images, dtype, form)
     check_view_parameters(parameters, images)
-    return _augment_views(images, *parameters, dtype, mean, std, form)
+    means, stds = (per_channel(name, value, images.shape[3]) for name, value in (("mean", mean), ("std", std)))
+    return _augment_views(images, *parameters, dtype, means, stds, form)
 
 
 @torch.library.custom_op("hscl_kernels::augment_views", mutates_args=())
@@ -82,8 +84,8 @@ def _augment_views(
     crop: Tensor,
     crop_first: Tensor,
     dtype: torch.dtype,
-    mean: float,
-    std: float,
+    mean: list[float],
+    std: list[float],
     backend: str,
 ) -> Tensor:
     if not len(image):

@@ -17,7 +17,9 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 HUE_UNIT = 255 / 360
 
 
-def augment_views(images: Tensor, parameters: ViewParameters, *, dtype: torch.dtype, mean: float, std: float) -> Tensor:
+def augment_views(
+    images: Tensor, parameters: ViewParameters, *, dtype: torch.dtype, mean: list[float], std: list[float]
+) -> Tensor:
     """Return ``[rows, C, H, W]``, channels_last, as :func:`hscl_kernels.augment_views` describes it."""
     exact = torch.float64 if dtype == torch.float64 else torch.float32
     x = images[parameters.image].permute(0, 3, 1, 2).to(exact) / 255  # [rows, C, H, W]
@@ -28,7 +30,8 @@ def augment_views(images: Tensor, parameters: ViewParameters, *, dtype: torch.dt
     late = colours(x, parameters)
     turned = _turn_and_crop(torch.where(_per_row(parameters.crop_first), x, late), parameters)
     views = torch.where(_per_row(parameters.crop_first), colours(turned, parameters), turned)
-    return ((views[:, :channels] - mean) / std).to(dtype).contiguous(memory_format=torch.channels_last)
+    centre, spread = (torch.tensor(values, dtype=exact, device=x.device)[:, None, None] for values in (mean, std))
+    return ((views[:, :channels] - centre) / spread).to(dtype).contiguous(memory_format=torch.channels_last)
 
 
 def colours(x: Tensor, parameters: ViewParameters) -> Tensor:

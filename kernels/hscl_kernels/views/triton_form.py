@@ -10,7 +10,9 @@ from hscl_kernels.views.parameters import ViewParameters
 from hscl_kernels.views.triton_kernels import views_kernel
 
 
-def augment_views(images: Tensor, parameters: ViewParameters, *, dtype: torch.dtype, mean: float, std: float) -> Tensor:
+def augment_views(
+    images: Tensor, parameters: ViewParameters, *, dtype: torch.dtype, mean: list[float], std: list[float]
+) -> Tensor:
     """Return ``[rows, C, H, W]``, channels_last, as :func:`hscl_kernels.augment_views` describes it. One launch."""
     count, height, width, channels = images.shape
     rows = len(parameters.image)
@@ -21,8 +23,8 @@ def augment_views(images: Tensor, parameters: ViewParameters, *, dtype: torch.dt
         *(_plain(field) for field in parameters),
         views,
         count,
-        1 / std,
-        -mean / std,
+        *(1 / _channel(std, channel) for channel in range(3)),
+        *(-_channel(mean, channel) / _channel(std, channel) for channel in range(3)),
         HEIGHT=height,
         WIDTH=width,
         CHANNELS=channels,
@@ -31,6 +33,11 @@ def augment_views(images: Tensor, parameters: ViewParameters, *, dtype: torch.dt
         **launch.compiler_options(images.device),
     )
     return views.permute(0, 3, 1, 2)
+
+
+def _channel(values: list[float], channel: int) -> float:
+    """Return a channel's value; the kernel takes three, of which grey images use the first."""
+    return values[min(channel, len(values) - 1)]
 
 
 def _plain(field: Tensor) -> Tensor:

@@ -30,8 +30,12 @@ def views_kernel(
     crop_first,
     views,  # [rows, H, W, C] out
     count,  # B
-    scale,  # the views are x * scale + offset
-    offset,
+    scale0,  # channel c of the views is x * scale + offset
+    scale1,
+    scale2,
+    offset0,
+    offset1,
+    offset2,
     HEIGHT: tl.constexpr,
     WIDTH: tl.constexpr,
     CHANNELS: tl.constexpr,
@@ -115,11 +119,11 @@ def views_kernel(
                 b1 += share * c1
                 b2 += share * c2
         place = views + row * (HEIGHT * WIDTH * CHANNELS) + pixel * CHANNELS
-        broken = tl.where(valid, offset, float("nan"))  # an image that does not exist must show, and so must a NaN
-        tl.store(place, (b0 * scale + broken).to(views.dtype.element_ty), mask=inside)
+        broken = tl.where(valid, 0.0, float("nan"))  # an image that does not exist must show, and so must a NaN
+        tl.store(place, (b0 * scale0 + (offset0 + broken)).to(views.dtype.element_ty), mask=inside)
         if CHANNELS == 3:
-            tl.store(place + 1, (b1 * scale + broken).to(views.dtype.element_ty), mask=inside)
-            tl.store(place + 2, (b2 * scale + broken).to(views.dtype.element_ty), mask=inside)
+            tl.store(place + 1, (b1 * scale1 + (offset1 + broken)).to(views.dtype.element_ty), mask=inside)
+            tl.store(place + 2, (b2 * scale2 + (offset2 + broken)).to(views.dtype.element_ty), mask=inside)
 
 
 @triton.jit
