@@ -149,7 +149,14 @@ class ModelConfig:
     Parameters
     ----------
     encoder
-        Any timm model name. ``resnet*`` gets a 3x3 stride-1 stem without max-pool for images up to 64 pixels.
+        Any timm model name. From scratch, ``resnet*`` gets a 3x3 stride-1 stem without max-pool for images up to 64
+        pixels.
+    pretrained
+        Begin with timm's weights of the encoder, which are downloaded where they are not on this machine.
+    weights
+        Begin with the weights of this ``.safetensors`` file, under timm's names, in place of ``pretrained``.
+    freeze
+        Keep the encoder as it begins, and train the projection head and the prototypes only.
     width
         Channels of a ``resnet*``'s first stage, 16 or more (64 is the full network); the later stages double it.
     projection_hidden
@@ -161,6 +168,9 @@ class ModelConfig:
     """
 
     encoder: str = "resnet18"
+    pretrained: bool = False
+    weights: str | None = None
+    freeze: bool = False
     width: int = 64
     projection_hidden: int | None = None
     embedding_dim: int = 128
@@ -170,10 +180,27 @@ class ModelConfig:
         # oneDNN (uxlfoundation/oneDNN issue 6035) writes past its buffers in the backward pass of strided 1x1
         # convolutions on channels_last input narrower than a vector register, 16 channels on AVX-512.
         _require(self.width >= 16 and self.width % 2 == 0, "model.width", self.width, "an even number, 16 or more")
+        if self.weights is not None:
+            _require(
+                self.weights.lower().endswith(".safetensors"), "model.weights", self.weights, "a .safetensors file"
+            )
+            _require(not self.pretrained, "model.pretrained", self.pretrained, "false with --model.weights")
+        if self.starts_trained:
+            full = type(self).width
+            _require(self.width == full, "model.width", self.width, f"{full}, the width of pretrained weights")
+        if self.freeze:
+            _require(
+                self.starts_trained, "model.freeze", self.freeze, "false without --model.pretrained or --model.weights"
+            )
         if self.projection_hidden is not None:
             _require(self.projection_hidden > 0, "model.projection_hidden", self.projection_hidden, "1 or more")
         _require(self.embedding_dim > 1, "model.embedding_dim", self.embedding_dim, "2 or more")
         _require(1 <= self.prototypes <= 256, "model.prototypes", self.prototypes, "between 1 and 256")
+
+    @property
+    def starts_trained(self) -> bool:
+        """Whether the encoder begins with trained weights."""
+        return self.pretrained or self.weights is not None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from hscl_fast.config.sections import ModelConfig
 from hscl_fast.deferred_compiler import defer_compiler
 from hscl_fast.errors import UsageError
+from hscl_fast.method.pretrained import create_encoder, input_statistics
 
 defer_compiler()
 import timm  # noqa: E402  after defer_compiler, because it would import the compiler
@@ -36,19 +37,26 @@ class Network(nn.Module):
         Side of the images in pixels; decides the stem.
     rotation_head
         Whether to add the four-way rotation classifier on the penultimate features.
+    load
+        Whether to load the encoder's weights that ``config`` names, as a new run does; otherwise a checkpoint brings
+        them.
 
     Attributes
     ----------
+    statistics
+        Mean and standard deviation that the inputs are normalised with.
     prototypes
         Raw prototypes, ``[K, D]``; every use normalises them.
     image_size
         Side of the images in pixels.
     """
 
-    def __init__(self, config: ModelConfig, image_size: int, *, rotation_head: bool) -> None:
+    def __init__(self, config: ModelConfig, image_size: int, *, rotation_head: bool, load: bool) -> None:
         super().__init__()
-        self.image_size = image_size
-        encoder: Any = _make_encoder(config, image_size)
+        self.image_size, self.statistics, self._frozen = image_size, input_statistics(config), config.freeze
+        encoder: Any = _make_encoder(config, image_size, load=load)
+        if config.freeze:
+            encoder.requires_grad_(False)
         self.encoder = encoder
         # Some timm models widen their pooled features once more before the classifier that is left out here.
         features = getattr(encoder, "head_hidden_size", None) or encoder.num_features
@@ -60,19 +68,29 @@ class Network(nn.Module):
 
     def forward(self, views: Tensor) -> Features:
         """Return the features of ``views [N, 3, H, W]``."""
-        penultimate = self.encoder(views)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._frozen):
+            penultimate = self.encoder(views)
         logits = None if self.rotation_head is None else self.rotation_head(penultimate)
         return Features(self.projection(penultimate), logits)
 
+    def train(self, mode: bool = True) -> Network:
+        """Set the mode; a frozen encoder stays in evaluation mode, whose batch normalisation learns nothing."""
+        super().train(mode)
+        if self._frozen:
+            self.encoder.eval()
+        return self
 
-def build_network(config: ModelConfig, image_size: int, *, rotation_head: bool, seed: int) -> Network:
+
+def build_network(
+    config: ModelConfig, image_size: int, *, rotation_head: bool, seed: int, load: bool = True
+) -> Network:
     """Return a freshly initialised network; the same seed gives the same weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Network(config, image_size, rotation_head=rotation_head)
+        return Network(config, image_size, rotation_head=rotation_head, load=load)
 
 
-def _make_encoder(config: ModelConfig, image_size: int) -> nn.Module:
+def _make_encoder(config: ModelConfig, image_size: int, *, load: bool) -> nn.Module:
     name = config.encoder
     if not timm.is_model(name):
         near = ", ".join(timm.list_models(f"*{name[:6]}*")[:5]) or "resnet18"
@@ -80,7 +98,6 @@ def _make_encoder(config: ModelConfig, image_size: int) -> nn.Module:
             f"--model.encoder is {name!r}, which timm does not know. Give a name from "
             f"timm.list_models(), such as: {near}."
         )
-    arguments: dict[str, Any] = {"pretrained": False, "num_classes": 0, "in_chans": 3}
     if not name.startswith("resnet"):
         full = ModelConfig().width
         if config.width != full:
@@ -88,29 +105,16 @@ def _make_encoder(config: ModelConfig, image_size: int) -> nn.Module:
                 f"--model.width is {config.width}, but only resnet encoders can be narrowed and --model.encoder is "
                 f"{name!r}. Give --model.width {full} (the recipe cpu narrows to 16), or use resnet18."
             )
-        return _create(name, image_size, arguments)
+        return create_encoder(config, image_size, load=load)
 
     width = config.width
-    arguments["channels"] = (width, 2 * width, 4 * width, 8 * width)
-    if image_size > SMALL_IMAGE:
-        return _create(name, image_size, arguments)
+    channels = (width, 2 * width, 4 * width, 8 * width)
+    if image_size > SMALL_IMAGE or config.starts_trained:  # trained weights are those of the ordinary stem
+        return create_encoder(config, image_size, load=load, channels=channels)
     # timm sizes the first stage's input by the "deep" stem's width; its three convolutions become one.
-    encoder: Any = _create(name, image_size, {**arguments, "stem_type": "deep", "stem_width": width // 2})
+    stem = {"stem_type": "deep", "stem_width": width // 2}
+    encoder: Any = create_encoder(config, image_size, load=load, channels=channels, **stem)
     encoder.conv1 = nn.Conv2d(3, width, kernel_size=3, stride=1, padding=1, bias=False)
     nn.init.kaiming_normal_(encoder.conv1.weight, mode="fan_out", nonlinearity="relu")
     encoder.maxpool = nn.Identity()
     return encoder
-
-
-def _create(name: str, image_size: int, arguments: dict[str, Any]) -> nn.Module:
-    """Build a timm model; the image size is passed to transformers, but convolutional networks do not accept it."""
-    try:
-        try:
-            return timm.create_model(name, img_size=image_size, **arguments)
-        except TypeError:
-            return timm.create_model(name, **arguments)
-    except Exception as error:  # timm's constructors raise many types
-        raise UsageError(
-            f"--model.encoder {name!r} cannot be built for {image_size} px images: {error}. Choose another encoder or "
-            "another --data.image_size."
-        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from hscl_fast.device import resolve_device, resolve_execution
 from hscl_fast.errors import UsageError
 from hscl_fast.evaluation.validation import held_out_auroc
 from hscl_fast.interrupt import Interrupted
+from hscl_fast.method.pretrained import input_size
 from hscl_fast.ranks.group import Ranks, start_ranks
 from hscl_fast.runs.backends import prepare_backends, require_threads
 from hscl_fast.runs.checkpoint import MANIFEST, load_checkpoint
@@ -104,7 +106,12 @@ def _resolve_config(config: Config | None, directory: RunDirectory, *, resume: b
         if config is None:
             raise UsageError("config is None, but a new run needs a configuration. Pass one, or resume a run.")
         require_threads(config.runtime)
-        return replace(config, data=absolute_places(config.data))
+        model, data = config.model, absolute_places(config.data)
+        if model.weights is not None:
+            model = replace(model, weights=os.path.abspath(at_home(model.weights)))
+        if data.image_size is None and not data.name.lower().endswith(".beton"):  # which has its own size
+            data = replace(data, image_size=input_size(model))
+        return replace(config, data=data, model=model)
     saved = directory.load_config()
     if config is None:
         return saved
@@ -179,7 +186,16 @@ def _prepare(
     if ranks.is_first:
         recorder = RunRecorder(directory, console, tensorboard=config.record.tensorboard)
     validate = held_out_auroc(config, split, execution)
-    trainer = Trainer(config, split.training, recorder, execution, loader=loader.kind, validate=validate, ranks=ranks)
+    trainer = Trainer(
+        config,
+        split.training,
+        recorder,
+        execution,
+        loader=loader.kind,
+        validate=validate,
+        ranks=ranks,
+        load=not (resume and (directory.checkpoint("last") / MANIFEST).exists()),
+    )
     with ranks.together():
         if validate is None and config.evaluate.checkpoint == "best":
             raise UsageError(

@@ -68,7 +68,7 @@ def load_scoring(
     """
     checkpoint = load_checkpoint(directory.checkpoint(config.evaluate.checkpoint))
     execution = resolve_execution(device, precision=config.runtime.precision, compile=config.runtime.compile)
-    network = build_network(config.model, image_size, rotation_head=config.objective.shift_loss, seed=0)
+    network = build_network(config.model, image_size, rotation_head=config.objective.shift_loss, seed=0, load=False)
     try:
         network.load_state_dict(checkpoint.weights)
     except RuntimeError as error:

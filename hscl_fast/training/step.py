@@ -108,7 +108,10 @@ class TrainingStep:
         size = (batch.images.shape[1], batch.images.shape[2])
         parameters = draw_views(self.config.augment, batch.indices, seed=self.seed, step=self.step, size=size)
         # [V * R * B, 3, H, W], in the dtype to which autocast would convert them
-        views = augment_views(batch.images, parameters, dtype=self.precision, backend=self.config.augment.backend)
+        mean, std = self.model.statistics
+        views = augment_views(
+            batch.images, parameters, dtype=self.precision, mean=mean, std=std, backend=self.config.augment.backend
+        )
         with encoder_precision(views.device, self.precision):
             features = self.forward(views)
         return compute_loss(

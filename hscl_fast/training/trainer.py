@@ -51,6 +51,8 @@ class Trainer:
         checkpoint is chosen; None if there are no such images.
     ranks
         The processes that train together. Each loads its own share; the first one validates and saves.
+    load
+        Whether to load the encoder's weights that ``config.model`` names; not if a checkpoint follows.
 
     Raises
     ------
@@ -68,6 +70,7 @@ class Trainer:
         loader: LoaderKind = "resident",
         validate: Callable[[Network], float | None] | None = None,
         ranks: Ranks = SINGLE,
+        load: bool = True,
     ) -> None:
         self.config, self.recorder, self.execution = config, recorder, execution
         self.validate, self.ranks = validate, ranks
@@ -78,6 +81,7 @@ class Trainer:
                 training.images.shape[1],
                 rotation_head=config.objective.shift_loss,
                 seed=config.runtime.seed,
+                load=load,
             )
             if not config.model.encoder.startswith("resnet"):  # which use every pixel of any size
                 require_whole_image(model.encoder, config.model.encoder, model.image_size)

@@ -272,7 +272,7 @@ def test_the_views_kernel_shows_broken_parameters(name, value):
     parameters = make_parameters(4, 2)
     getattr(parameters, name)[2] = value
     images = make_images(2, 8, 8, 3)
-    views = triton_form.augment_views(images, parameters, dtype=torch.float32, mean=0.5, std=0.5)
+    views = triton_form.augment_views(images, parameters, dtype=torch.float32, mean=[0.5] * 3, std=[0.5] * 3)
     assert views.isnan().all(dim=(1, 2, 3)).tolist() == [False, False, True, False]
     assert views[[0, 1, 3]].isfinite().all()
 

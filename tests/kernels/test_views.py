@@ -165,7 +165,14 @@ def test_the_same_bits_with_any_number_of_threads(shape):
 
 @pytest.mark.parametrize("backend", FAST)
 def test_opcheck(backend):
-    arguments = (make_images(2, 8, 8, 3), *make_parameters(4, 2), torch.float16, [0.5, 0.4, 0.3], [0.5, 0.2, 1.0], backend)
+    arguments = (
+        make_images(2, 8, 8, 3),
+        *make_parameters(4, 2),
+        torch.float16,
+        [0.5, 0.4, 0.3],
+        [0.5, 0.2, 1.0],
+        backend,
+    )
     torch.library.opcheck(torch.ops.hscl_kernels.augment_views.default, arguments)
 
 

@@ -121,7 +121,10 @@ class Scoring(ABC):
         return self._render(images, ViewParameters.identity(places, turns))
 
     def _render(self, images: Tensor, parameters: ViewParameters) -> Tensor:
-        return augment_views(images, parameters, dtype=self.execution.precision, backend=self.augment.backend)
+        mean, std = self.network.statistics
+        return augment_views(
+            images, parameters, dtype=self.execution.precision, mean=mean, std=std, backend=self.augment.backend
+        )
 
     def _features(self, views: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return embeddings and rotation logits of views, float32."""
