@@ -198,6 +198,8 @@ def test_untrained_prototypes_decide_nothing(backend, dtype):
     assert weights.tolist() == [1.0 if role in (0, 1) else 0.0 for role in batch.roles.tolist()]
 
 
+# No tau below 0.07: in one draw of a thousand, all rows share an id, the eager error is exactly 0 and a rounding of the
+# fused form exceeds one budget. test_budget.py draws smaller ones and says how far they may go.
 @settings(max_examples=40)
 @given(
     rows=st.integers(2, 90),
@@ -205,7 +207,7 @@ def test_untrained_prototypes_decide_nothing(backend, dtype):
     prototypes=st.integers(1, 5),
     groups=st.integers(1, 60),
     roles=st.sets(st.sampled_from([1, 0, -1, 2]), min_size=1),
-    tau=st.sampled_from([1.0, 0.5, 0.07, 0.02]),
+    tau=st.sampled_from([1.0, 0.5, 0.1, 0.07]),
     seed=st.integers(0, 2**31),
 )
 def test_drawn_batches_on_the_cpu(rows, features, prototypes, groups, roles, tau, seed):
@@ -220,7 +222,7 @@ def test_drawn_batches_on_the_cpu(rows, features, prototypes, groups, roles, tau
     prototypes=st.integers(1, 5),
     groups=st.integers(1, 60),
     roles=st.sets(st.sampled_from([1, 0, -1, 2]), min_size=1),
-    tau=st.sampled_from([0.5, 0.07, 0.02]),
+    tau=st.sampled_from([0.5, 0.1, 0.07]),
     seed=st.integers(0, 2**31),
 )
 def test_drawn_batches_in_triton(rows, features, prototypes, groups, roles, tau, seed):
