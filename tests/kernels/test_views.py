@@ -200,7 +200,7 @@ def test_an_image_that_does_not_exist():
     with pytest.raises(ValueError, match=r"\[-1, 3\].*0 to 2"):
         augment_views(images, missing)
     # On a GPU a check of the values would wait for the device: NaN shows the error.
-    views = triton_form.augment_views(images, missing, dtype=torch.float32, mean=0.5, std=0.5)
+    views = triton_form.augment_views(images, missing, dtype=torch.float32, mean=[0.5] * 3, std=[0.5] * 3)
     assert views.isnan().all(dim=(1, 2, 3)).tolist() == [False, True, True, False]
 
 
