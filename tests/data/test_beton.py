@@ -365,7 +365,7 @@ def far(samples, allocations, pointer):
 HOSTILE = {
     "version": (lambda h, s, a: h.__setitem__("version", 3), "format version is 3"),
     "fields": (lambda h, s, a: h.__setitem__("num_fields", 60000), "60000 fields"),
-    "samples": (lambda h, s, a: h.__setitem__("num_samples", 2**63), "9223372036854775808 images"),
+    "samples": (lambda h, s, a: h.__setitem__("num_samples", 2**63), "9,223,372,036,854,775,808 images"),
     "fewer samples": (lambda h, s, a: h.__setitem__("num_samples", 5), "it has 5 images"),
     "page": (lambda h, s, a: h.__setitem__("page_size", 0), "page size is 0"),
     "table": (lambda h, s, a: h.__setitem__("alloc_table_ptr", 2**64 - 1), "table of allocations is not at its end"),
