@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -149,8 +150,13 @@ def _scaled_files(paths: Sequence[Path]) -> list[_File]:
 
 def _may_be_deep(path: Path) -> bool:
     """Whether a file's first bytes are those of a format that can hold more than 8 bits per value."""
-    with path.open("rb") as file:
-        head = file.read(25)
+    if not os.path.isfile(path):  # a pipe would block; load_image says what is wrong
+        return False
+    try:
+        with path.open("rb") as file:
+            head = file.read(25)
+    except OSError:
+        return False
     if head.startswith(b"\x89PNG"):
         return head[24:] == b"\x10"
     return head.startswith((b"II", b"MM", b"P"))

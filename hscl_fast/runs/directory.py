@@ -123,8 +123,8 @@ class RunDirectory(Results):
         """
         if not re.fullmatch(EVALUATION_NAME, name):
             raise UsageError(
-                f"--name is {name!r}, but may have only letters, digits, dots, hyphens and underscores, and must "
-                "begin with a letter or digit. Give another name."
+                f"--name is {name!r}, but may have only letters, digits, dots, hyphens and underscores, up to "
+                "200, and must begin with a letter or digit. Give another name."
             )
         return Results(self.evaluations / name)
 

@@ -120,7 +120,7 @@ CASES = [
         changed(f"summary_{name}", in_place_of("summary.json", put), EVAL, ACCEPTED, "", RESULTS)
         for name, put in {"sparse": sparse, "pipe": fifo}.items()
     ),
-    changed("summary_folder", in_place_of("summary.json", os.mkdir), EVAL),
+    changed("summary_folder", in_place_of("summary.json", os.mkdir), EVAL, may_change=RESULTS),
     changed("is_a_file", lambda run, box: (shutil.rmtree(run), run.write_text("x")), PREDICT),
     changed("is_gone", lambda run, box: shutil.rmtree(run), PREDICT, culprit="run"),
     changed("is_not_trained", lambda run, box: shutil.rmtree(run / "checkpoints"), PREDICT),

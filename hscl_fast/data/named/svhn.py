@@ -14,7 +14,7 @@ from hscl_fast.data.named.data_set import Layout, NamedDataSet
 from hscl_fast.data.types import LabelledImages, Source, numbered
 from hscl_fast.limited_file import read_limited
 
-_NUMBERS = (*(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)), "single", "double")
+_ARRAYS = (*(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)), "single", "double", "char")
 _LARGEST = 1 << 29  # bytes of an element; the training images have 225 million
 _COMPRESSED = 15  # the type of an element
 _HEADER, _TAG = 128, 8  # bytes of the file's header, and of an element's
@@ -37,11 +37,13 @@ class Svhn(NamedDataSet):
 
         try:
             _require_small(path)
-            # A variable of another class is not read: cells in cells overflow the stack of scipy's reader.
-            kinds = {name: kind for name, _, kind in whosmat(path)}
-            if kinds.get("X") != "uint8" or kinds.get("y") not in _NUMBERS:
-                raise ValueError(f"X is {kinds.get('X')} and y {kinds.get('y')}, expected uint8 and numbers")
-            content = loadmat(path, variable_names=("X", "y"))
+            # Other arrays are not read: cells in cells, or a negative size, crash scipy's reader.
+            names = [
+                name
+                for name, shape, kind in whosmat(path)
+                if name in ("X", "y") and kind in _ARRAYS and min(shape, default=0) >= 0
+            ]
+            content = loadmat(path, variable_names=names)
         except Exception as error:  # a damaged file makes the reader raise almost anything
             raise self.corrupt(path, f"it cannot be read as a MATLAB file ({error})") from None
         images, labels = content.get("X"), content.get("y")

@@ -19,9 +19,11 @@ from hscl_fast.data.paths import is_plain_relative
 from hscl_fast.data.split.protocols import Assignment
 from hscl_fast.data.types import FILE_KINDS, UNLABELLED, AnyImages, Kind, Source
 from hscl_fast.errors import UsageError
+from hscl_fast.limited_file import read_limited
 from hscl_fast.strict_json import Column, Number, Sha256, StrictModel, VersionOne, read_strict, short
 
 _CHUNK = 1024  # images
+_LARGEST_IMAGE = 1 << 30  # bytes of a file
 
 
 class RecordedTraining(StrictModel):
@@ -226,7 +228,7 @@ def hash_files(paths: Sequence[Path]) -> list[bytes]:
     hashes, bad = [], []
     for path in paths:
         try:
-            hashes.append(hashlib.sha256(path.read_bytes()).digest())
+            hashes.append(hashlib.sha256(read_limited(path, _LARGEST_IMAGE)).digest())
         except OSError as error:
             gone = isinstance(error, FileNotFoundError)
             bad.append((str(path), "there is no such file" if gone else error.strerror or str(error)))
