@@ -23,7 +23,7 @@ def run(options: Namespace, console: Console) -> int:
     doubtful = any(remark.doubt for remark in found.remarks)
     result = "was read, but see the warnings" if doubtful else "is intact"
     say(console, f"{found.name} {result}: train {list(found.train_shape)}, test {list(found.test_shape)}, uint8")
-    show_remarks(found.remarks, console, own=("exclude", "follow_links"))
+    show_remarks(found.remarks, console, own=tuple(given))
     show_duplicates(found.duplicates, console)
     say(console, f"sha256 of pixels and classes: {found.sha256}")
     return 0
