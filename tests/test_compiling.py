@@ -117,7 +117,7 @@ def test_a_cuda_graph_could_be_captured(digits, monkeypatch):
     assert len(graph.input_info) - len(staying) == 3  # the batch, which torch copies to where the graph reads it
 
 
-@pytest.mark.parametrize("scoring", ["paper", "rotations", "released", "knn"])
+@pytest.mark.parametrize("scoring", ["paper", "rotations", "contrast", "released", "knn"])
 def test_scores_of_the_compiled_network(digits, traced_only, scoring):
     """15 images in batches of 4: the last one is filled up, and nothing is traced again for it."""
     scoring_module._compiled_forward.cache_clear()

@@ -12,7 +12,7 @@ from typing import Literal
 from hscl_fast.config.policies import POLICIES, Policy
 from hscl_fast.errors import UsageError
 
-ScoringName = Literal["paper", "rotations", "released", "knn"]
+ScoringName = Literal["paper", "rotations", "contrast", "released", "knn"]
 CheckpointName = Literal["last", "best"]
 # Those of hscl_kernels.checks, which a test compares: importing them from there would import torch.
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 1e-4, 1e4
@@ -465,8 +465,9 @@ class EvaluateConfig:
     checkpoint
         Which checkpoint is evaluated: ``last`` or ``best`` (on held-out labelled images).
     scoring
-        Normality score: ``paper`` (Eq. 9), ``rotations`` (the mean of Eq. 9 over four rotations), ``released`` (that of
-        the released code, with 10 crops x 4 rotations and rotation logits) or ``knn`` (needs no prototypes).
+        Normality score: ``paper`` (Eq. 9), ``rotations`` (the mean of Eq. 9 over four rotations), ``contrast`` (Eq. 9
+        minus the similarity to the mean labelled anomaly), ``released`` (that of the released code, with 10 crops x 4
+        rotations and rotation logits) or ``knn`` (needs no prototypes).
     batch_size
         Images per batch while scoring.
     """

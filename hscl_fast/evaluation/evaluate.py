@@ -73,7 +73,7 @@ def evaluate(scoring: Scoring, split: Split, console: Console, *, seed: int) -> 
     """
     known = take(split.training.images, split.training.roles >= 0)
     with image_progress(console, "calibrating", len(known)) as advance:
-        scoring.calibrate(known, advance)
+        scoring.calibrate(known, advance, anomalies=take(split.training.images, split.training.roles == ABNORMAL))
     threshold, threshold_source = _fit_threshold(scoring, split, console)
     found = evaluate_calibrated(
         scoring, split.test, split.class_names, split.normal_class, threshold, threshold_source, console

@@ -54,6 +54,21 @@ def test_rotations_is_the_mean_over_four(model, images):
     close(scorer(model, "rotations").score(images), torch.stack(each).mean(dim=0))
 
 
+def test_contrast_is_paper_minus_the_mean_labelled_anomaly(model, images, rng):
+    training = rng.integers(0, 256, (11, 8, 8, 3), dtype=np.uint8)
+    anomalies = rng.integers(0, 256, (9, 8, 8, 3), dtype=np.uint8)
+    mean = torch.nn.functional.normalize(features(model, anomalies).embeddings).mean(dim=0)
+    own = features(model, images).embeddings
+    expected = cosines(own, model.prototypes).amax(dim=1) - cosines(own, mean[None])[:, 0]
+    close(scorer(model, "contrast").calibrate(training, anomalies=anomalies).score(images), expected)
+
+
+@pytest.mark.parametrize("anomalies", [None, np.zeros((0, 8, 8, 3), np.uint8)])
+def test_contrast_without_labelled_anomalies_is_paper(model, images, anomalies):
+    own = scorer(model, "contrast").calibrate(images, anomalies=anomalies).score(images)
+    np.testing.assert_array_equal(own, scorer(model, "paper").score(images))
+
+
 def test_knn_is_the_nearest_training_image(model, images, rng):
     training = rng.integers(0, 256, (11, 8, 8, 3), dtype=np.uint8)
     bank = features(model, training).embeddings
@@ -89,14 +104,14 @@ def test_released_weighs_crops_rotations_and_logits(model, images, rng):
     close(own.score(images), expected / 4)
 
 
-@pytest.mark.parametrize("scoring", ["paper", "rotations", "knn", "released"])
+@pytest.mark.parametrize("scoring", ["paper", "rotations", "contrast", "knn", "released"])
 def test_scores_do_not_depend_on_the_batches(model, images, scoring):
     whole = scorer(model, scoring, 100).calibrate(images).score(images)
     np.testing.assert_allclose(scorer(model, scoring, 3).calibrate(images).score(images), whole, atol=1e-4)
     assert scorer(model, "paper").score(images[:0]).shape == (0,)
 
 
-@pytest.mark.parametrize("scoring", ["paper", "rotations", "knn", "released"])
+@pytest.mark.parametrize("scoring", ["paper", "rotations", "contrast", "knn", "released"])
 def test_a_score_depends_on_the_image_alone(model, images, rng, scoring):
     """Neither on its place nor on its neighbours; the last digits of a sum may."""
     training = rng.integers(0, 256, (11, 8, 8, 3), dtype=np.uint8)
@@ -106,7 +121,7 @@ def test_a_score_depends_on_the_image_alone(model, images, rng, scoring):
     np.testing.assert_allclose(np.concatenate([own.score(images[i : i + 1]) for i in range(17)]), whole, atol=2e-5)
 
 
-@pytest.mark.parametrize("scoring", ["paper", "rotations", "knn", "released"])
+@pytest.mark.parametrize("scoring", ["paper", "rotations", "contrast", "knn", "released"])
 @pytest.mark.parametrize("batch_size", [3, 40, 100])
 def test_equal_images_tie_at_every_place(model, images, scoring, batch_size):
     own = scorer(model, scoring, batch_size).calibrate(images)

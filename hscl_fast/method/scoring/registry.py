@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hscl_fast.config.sections import ScoringName
+from hscl_fast.method.scoring.contrast import ContrastScoring
 from hscl_fast.method.scoring.nearest import NearestImageScoring
 from hscl_fast.method.scoring.prototypes import PrototypeScoring, RotationScoring
 from hscl_fast.method.scoring.released import ReleasedScoring
@@ -11,6 +12,7 @@ from hscl_fast.method.scoring.scoring import Scoring
 SCORINGS: dict[ScoringName, type[Scoring]] = {
     "paper": PrototypeScoring,
     "rotations": RotationScoring,
+    "contrast": ContrastScoring,
     "released": ReleasedScoring,
     "knn": NearestImageScoring,
 }

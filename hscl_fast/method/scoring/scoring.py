@@ -59,10 +59,13 @@ class Scoring(ABC):
         The number of views per image that go through the network.
     shrink_batch
         The factor by which a batch of this score is smaller than ``batch_size``.
+    learns_from_anomalies
+        Whether :meth:`calibrate` needs the labelled anomalies of training.
     """
 
     rows_per_image: ClassVar[int] = 1
     shrink_batch: ClassVar[int] = 1
+    learns_from_anomalies: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -77,12 +80,23 @@ class Scoring(ABC):
         self.constants = {} if constants is None else constants
 
     @torch.inference_mode()
-    def calibrate(self, images: ImageSequence, advance: Advance = ignore) -> Self:
-        """Compute the score's constants from training images, uint8 ``[n, H, W, 3]``, without labelled anomalies.
+    def calibrate(
+        self, images: ImageSequence, advance: Advance = ignore, *, anomalies: ImageSequence | None = None
+    ) -> Self:
+        """Compute the score's constants from the training images.
 
-        ``advance`` is called with the number of images of every batch.
+        Parameters
+        ----------
+        images
+            uint8 ``[n, H, W, 3]``, all but the labelled anomalies.
+        advance
+            Called with the number of ``images`` of every batch.
+        anomalies
+            uint8 ``[m, H, W, 3]``, the labelled anomalies, which most scores ignore.
         """
         self.constants = self._learn(self._batches(images, advance))
+        if self.learns_from_anomalies:
+            self.constants |= self._learn_anomalies(iter(()) if anomalies is None else self._batches(anomalies, ignore))
         return self
 
     def score(self, images: ImageSequence, advance: Advance = ignore) -> NDArray[np.float64]:
@@ -108,6 +122,10 @@ class Scoring(ABC):
 
     def _learn(self, batches: Iterator[tuple[int, Tensor]]) -> dict[str, Tensor]:
         """Return the constants computed from the training images; most scores have none."""
+        return {}
+
+    def _learn_anomalies(self, batches: Iterator[tuple[int, Tensor]]) -> dict[str, Tensor]:
+        """Return the constants computed from the labelled anomalies of training."""
         return {}
 
     @abstractmethod
