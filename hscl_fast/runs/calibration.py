@@ -111,5 +111,8 @@ def load_calibrated(
         raise UsageError(
             f"{directory.path} was trained on after its evaluation, so its threshold is out of date. Run {again} first."
         )
-    scoring.constants = {name: tensor.to(device) for name, tensor in constants.items()}
+    try:
+        scoring.use(constants)
+    except ValueError as error:
+        raise _damaged(results, f"it {error}", again) from error
     return scoring, calibration

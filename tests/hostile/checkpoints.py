@@ -241,6 +241,8 @@ CALIBRATIONS = {
     "threshold_text": keyed("info", "threshold", "0.5"),
     "threshold_gone": keyed("info", "threshold", ...),
     "scoring": keyed("info", "scoring", "../knn"),
+    "scoring_knn": keyed("info", "scoring", "knn"),
+    "scoring_contrast": keyed("info", "scoring", "contrast"),
     "checkpoint": keyed("info", "checkpoint", "../../outside"),
     "step": keyed("info", "step", 10**9),
     "image_size": keyed("info", "image_size", 10**6),

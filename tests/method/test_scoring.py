@@ -141,3 +141,34 @@ def test_a_training_image_is_not_its_own_neighbour(model, images):
     assert scorer(model, "knn").calibrate(images[:1]).score_known(images[:1]) == pytest.approx(1.0, abs=1e-5)
     paper = scorer(model, "paper")
     assert np.array_equal(paper.score_known(images), paper.score(images))
+
+
+@pytest.mark.parametrize("scoring", sorted(SCORINGS))
+def test_constants_can_be_used_again(model, images, scoring):
+    own = scorer(model, scoring).calibrate(images, anomalies=images[:3])
+    other = scorer(model, scoring)
+    other.use(own.constants)
+    np.testing.assert_array_equal(other.score(images), own.score(images))
+
+
+@pytest.mark.parametrize(
+    ("scoring", "constants", "message"),
+    [
+        ("paper", {"features": torch.ones(3, 8)}, r"has the constants \['features'\], expected \[\]"),
+        ("knn", {}, r"has the constants \[\], expected \['features'\]"),
+        ("knn", {"features": torch.ones(3, 5)}, r"has features as float32 \[3, 5\], expected float32 \[n, \d+\]"),
+        ("knn", {"features": torch.ones(8)}, r"has features as float32 \[8\]"),
+        ("knn", {"features": torch.ones(3, 8, dtype=torch.int64)}, "has features as int64"),
+        ("released", {"embedding_norm": torch.ones(4), "rotation_logit": torch.ones(3)}, "has rotation_logit as"),
+        ("released", {"embedding_norm": torch.ones(4), "rotation_logit": torch.full((4,), torch.nan)}, "not finite"),
+    ],
+)
+def test_constants_of_another_score_are_refused(model, scoring, constants, message):
+    with pytest.raises(ValueError, match=message):
+        scorer(model, scoring).use(constants)
+
+
+def test_no_features_at_all_are_refused(model):
+    width = model.prototypes.shape[1]
+    with pytest.raises(ValueError, match="is empty or not finite"):
+        scorer(model, "knn").use({"features": torch.ones(0, width)})

@@ -19,6 +19,9 @@ class ContrastScoring(Scoring):
 
     learns_from_anomalies = True
 
+    def _constant_shapes(self) -> dict[str, tuple[int | None, ...]]:
+        return {"anomaly": (self.network.prototypes.shape[1],)}
+
     def _learn_anomalies(self, batches: Iterator[tuple[int, Tensor]]) -> dict[str, Tensor]:
         directions = [unit(self._features(self._upright(batch))[0]) for _, batch in batches]
         if not directions:

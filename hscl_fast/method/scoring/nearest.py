@@ -16,6 +16,9 @@ from hscl_fast.method.scoring.scoring import Advance, ImageSequence, Scoring, ig
 class NearestImageScoring(Scoring):
     """The largest cosine between an image's embedding and those of the training images, ``features [n, D]``."""
 
+    def _constant_shapes(self) -> dict[str, tuple[int | None, ...]]:
+        return {"features": (None, self.network.prototypes.shape[1])}
+
     def _learn(self, batches: Iterator[tuple[int, Tensor]]) -> dict[str, Tensor]:
         return {"features": torch.cat([unit(self._features(self._upright(batch))[0]) for _, batch in batches])}
 

@@ -26,6 +26,9 @@ class ReleasedScoring(Scoring):
     rows_per_image = RELEASED_CROPS * ROTATIONS
     shrink_batch = RELEASED_CROPS
 
+    def _constant_shapes(self) -> dict[str, tuple[int | None, ...]]:
+        return {"embedding_norm": (ROTATIONS,), "rotation_logit": (ROTATIONS,)}
+
     def _learn(self, batches: Iterator[tuple[int, Tensor]]) -> dict[str, Tensor]:
         parts = [self._parts(batch) for _, batch in batches]
         norms = torch.cat([embeddings.norm(dim=2) for embeddings, _ in parts], dim=1)  # [4, n]

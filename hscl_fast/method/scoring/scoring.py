@@ -50,8 +50,6 @@ class Scoring(ABC):
         Images per batch; a score with several views per image may use fewer.
     augment
         How the training views are drawn.
-    constants
-        Constants from an earlier :meth:`calibrate`.
 
     Attributes
     ----------
@@ -73,11 +71,10 @@ class Scoring(ABC):
         execution: Execution,
         batch_size: int,
         augment: AugmentConfig,
-        constants: dict[str, Tensor] | None = None,
     ) -> None:
         self.network, self.execution, self.augment = network, execution, augment
         self.images_per_batch = max(1, batch_size // self.shrink_batch)
-        self.constants = {} if constants is None else constants
+        self.constants: dict[str, Tensor] = {}
 
     @torch.inference_mode()
     def calibrate(
@@ -99,6 +96,30 @@ class Scoring(ABC):
             self.constants |= self._learn_anomalies(iter(()) if anomalies is None else self._batches(anomalies, ignore))
         return self
 
+    def use(self, constants: dict[str, Tensor]) -> None:
+        """Take the constants of an earlier :meth:`calibrate`, on any device.
+
+        Raises
+        ------
+        ValueError
+            They are not those of this score and network; the message is a predicate such as ``has no anomaly``.
+        """
+        expected = self._constant_shapes()
+        if constants.keys() != expected.keys():
+            raise ValueError(f"has the constants {sorted(constants)}, expected {sorted(expected)}")
+        for name, tensor in constants.items():
+            shape = expected[name]
+            fits = len(shape) == tensor.dim() and all(a in (None, b) for a, b in zip(shape, tensor.shape, strict=True))
+            if tensor.dtype != torch.float32 or not fits:
+                wanted = ", ".join("n" if size is None else str(size) for size in shape)
+                raise ValueError(
+                    f"has {name} as {str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}, expected float32 "
+                    f"[{wanted}]"
+                )
+            if not (tensor.numel() and tensor.isfinite().all()):
+                raise ValueError(f"has a {name} that is empty or not finite")
+        self.constants = {name: tensor.to(self.execution.device) for name, tensor in constants.items()}
+
     def score(self, images: ImageSequence, advance: Advance = ignore) -> NDArray[np.float64]:
         """Return the score of every image: uint8 ``[n, H, W, 3]`` -> float64 ``[n]``, higher = more normal."""
         return self.score_batches(self._slices(images), advance)
@@ -119,6 +140,10 @@ class Scoring(ABC):
     def score_known(self, images: ImageSequence, advance: Advance = ignore) -> NDArray[np.float64]:
         """Return the scores of the images that it was calibrated on, in the same order, as if each were new."""
         return self.score(images, advance)
+
+    def _constant_shapes(self) -> dict[str, tuple[int | None, ...]]:
+        """Return the shape of every constant, None for any size."""
+        return {}
 
     def _learn(self, batches: Iterator[tuple[int, Tensor]]) -> dict[str, Tensor]:
         """Return the constants computed from the training images; most scores have none."""
