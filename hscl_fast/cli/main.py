@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -60,6 +61,7 @@ def run(arguments: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names may hold bytes that are not text
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # whether a file is usable is said by hscl itself
     console = PatientConsole()
     errors = PatientConsole(stderr=True)
     try:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 
 @dataclass
@@ -19,7 +22,7 @@ class TrainingState:
         The highest AUROC on held-out images so far, and its step; None before the first validation.
     """
 
-    step: int = 0
-    seconds: float = 0.0
-    best_auroc: float | None = None
-    best_step: int | None = None
+    step: Annotated[int, Field(ge=0)] = 0
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    best_auroc: Annotated[float, Field(ge=0, le=1)] | None = None
+    best_step: Annotated[int, Field(ge=0)] | None = None

@@ -199,3 +199,15 @@ def test_python_expands_the_home_folder(trained, pictures, tmp_path, monkeypatch
     with pytest.raises(UsageError, match=str(tmp_path / "nowhere")):
         predict_run("~/run", ["~/nowhere"], None)
     assert not (pictures / "~").exists()
+
+
+@pytest.mark.slow
+def test_warnings_of_pillow_are_not_shown(trained, pictures, tmp_path):
+    # A TIFF whose directory ends early, of which Pillow warns.
+    (pictures / "header.tif").write_bytes(
+        b"II*\x00\x08\x00\x00\x00\xc8\x00" + b"\x00\x01\x03\x00\x01\x00\x00\x00\x10\x00\x00\x00"
+    )
+    done = hscl("predict", trained, pictures, "--out", tmp_path / "scores.csv")
+    assert done.returncode == 3, done.stderr
+    assert "header.tif" in done.stdout + done.stderr
+    assert "UserWarning" not in done.stdout + done.stderr

@@ -233,7 +233,10 @@ MANIFESTS = {
     "step_huge": keyed("info", "step", 10**30),
     "step_text": keyed("info", "step", "5"),
     "step_gone": keyed("info", {}),
+    "seconds_huge": keyed("info", "seconds", 10**400),
+    "seconds_negative": keyed("info", "seconds", -1.0),
     "seconds_text": keyed("info", "seconds", "long"),
+    "auroc_above_one": keyed("info", "best_auroc", 1.5),
     "auroc_text": keyed("info", "best_auroc", []),
     "info_deep": keyed("info", "x", json.loads("[" * 500 + "]" * 500)),
 }
