@@ -78,7 +78,8 @@ def read_strict(path: Path, model: type[Model], refusal: Callable[[str], UsageEr
     except FileNotFoundError:
         raise refusal("there is no such file") from None
     except OSError as error:
-        raise refusal(f"it cannot be read ({error.strerror})") from None
+        refused = error.errno == 0  # by read_limited, whose reason is a sentence
+        raise refusal(f"{error.strerror}" if refused else f"it cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:
         raise refusal(f"it is not JSON ({error})") from None
     if not isinstance(plain, dict):

@@ -10,6 +10,8 @@ from pydantic import AfterValidator, Field
 from hscl_fast.data.types import ABNORMAL, NORMAL, UNLABELLED
 from hscl_fast.strict_json import Column, StrictModel, short
 
+_LONGEST_NAME = 1000
+
 
 def _require_distinct(names: list[str]) -> list[str]:
     if len(set(names)) < len(names):
@@ -17,9 +19,15 @@ def _require_distinct(names: list[str]) -> list[str]:
     return names
 
 
-ClassNames = Annotated[
-    Column[Annotated[str, Field(max_length=1000)]], Field(min_length=1), AfterValidator(_require_distinct)
-]
+def _require_short(name: str) -> str:
+    if len(name) > _LONGEST_NAME:
+        raise ValueError(f"is {short(name)}, but may have no more than {_LONGEST_NAME:,} characters")
+    return name
+
+
+# Not Field(max_length=...), which refuses lone surrogates, the bytes of folder names that are not UTF-8.
+_ClassName = Annotated[str, AfterValidator(_require_short)]
+ClassNames = Annotated[Column[_ClassName], Field(min_length=1), AfterValidator(_require_distinct)]
 
 
 def check_columns(

@@ -168,8 +168,9 @@ def load_checkpoint(directory: Path, *, with_state: bool = False) -> Checkpoint:
         It is damaged, or holds something other than tensors and plain values.
     """
     manifest = _read_manifest(directory)
+    content = _read_verified(directory, manifest, "weights")
     try:
-        weights = safetensors.torch.load(_read_verified(directory, manifest, "weights"))
+        weights = safetensors.torch.load(content)
     except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError) as error:  # of a type torch lacks, too
         raise DamagedCheckpoint(directory, f"the weights are not a safetensors file ({error})") from error
     state = None

@@ -7,6 +7,7 @@ from test_folder import arrays, draw, refused, split_of, write_csv, write_npz
 
 from hscl_fast.config.sections import DataConfig
 from hscl_fast.data.open import load_split
+from hscl_fast.data.split import record
 from hscl_fast.data.split.duplicates import Use, describe_duplicates, find_duplicates
 from hscl_fast.data.split.record import write_record
 from hscl_fast.data.verify import verify_source
@@ -266,12 +267,10 @@ def test_a_named_data_set_is_not_searched():
 
 
 def test_the_files_of_a_user_are_read_once_to_hash_them(tmp_path, monkeypatch):
-    from pathlib import Path
-
     draw(tmp_path, ["train/normal/a.png", "train/unlabeled/b.png", "test/normal/c.png"])
     read = []
-    real = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda self: read.append(self.name) or real(self))
+    real = record.read_limited
+    monkeypatch.setattr(record, "read_limited", lambda path, most: read.append(path.name) or real(path, most))
     split_of(tmp_path)
     assert sorted(read) == ["a.png", "b.png", "c.png"]
 
