@@ -181,9 +181,8 @@ class ModelConfig:
         # convolutions on channels_last input narrower than a vector register, 16 channels on AVX-512.
         _require(self.width >= 16 and self.width % 2 == 0, "model.width", self.width, "an even number, 16 or more")
         if self.weights is not None:
-            _require(
-                self.weights.lower().endswith(".safetensors"), "model.weights", self.weights, "a .safetensors file"
-            )
+            # Not in capitals: timm takes a file of any other name for a pickle.
+            _require(self.weights.endswith(".safetensors"), "model.weights", self.weights, "a .safetensors file")
             _require(not self.pretrained, "model.pretrained", self.pretrained, "false with --model.weights")
         if self.starts_trained:
             full = type(self).width

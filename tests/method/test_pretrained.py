@@ -76,6 +76,17 @@ def test_a_missing_or_broken_file_is_refused(tmp_path):
         network(ModelConfig(encoder=NAME, weights=str(tmp_path / "text.safetensors")))
 
 
+def test_a_pickle_is_not_run(tmp_path):
+    class Code:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "written"), "w"))
+
+    torch.save({"weight": Code()}, tmp_path / "code.safetensors")
+    with pytest.raises(UsageError, match="does not hold the weights"):
+        network(ModelConfig(encoder=NAME, weights=str(tmp_path / "code.safetensors")))
+    assert not (tmp_path / "written").exists()
+
+
 def test_without_a_network_the_error_names_the_file_and_the_flag(monkeypatch):
     monkeypatch.setattr(pretrained, "_is_at_hand", lambda repository: False)
     with pytest.raises(
@@ -93,6 +104,7 @@ def test_an_encoder_without_weights_is_refused():
     ("options", "message"),
     [
         ({"weights": "model.pth"}, "a .safetensors file"),
+        ({"weights": "model.SAFETENSORS"}, "a .safetensors file"),  # which timm would unpickle
         ({"weights": "a.safetensors", "pretrained": True}, "false with --model.weights"),
         ({"pretrained": True, "width": 16}, "the width of pretrained weights"),
         ({"freeze": True}, "without --model.pretrained or --model.weights"),
