@@ -51,7 +51,8 @@ class DataConfig:
         With ``--resume``, the new folder of data that has moved.
     image_size
         Side in pixels to which every image is resized. Unset: the data set's own size, or 32 for folders and CSV
-        files.
+        files; with pretrained weights the size that these were trained with, but three times the own size for a named
+        data set of up to 32 pixels.
     bit_depth
         Bits of the values of image files with more than 8 bits per value, 1 to 32: 12 makes 4095 white. Unset: found
         in the images to train on, and said in a warning. The run keeps it and applies it to all images.
@@ -154,7 +155,8 @@ class ModelConfig:
     pretrained
         Begin with timm's weights of the encoder, which are downloaded where they are not on this machine.
     weights
-        Begin with the weights of this ``.safetensors`` file, under timm's names, in place of ``pretrained``.
+        Begin with the weights of this ``.safetensors`` file, under timm's names. They take the place of those of
+        ``pretrained``, also where a recipe sets it.
     freeze
         Keep the encoder as it begins, and train the projection head and the prototypes only.
     width
@@ -183,7 +185,6 @@ class ModelConfig:
         if self.weights is not None:
             # Not in capitals: timm takes a file of any other name for a pickle.
             _require(self.weights.endswith(".safetensors"), "model.weights", self.weights, "a .safetensors file")
-            _require(not self.pretrained, "model.pretrained", self.pretrained, "false with --model.weights")
         if self.starts_trained:
             full = type(self).width
             _require(self.width == full, "model.width", self.width, f"{full}, the width of pretrained weights")
@@ -335,6 +336,8 @@ class OptimConfig:
         B, images per step over all ranks; 8 B rows go through the encoder (2 views x 4 rotations).
     learning_rate
         Peak learning rate, reached at the end of the warm-up.
+    encoder_rate
+        Factor of the learning rate for the encoder, such as 0.1 for one that begins trained beside heads that do not.
     warmup_share
         Share of all steps that the linear warm-up takes (in the paper, 10 of 250 epochs).
     weight_decay
@@ -347,6 +350,7 @@ class OptimConfig:
     max_steps: int | None = None
     batch_size: int = 256
     learning_rate: float = 1e-3
+    encoder_rate: float = 1.0
     warmup_share: float = 0.04
     weight_decay: float = 0.0
     clip_norm: float | None = None
@@ -356,7 +360,7 @@ class OptimConfig:
         if self.max_steps is not None:
             _require(self.max_steps >= 1, "optim.max_steps", self.max_steps, "1 or more")
         _require(self.batch_size >= 2, "optim.batch_size", self.batch_size, "2 or more")
-        _require_positive("optim", {"learning_rate": self.learning_rate})
+        _require_positive("optim", {"learning_rate": self.learning_rate, "encoder_rate": self.encoder_rate})
         _require(0 <= self.warmup_share <= 1, "optim.warmup_share", self.warmup_share, "a share in [0, 1]")
         _require_not_negative("optim", {"weight_decay": self.weight_decay})
         if self.clip_norm is not None:

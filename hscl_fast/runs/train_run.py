@@ -24,12 +24,12 @@ from hscl_fast.device import resolve_device, resolve_execution
 from hscl_fast.errors import UsageError
 from hscl_fast.evaluation.validation import held_out_auroc
 from hscl_fast.interrupt import Interrupted
-from hscl_fast.method.pretrained import input_size
 from hscl_fast.ranks.group import Ranks, start_ranks
 from hscl_fast.runs.backends import prepare_backends, require_threads
 from hscl_fast.runs.checkpoint import MANIFEST, load_checkpoint
 from hscl_fast.runs.directory import RunDirectory
 from hscl_fast.runs.evaluate_run import evaluate_trained
+from hscl_fast.runs.image_size import resolve_image_size
 from hscl_fast.runs.lock import RunLock
 from hscl_fast.runs.recorder import RunRecorder
 from hscl_fast.runs.run import Run
@@ -109,8 +109,7 @@ def _resolve_config(config: Config | None, directory: RunDirectory, *, resume: b
         model, data = config.model, absolute_places(config.data)
         if model.weights is not None:
             model = replace(model, weights=os.path.abspath(at_home(model.weights)))
-        if data.image_size is None and not data.name.lower().endswith(".beton"):  # which has its own size
-            data = replace(data, image_size=input_size(model))
+        data = replace(data, image_size=resolve_image_size(data, model))
         return replace(config, data=data, model=model)
     saved = directory.load_config()
     if config is None:

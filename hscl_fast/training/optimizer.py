@@ -22,6 +22,8 @@ class FusedAdam:
         The parameters to train.
     weight_decay
         Factor of the L2 penalty.
+    factors
+        For each parameter the factor of the learning rate that it is trained with; None: 1 for all.
 
     Attributes
     ----------
@@ -29,10 +31,13 @@ class FusedAdam:
         The learning rate, a float32 scalar on the device: fill it before :meth:`update`.
     """
 
-    def __init__(self, parameters: Sequence[nn.Parameter], *, weight_decay: float) -> None:
+    def __init__(
+        self, parameters: Sequence[nn.Parameter], *, weight_decay: float, factors: Sequence[float] | None = None
+    ) -> None:
         device = parameters[0].device
         self.parameters = list(parameters)
         self.weight_decay = weight_decay
+        self.factors = [1.0] * len(self.parameters) if factors is None else list(factors)
         self.rate = torch.zeros((), device=device)
         self.updates = torch.zeros((), device=device)
         self.first_moments = [torch.zeros_like(parameter, requires_grad=False) for parameter in parameters]
@@ -50,19 +55,26 @@ class FusedAdam:
         skip
             float32 scalar: 1 leaves everything unchanged, 0 updates.
         """
-        taking = [place for place, gradient in enumerate(gradients) if gradient is not None]
-        pairs = zip(self.parameters, gradients, strict=True)
-        _adam(
-            [self.parameters[place] for place in taking],
-            [_laid_out_as(parameter, gradient) for parameter, gradient in pairs if gradient is not None],
-            [self.first_moments[place] for place in taking],
-            [self.second_moments[place] for place in taking],
-            self.updates,
-            self.rate,
-            divisor,
-            skip,
-            self.weight_decay,
-        )
+        self.updates += 1 - skip
+        for factor in dict.fromkeys(self.factors):
+            taking = {
+                place: _laid_out_as(self.parameters[place], gradient)
+                for place, gradient in enumerate(gradients)
+                if gradient is not None and self.factors[place] == factor
+            }
+            if not taking:
+                continue
+            _adam(
+                [self.parameters[place] for place in taking],
+                list(taking.values()),
+                [self.first_moments[place] for place in taking],
+                [self.second_moments[place] for place in taking],
+                self.updates,
+                self.rate if factor == 1 else self.rate * factor,
+                divisor,
+                skip,
+                self.weight_decay,
+            )
 
     def tensors(self) -> list[Tensor]:
         """Return the moments, the number of updates and the rate."""
@@ -91,9 +103,7 @@ def _tensors(value: Tensor | list[Tensor]) -> list[Tensor]:
     return [value] if isinstance(value, Tensor) else value
 
 
-@torch.library.custom_op(
-    "hscl_fast::adam", mutates_args=("parameters", "gradients", "first_moments", "second_moments", "updates")
-)
+@torch.library.custom_op("hscl_fast::adam", mutates_args=("parameters", "gradients", "first_moments", "second_moments"))
 def _adam(
     parameters: list[Tensor],
     gradients: list[Tensor],
@@ -105,7 +115,6 @@ def _adam(
     skip: Tensor,
     weight_decay: float,
 ) -> None:
-    updates += 1 - skip
     torch._fused_adam_(
         parameters,
         gradients,

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from hscl_kernels import augment_views
-from torch import Tensor
+from torch import Tensor, nn
 
 from hscl_fast.compiling import compile_whole, keep_addresses
 from hscl_fast.config.sections import Config
@@ -65,7 +65,11 @@ class TrainingStep:
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.averaged_in_backward = ranks.group is not None and compile == "off"
         self.forward = data_parallel(model, ranks, _touch_all, in_backward=self.averaged_in_backward)
-        self.optimizer = FusedAdam(self.parameters, weight_decay=config.optim.weight_decay)
+        self.optimizer = FusedAdam(
+            self.parameters,
+            weight_decay=config.optim.weight_decay,
+            factors=_rate_factors(model, self.parameters, config.optim.encoder_rate),
+        )
         self.guard = UpdateGuard(
             model, self.optimizer, scaled=self.precision == torch.float16, clip_norm=config.optim.clip_norm
         )
@@ -165,6 +169,12 @@ class TrainingStep:
     def _record(self, values: Tensor) -> None:
         row = torch.cat((values.double(), torch.ones(1, dtype=torch.float64, device=values.device)))
         self.sums += torch.where(self.guard.skipped_in_a_row == 0, row, 0.0)
+
+
+def _rate_factors(model: Network, parameters: Sequence[nn.Parameter], encoder_rate: float) -> list[float]:
+    """Return the factor of the learning rate for each parameter."""
+    encoder = set(model.encoder.parameters())
+    return [encoder_rate if parameter in encoder else 1.0 for parameter in parameters]
 
 
 def _touch_all(model: Network, forward: Callable[[Tensor], Features]) -> Tensor:

@@ -34,6 +34,14 @@ def test_the_encoder_begins_with_the_weights_of_a_file(weights):
     assert all(torch.equal(encoder[name], state[name]) for name in encoder)
 
 
+def test_a_file_takes_the_place_of_timms_weights(weights, monkeypatch):
+    """As it does where the recipe has ``pretrained: true``."""
+    monkeypatch.setattr(pretrained, "_is_at_hand", lambda repository: pytest.fail("asked for timm's weights"))
+    path, state = weights
+    encoder = network(ModelConfig(encoder=NAME, pretrained=True, weights=str(path))).encoder.state_dict()
+    assert all(torch.equal(encoder[name], state[name]) for name in encoder)
+
+
 def test_a_checkpoint_needs_no_file(weights):
     config = ModelConfig(encoder=NAME, weights=str(weights[0]))
     trained = network(config).state_dict()
@@ -105,7 +113,6 @@ def test_an_encoder_without_weights_is_refused():
     [
         ({"weights": "model.pth"}, "a .safetensors file"),
         ({"weights": "model.SAFETENSORS"}, "a .safetensors file"),  # which timm would unpickle
-        ({"weights": "a.safetensors", "pretrained": True}, "false with --model.weights"),
         ({"pretrained": True, "width": 16}, "the width of pretrained weights"),
         ({"freeze": True}, "without --model.pretrained or --model.weights"),
     ],

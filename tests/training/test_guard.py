@@ -111,3 +111,24 @@ def test_state_survives_a_round_trip():
     other.load_state_dict({name: value.clone() for name, value in guard.state_dict().items()})
     assert other.scale == guard.scale
     assert other.skipped == 1
+
+
+def test_parameters_may_have_rates_of_their_own():
+    """As torch's Adam with two groups; the number of updates is one for all."""
+    model, plain = (make()[0] for _ in range(2))
+    optimizer = FusedAdam(list(model.parameters()), weight_decay=0.1, factors=[0.25, 1.0, 1.0, 0.25, 1.0])
+    optimizer.rate.fill_(0.01)
+    parts = list(plain.parameters())
+    slow, fast = [parts[0], parts[3]], [parts[1], parts[2], parts[4]]
+    groups = [{"params": slow, "lr": 0.0025}, {"params": fast}]
+    oracle = torch.optim.Adam(groups, lr=0.01, weight_decay=0.1)
+    for seed in range(3):
+        x = torch.randn(16, 4, generator=torch.Generator().manual_seed(seed))
+        gradients = torch.autograd.grad(model(x).square().mean(), list(model.parameters()))
+        optimizer.update(gradients, divisor=torch.ones(()), skip=torch.zeros(()))
+        oracle.zero_grad()
+        plain(x).square().mean().backward()
+        oracle.step()
+    assert optimizer.updates.item() == 3
+    for ours, theirs in zip(model.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)

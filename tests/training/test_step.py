@@ -130,6 +130,18 @@ def test_clipping_is_wired(digits):
     assert make(digits, config)[1].guard.clip_norm == 1e-3
 
 
+def test_the_encoder_may_learn_more_slowly(digits):
+    """Adam's first step is the rate, whatever the gradient."""
+    loader, step = make(digits, tiny_config(optim={"encoder_rate": 0.125, "warmup_share": 0.0}))
+    before = {name: tensor.detach().clone() for name, tensor in step.model.named_parameters()}
+    step(next(iter(loader.batches(0, 1))))
+    moved = {name: (tensor - before[name]).abs().max().item() for name, tensor in step.model.named_parameters()}
+    encoder = max(distance for name, distance in moved.items() if name.startswith("encoder."))
+    rate = step.optimizer.rate.item()
+    assert encoder == pytest.approx(rate / 8, rel=1e-3)
+    assert max(moved.values()) == pytest.approx(rate, rel=1e-3)
+
+
 class NoSynchronisation(TorchDispatchMode):
     """Fails on operators that wait for the device to learn a value or a shape."""
 
