@@ -12,16 +12,23 @@ from hscl_fast.runs.run import Run
 
 
 def show_summary(run: Run, console: Console) -> None:
-    """Print the AUROC beside that of scikit-learn's detectors, and the paths of the report and the run."""
+    """Print the AUROC beside that of simple detectors, who is best, and the paths of the report and the run."""
     summary = run.summary
     assert summary is not None
-    table = Table("detector", "AUROC", "AUROC, mean over anomaly classes", "seconds")
-    table.add_row("hscl-fast", _percent(summary.auroc), _percent(summary.auroc_mean), _seconds(summary.train_seconds))
-    for name, row in summary.baselines.items():
-        table.add_row(name, _percent(row.auroc), _percent(row.auroc_mean), _seconds(row.seconds))
+    table = Table("detector", "on", "AUROC", "AUROC, mean over anomaly classes", "seconds")
+    for entry in summary.standings:
+        result = entry.result
+        figures = (_percent(result.auroc), _percent(result.auroc_mean), _seconds(result.seconds))
+        table.add_row(entry.title, entry.on or "images", *figures)
     console.print(table)
-    for note in {row.note for row in summary.baselines.values() if row.auroc is None}:
-        say(console, f"scikit-learn's detectors. {note}")
+    missing: dict[str, list[str]] = {}
+    for entry in summary.standings:
+        if entry.result.auroc is None and not entry.is_ours:
+            missing.setdefault(entry.result.note, []).append(entry.full_title)
+    for note, titles in missing.items():
+        say(console, f"{', '.join(titles)}. {note}")
+    if summary.verdict is not None:
+        say(console, summary.verdict)
     say(
         console,
         f"AUROC {_percent(summary.auroc)} on {summary.counts.test_normal:,} normal and "

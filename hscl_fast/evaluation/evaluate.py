@@ -13,7 +13,9 @@ from rich.console import Console
 from hscl_fast.counted import counted
 from hscl_fast.data.split.split import Split
 from hscl_fast.data.types import ABNORMAL, TestImages, take
-from hscl_fast.evaluation.baselines import Baseline, classic_baselines, left_out
+from hscl_fast.evaluation.baselines.baseline import Baseline
+from hscl_fast.evaluation.baselines.pixels import PIXEL_DETECTORS, pixel_baselines
+from hscl_fast.evaluation.baselines.registry import left_out
 from hscl_fast.evaluation.metrics import Detection, detection_metrics
 from hscl_fast.evaluation.threshold import Decisions, decide, fit_threshold
 from hscl_fast.method.scoring.scoring import Scoring
@@ -128,14 +130,9 @@ def _compare(split: Split, seed: int) -> dict[str, Baseline]:
     if test.abnormal.all() or not test.abnormal.any():
         return {}  # a comparison needs both normals and anomalies
     if not isinstance(training, np.ndarray) or not isinstance(test.images, np.ndarray):
-        return left_out(_NOT_IN_MEMORY)
-    return classic_baselines(
-        training,
-        split.training.roles,
-        test.images,
-        test.abnormal,
-        test.classes,
-        split.class_names,
-        split.normal_class,
-        seed=seed % 2**32,
-    )
+        return left_out(PIXEL_DETECTORS, _NOT_IN_MEMORY)
+
+    def measure(scores: Scores) -> Detection:
+        return detection_metrics(scores, test.abnormal, test.classes, split.class_names, split.normal_class)
+
+    return pixel_baselines(training, split.training.roles, test.images, measure, seed=seed % 2**32)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hscl_fast.data.split.split import Counts
-from hscl_fast.evaluation.baselines import Baseline
+from hscl_fast.evaluation.baselines.baseline import Baseline
 from hscl_fast.evaluation.metrics import Aupr
+from hscl_fast.evaluation.standings import Standing, standings, verdict
 from hscl_fast.evaluation.threshold import Decisions
 
 SCORE_DIRECTION = "normality scores: higher is more normal; anomaly_score = threshold - score"
@@ -41,7 +42,7 @@ class Summary:
     counts
         Images of each kind.
     baselines
-        scikit-learn's detectors on the same split, by name.
+        Simple detectors on the same split, by the names of :mod:`hscl_fast.evaluation.baselines.registry`.
     """
 
     data: str
@@ -65,6 +66,18 @@ class Summary:
     score_images_per_second: float | None
     counts: Counts
     baselines: dict[str, Baseline]
+
+    @property
+    def standings(self) -> list[Standing]:
+        """The run and the detectors it is compared with, best first."""
+        note = "The time is that of training only."
+        ours = Baseline(self.auroc, self.auroc_mean, self.train_seconds, "every training image", note)
+        return standings(ours, self.baselines)
+
+    @property
+    def verdict(self) -> str | None:
+        """A sentence on who is best, or None if there is nothing to compare with."""
+        return verdict(self.standings)
 
     @property
     def is_chance(self) -> bool:

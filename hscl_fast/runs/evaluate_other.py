@@ -19,7 +19,8 @@ from hscl_fast.data.split.split import count_images
 from hscl_fast.data.types import LazyImages, Remark
 from hscl_fast.device import resolve_device
 from hscl_fast.errors import UsageError
-from hscl_fast.evaluation.baselines import left_out
+from hscl_fast.evaluation.baselines.pixels import PIXEL_DETECTORS
+from hscl_fast.evaluation.baselines.registry import left_out
 from hscl_fast.evaluation.evaluate import Evaluation, evaluate_calibrated
 from hscl_fast.evaluation.report.page import ScoredImages
 from hscl_fast.method.scoring.scoring import Scoring
@@ -136,4 +137,6 @@ def _evaluate(scoring: Scoring, calibration: Calibration, other: OtherTest, cons
             # All of them, not those of one batch.
             raise BadImages(find_bad_files(images.reader.paths, images.reader.decoding) or error.files) from None
         raise
-    return found if found.detection.auroc is None else replace(found, baselines=left_out(_NO_BASELINES))
+    return (
+        found if found.detection.auroc is None else replace(found, baselines=left_out(PIXEL_DETECTORS, _NO_BASELINES))
+    )

@@ -13,7 +13,8 @@ from hscl_fast.config.parsing import to_dict
 from hscl_fast.config.sections import Config
 from hscl_fast.data.split.split import Counts
 from hscl_fast.data.types import TestImages
-from hscl_fast.evaluation.baselines import Baseline
+from hscl_fast.evaluation.baselines.baseline import Baseline
+from hscl_fast.evaluation.baselines.registry import DETECTORS
 from hscl_fast.evaluation.metrics import Aupr
 from hscl_fast.evaluation.report.page import ScoredImages, duration, render_report
 from hscl_fast.evaluation.summary import SCORE_DIRECTION, Summary
@@ -122,23 +123,22 @@ def test_everything_is_there_and_embedded(tmp_path: Path) -> None:
     assert html.count('<svg class="strip"') == 3
 
 
-@pytest.mark.parametrize(
-    ("ours", "verdict"),
-    [
-        (0.912, "3.8 points below the best baseline, Isolation forest"),
-        (0.99, "4.0 points above the best baseline, Isolation forest"),
-        (0.9501, "within 0.05 points of the best baseline"),
-    ],
-)
-def test_the_comparison_says_who_won(tmp_path: Path, ours: float, verdict: str) -> None:
-    html = render(tmp_path, **arguments(auroc=ours))
-    assert verdict in html
+def test_detectors_are_listed_best_first_with_what_they_see(tmp_path: Path) -> None:
+    aurocs = {name: 0.9 + i / 100 for i, name in enumerate(DETECTORS)}
+    html = render(tmp_path, **arguments(baselines={name: baseline(auroc) for name, auroc in aurocs.items()}))
+    rows = re.findall(r"<tr[^>]*>\n<td>([^<]+)</td>\n<td>(?:<span class=\"tag\">)?([^<]*)", html)[: 1 + len(aurocs)]
+    listed = [DETECTORS[name].title for name in sorted(aurocs, key=lambda name: -aurocs[name])]
+    listed.insert(-2, "hscl-fast (this run)")  # 0.912
+    assert [title for title, _ in rows] == listed
+    assert rows[0] == ("Logistic regression", "encoder features")
+    assert ("Logistic regression", "pixels") in rows
+    assert "Best: Logistic regression on encoder features, 4.8 points of pooled AUROC above this run." in html
 
 
 def test_names_titles_and_values_are_escaped(tmp_path: Path) -> None:
     names = [f"{NASTY}/{NASTY}{i}.png" for i in range(42)]
     nasty = {"data": NASTY, "normal_class": NASTY, "threshold_source": NASTY}
-    baselines = {NASTY: Baseline(0.5, 0.5, 1.0, NASTY, NASTY)}
+    baselines = {"features_knn": Baseline(0.5, 0.5, 1.0, NASTY, NASTY)}
     html = render(tmp_path, **arguments(config={NASTY: {NASTY: NASTY}}, names=names, baselines=baselines, **nasty))
     assert "<script" not in html
     assert "&lt;script&gt;" in html

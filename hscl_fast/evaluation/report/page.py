@@ -15,7 +15,6 @@ from jinja2 import Environment, StrictUndefined
 from hscl_fast.counted import counted
 from hscl_fast.data.split.duplicates import Duplicate
 from hscl_fast.data.types import Remark, TestImages
-from hscl_fast.evaluation.baselines import TITLES
 from hscl_fast.evaluation.metrics import auroc
 from hscl_fast.evaluation.report import plots
 from hscl_fast.evaluation.summary import Summary
@@ -61,37 +60,6 @@ def _figures(summary: Summary) -> list[dict[str, str]]:
         ("Views per second", NO_VALUE if views is None else f"{views:,.0f}", "higher is better; while training"),
     ]
     return [{"name": name, "value": value, "direction": direction} for name, value, direction in rows]
-
-
-def _comparison(summary: Summary) -> list[dict[str, Any]]:
-    """Return this run and the baselines as rows, best pooled AUROC first."""
-    ours = {
-        "name": "hscl-fast (this run)",
-        "ours": True,
-        "auroc": summary.auroc,
-        "auroc_mean": summary.auroc_mean,
-        "seconds": summary.train_seconds,
-        "trained_on": "every training image",
-        "note": "The time is that of training only.",
-    }
-    others = [
-        {**asdict(entry), "name": TITLES.get(name, name), "ours": False} for name, entry in summary.baselines.items()
-    ]
-    rows = [ours, *others]
-    return sorted(rows, key=lambda row: -1.0 if row["auroc"] is None else row["auroc"], reverse=True)
-
-
-def _verdict(comparison: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return a sentence on how this run compares with the best baseline, or None if it cannot be compared."""
-    ours = next(row["auroc"] for row in comparison if row["ours"])
-    best = next((row for row in comparison if not row["ours"] and row["auroc"] is not None), None)
-    if ours is None or best is None:
-        return None
-    points = 100 * (ours - best["auroc"])
-    if abs(points) < 0.05:
-        return f"This run is within 0.05 points of the best baseline, {best['name']}, in pooled AUROC."
-    side = "above" if points > 0 else "below"
-    return f"This run is {abs(points):.1f} points {side} the best baseline, {best['name']}, in pooled AUROC."
 
 
 def _strips(scored: ScoredImages, threshold: float) -> dict[str, Any] | None:
@@ -206,15 +174,15 @@ def render_report(
         A score is not finite, or shapes differ.
     """
     test, scores, threshold = scored.images, scored.scores, summary.threshold
-    comparison = _comparison(summary)
+    standings = summary.standings
     context = {
         "title": f"{summary.data}: {summary.normal_class} against the rest, {counted(len(test.names), 'test image')}",
         "figures": _figures(summary),
         "counts": asdict(summary.counts),
-        "comparison": comparison,
-        "verdict": _verdict(comparison),
+        "standings": standings,
+        "verdict": summary.verdict,
         "warning": summary.advice if summary.is_chance else None,
-        "best": max((row["auroc"] for row in comparison if row["auroc"] is not None), default=None),
+        "best": standings[0].result.auroc,
         "decision": summary.decisions,
         "threshold_source": summary.threshold_source,
         "skipped_updates": max((row.get("skipped_updates") or 0 for row in history), default=0),

@@ -1,4 +1,4 @@
-"""scikit-learn's detectors on a small split."""
+"""scikit-learn's detectors on the pixels of a small split."""
 
 import json
 from dataclasses import asdict
@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from hscl_fast.evaluation.baselines import MAX_SVM_IMAGES, _averaging, _pixels, classic_baselines
+from hscl_fast.evaluation.baselines.pixels import MAX_SVM_IMAGES, _averaging, _pixels, pixel_baselines
+from hscl_fast.evaluation.metrics import detection_metrics
 
 NAMES = [str(digit) for digit in range(10)]
 
@@ -31,7 +32,12 @@ def split() -> dict[str, np.ndarray]:
 
 
 def run(split: dict[str, np.ndarray], **changes: np.ndarray) -> dict[str, dict]:
-    return classic_baselines(**{**split, **changes}, class_names=NAMES, normal_class=0)
+    given = {**split, **changes}
+
+    def measure(scores: np.ndarray) -> object:
+        return detection_metrics(scores, given["abnormal"], given["classes"], NAMES, 0)
+
+    return pixel_baselines(given["train_images"], given["roles"], given["test_images"], measure)
 
 
 def test_detectors_find_the_anomalies_and_report_their_training_data(split: dict[str, np.ndarray]) -> None:
@@ -107,6 +113,11 @@ def test_large_images_are_averaged_in_blocks() -> None:
     expected = images.reshape(300, 32, 2, 32, 3, 3).mean((2, 4)) / 255
     np.testing.assert_allclose(_pixels(images, grey=False), expected.reshape(300, -1), atol=1e-5)
     assert _pixels(images, grey=True).shape == (300, 32 * 32)
+
+
+def test_a_coloured_test_image_among_grey_ones_is_seen_by_its_mean() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
+    np.testing.assert_allclose(_pixels(images, grey=True), images.mean(3).reshape(3, -1) / 255, rtol=1e-6)
 
 
 def test_colour_and_reduction_are_stated(split: dict[str, np.ndarray]) -> None:
