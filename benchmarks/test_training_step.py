@@ -60,8 +60,8 @@ def parts_of(step, loader, batch):
 
     def compare():
         losses = compute_loss(
-            step.config.objective, leaves[0], step.model.prototypes, leaves[1], batch.roles, seed=step.seed,
-            step=step.step,
+            step.config.objective, leaves[0], step.model.prototypes, leaves[1], batch.roles, parameters.rotation,
+            seed=step.seed, step=step.step,
         )  # fmt: skip
         return torch.autograd.grad(losses[0], [*leaves, step.model.prototypes])
 

@@ -59,7 +59,7 @@ def curve(split, config, mode, steps=5, precision=torch.float32):
     "change",
     [
         {},
-        {"optim": {"weight_decay": 1e-4, "clip_norm": 0.5}, "augment": {"policy": "simclr"}},
+        {"optim": {"weight_decay": 1e-4, "clip_norm": 0.5}, "augment": {"policy": "simclr", "rotations": 2}},
         {"objective": {"name": "released", "rotated_roles": "inherit", "shift_loss": True}},
         {"objective": {"na_estimator": "multinomial", "rotated_roles": "abnormal"}},
     ],

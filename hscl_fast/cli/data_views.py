@@ -14,7 +14,7 @@ from hscl_fast.console import say
 from hscl_fast.counted import counted
 from hscl_fast.data.open import open_split
 from hscl_fast.errors import UsageError
-from hscl_fast.method.augment import ROTATIONS, VIEWS
+from hscl_fast.method.augment import VIEWS
 from hscl_fast.runs.show import show_remarks
 from hscl_fast.runs.view_sheet import MOST_IMAGES, draw_view_sheet
 
@@ -42,5 +42,5 @@ def run(options: Namespace, console: Console) -> int:
         raise UsageError(
             f"--out {out} cannot be written: {error.strerror or error}. Give a file in a folder that you may write to."
         ) from error
-    say(console, f"{out}: {counted(shown, 'image')} and {VIEWS * ROTATIONS} views of each")
+    say(console, f"{out}: {counted(shown, 'image')} and {VIEWS * augment.rotations} views of each")
     return 0

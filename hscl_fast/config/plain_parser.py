@@ -37,6 +37,8 @@ def expectation(hint: Any) -> str:
 
     >>> expectation(Literal["auto", "off", "default"])
     'one of auto, off or default'
+    >>> expectation(Literal[1, 2, 4])
+    'one of 1, 2 or 4'
     >>> expectation(int | None)
     'a whole number, or null'
     >>> expectation(tuple[float, float])
@@ -47,7 +49,7 @@ def expectation(hint: Any) -> str:
         (known,) = (some for some in inner if some is not type(None))
         return f"{expectation(known)}, or null"
     if kind is Literal:
-        return f"one of {', '.join(inner[:-1])} or {inner[-1]}"
+        return f"one of {', '.join(map(str, inner[:-1]))} or {inner[-1]}"
     if kind is tuple:
         return "two numbers such as [0.5, 1.0]"
     return _WORDS[hint]
@@ -66,7 +68,7 @@ def _wrong_value(parser: ArgumentParser, key: str, reason: str) -> str:
         return f"{flag} has a value that cannot be read, but must be {expectation(hint)}.{_see(parser)}"
     text = found[1].strip()
     choices = [choice for some in (hint, *get_args(hint)) if get_origin(some) is Literal for choice in get_args(some)]
-    fix = did_you_mean(text, choices)
+    fix = did_you_mean(text, map(str, choices))
     if re.fullmatch(r"[+-]?\d{1,3}([ ,']\d{3})+", text):
         fix = f" Write it as {re.sub(r'[^-+0-9]', '', text)}."
     return f"{flag} is {_as_written(text)}, but must be {expectation(hint)}.{fix}{_see(parser)}"

@@ -225,7 +225,8 @@ class ObjectiveConfig:
         Role of the rotated copies of an image: ``exclude`` (used in the contrastive term only), ``inherit`` (the role
         of the image) or ``abnormal``. The released objective requires ``inherit``.
     shift_loss
-        Add the four-way rotation-classification cross-entropy. Required by ``evaluate.scoring=released``.
+        Add the four-way rotation-classification cross-entropy. Required by ``evaluate.scoring=released``. Needs
+        ``augment.rotations`` 2 or 4.
     backend
         Form of the paper objective: ``auto`` (``triton`` on a GPU, ``cpu`` on the CPU), ``cpu``, ``triton`` or
         ``reference`` (plain PyTorch, which stores the N x N similarities). The released objective has only one form.
@@ -275,6 +276,9 @@ class AugmentConfig:
     policy
         ``released``: flip, rotation, jitter, grey, crop, in the order of the released code. ``simclr``: the crop comes
         before the colours. ``none``: rotations only. The fields below override the numbers of the policy.
+    rotations
+        R, rotated copies of every view: ``4`` (all quarter turns, as in the paper), ``2`` (upright, and one turn drawn
+        for each image and step) or ``1`` (upright only). 2 and 1 make a half and a quarter of the rows.
     flip_probability, jitter_probability, gray_probability
         Chances of a horizontal flip (per image and view), of colour jitter and of grey (per row).
     brightness, contrast, saturation, hue
@@ -289,6 +293,7 @@ class AugmentConfig:
     """
 
     policy: Literal["released", "simclr", "none"] = "released"
+    rotations: Literal[1, 2, 4] = 4
     flip_probability: float | None = None
     jitter_probability: float | None = None
     gray_probability: float | None = None
@@ -301,6 +306,9 @@ class AugmentConfig:
     backend: Literal["auto", "reference", "cpu", "triton"] = "auto"
 
     def __post_init__(self) -> None:
+        # For the parser true is 1, and 2.0 is 2.
+        counts = type(self.rotations) is int and self.rotations in (1, 2, 4)
+        _require(counts, "augment.rotations", self.rotations, "1, 2 or 4")
         numbers = self.numbers
         for name in ("flip_probability", "jitter_probability", "gray_probability"):
             value = getattr(numbers, name)
@@ -333,7 +341,7 @@ class OptimConfig:
     max_steps
         Upper limit on the number of steps; the learning-rate schedule is shortened to it.
     batch_size
-        B, images per step over all ranks; 8 B rows go through the encoder (2 views x 4 rotations).
+        B, images per step over all ranks; 2 R B rows go through the encoder (2 views x R ``augment.rotations``).
     learning_rate
         Peak learning rate, reached at the end of the warm-up.
     encoder_rate
@@ -498,6 +506,11 @@ class Config:
 
     def __post_init__(self) -> None:
         scoring, objective = self.evaluate.scoring, self.objective
+        if objective.shift_loss and self.augment.rotations == 1:
+            raise UsageError(
+                "--augment.rotations is 1, so every view is upright and --objective.shift_loss has no turns to tell "
+                "apart. Add --augment.rotations 2 or 4, or --objective.shift_loss false."
+            )
         if scoring == "released" and not objective.shift_loss:
             raise UsageError(
                 "--evaluate.scoring is 'released', which adds rotation logits, but the rotation head is not trained. "

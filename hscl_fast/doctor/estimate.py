@@ -21,7 +21,7 @@ from hscl_fast.data.types import Remark
 from hscl_fast.device import resolve_execution
 from hscl_fast.doctor.machine import random_training_images
 from hscl_fast.errors import UsageError
-from hscl_fast.method.augment import ROTATIONS, VIEWS
+from hscl_fast.method.augment import VIEWS
 from hscl_fast.method.network import build_network
 from hscl_fast.training.recorder import SilentRecorder
 from hscl_fast.training.schedule import schedule_length
@@ -154,7 +154,7 @@ def measure(plan: Plan, config: Config, device: torch.device) -> Estimate:
         **plan._asdict(),
         encoder=config.model.encoder,
         precision=trainer.execution.precision_name,
-        rows=VIEWS * ROTATIONS * plan.batch_size,
+        rows=VIEWS * config.augment.rotations * plan.batch_size,
         steps_measured=len(seconds),
         seconds_per_step=mean,
         extra_bytes=memory,

@@ -7,6 +7,7 @@ Row order: ``row = (view * R + rotation) * B + image``.
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import torch
 from hscl_kernels import ViewParameters
@@ -17,9 +18,10 @@ from hscl_fast.config.policies import Policy
 from hscl_fast.config.sections import AugmentConfig
 
 VIEWS = 2
-ROTATIONS = 4
+ROTATIONS: Final = 4  # quarter turns
 
 _STREAM = 0  # of the counter-based generator
+_TURN_STREAM = 3  # its own, so that the views of any number of rotations are some of those of four
 _CROP_TRIALS = 10
 _ROW_UNIFORMS = 7  # jitter, contrast first, hue, saturation, value, contrast, grey
 _CROP_UNIFORMS = 2 * _CROP_TRIALS + 2
@@ -34,12 +36,14 @@ def draw_views(
     size: tuple[int, int],
     views: int = VIEWS,
 ) -> ViewParameters:
-    """Draw the parameters of ``views`` x 4 rotated views of every image.
+    """Draw the parameters of ``views`` x R rotated views of every image.
+
+    A view does not depend on R: with ``config.rotations`` 2 or 1 the rows are some of those of 4.
 
     Parameters
     ----------
     config
-        The view policy: order, probabilities and ranges.
+        The view policy: order, probabilities and ranges; and R, the number of rotations.
     indices
         int64 ``[B]``, the index of each image in the training set. Its randomness depends on this index, not on its
         place in the batch.
@@ -53,18 +57,19 @@ def draw_views(
     Returns
     -------
     ViewParameters
-        ``V * 4 * B`` rows; ``image`` is the place in the batch.
+        ``V * R * B`` rows; ``image`` is the place in the batch.
     """
-    batch = len(indices)
-    places = torch.arange(batch, device=indices.device).repeat(views * ROTATIONS)
-    copies = torch.arange(views * ROTATIONS, device=indices.device).repeat_interleave(batch)
-    rotation = copies % ROTATIONS
+    batch, rotations = len(indices), config.rotations
+    places = torch.arange(batch, device=indices.device).repeat(views * rotations)
+    view = torch.arange(views, device=indices.device).repeat_interleave(rotations * batch)
+    rotation = _draw_turns(rotations, indices, seed, step).flatten().repeat(views)
     policy = config.numbers
-    index = indices.repeat(views * ROTATIONS)
+    index = indices.repeat(views * rotations)
     count = 1 + _ROW_UNIFORMS + _CROP_UNIFORMS
+    copies = view * ROTATIONS + rotation
     u = random_uniforms(seed, step, index, copies, count, stream=_STREAM)  # [count, rows]
     # The flip belongs to the image and view: its rotated copies take the draw of the upright one.
-    upright = (copies - rotation) * batch + places
+    upright = view * rotations * batch + places
     return ViewParameters(
         image=places,
         flip=u[0][upright] < policy.flip_probability,
@@ -81,9 +86,19 @@ def draw_views(
     )
 
 
-def instance_ids(batch: int, device: torch.device, views: int = VIEWS) -> Tensor:
-    """Return int64 ``[V * 4 * batch]``: two rows are positives of each other iff their ids are equal."""
-    return torch.arange(ROTATIONS * batch, device=device).repeat(views)
+def instance_ids(batch: int, device: torch.device, rotations: int = ROTATIONS) -> Tensor:
+    """Return int64 ``[V * R * batch]``: two rows are positives of each other iff their ids are equal."""
+    return torch.arange(rotations * batch, device=device).repeat(VIEWS)
+
+
+def _draw_turns(rotations: int, indices: Tensor, seed: Tensor, step: Tensor) -> Tensor:
+    """Return the quarter turns of the copies of every image, int64 ``[R, B]``, which are the same in all its views."""
+    turns = torch.arange(ROTATIONS, device=indices.device)[:, None].expand(-1, len(indices))
+    if rotations != 2:
+        return turns[:rotations]
+    (u,) = random_uniforms(seed, step, indices, torch.zeros_like(indices), 1, stream=_TURN_STREAM)
+    turn = 1 + ((ROTATIONS - 1) * u).long()
+    return torch.stack((torch.zeros_like(turn), turn))
 
 
 def _spread(u: Tensor, centre: float, half_width: float) -> Tensor:

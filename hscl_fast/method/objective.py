@@ -37,7 +37,7 @@ def objective_terms(config: ObjectiveConfig) -> tuple[Term, ...]:
     return (*own, *(extra.term for extra in EXTRA_TERMS if extra.is_on(config)))
 
 
-def row_roles(roles: Tensor, rotated_roles: str) -> Tensor:
+def row_roles(roles: Tensor, rotated_roles: str, rotations: int = ROTATIONS) -> Tensor:
     """Return the role of every row, int64 ``[V * R * B]``, from the images' roles ``[B]``.
 
     Rotated copies have the image's role (``inherit``), are left out of all terms but L_SS (``exclude``, role 2), or are
@@ -48,7 +48,7 @@ def row_roles(roles: Tensor, rotated_roles: str) -> Tensor:
         rotated = upright
     else:
         rotated = torch.full_like(upright, 2 if rotated_roles == "exclude" else -1)
-    return torch.cat((upright, *[rotated] * (ROTATIONS - 1))).repeat(VIEWS)
+    return torch.cat((upright, *[rotated] * (rotations - 1))).repeat(VIEWS)
 
 
 def compute_loss(
@@ -57,6 +57,7 @@ def compute_loss(
     prototypes: Tensor,
     rotation_logits: Tensor | None,
     roles: Tensor,
+    rotation: Tensor,
     *,
     seed: Tensor,
     step: Tensor,
@@ -69,13 +70,15 @@ def compute_loss(
     config
         The objective and its weights.
     embeddings
-        Raw features, ``[N, D]`` with N = 2 views x 4 rotations x B, in row order.
+        Raw features, ``[N, D]`` with N = 2 views x R rotations x B, in row order.
     prototypes
         Raw prototypes, ``[K, D]``.
     rotation_logits
         ``[N, 4]``, or None without ``shift_loss``.
     roles
         The images' roles, ``[B]`` in {+1, 0, -1}.
+    rotation
+        The quarter turns of every row, int64 ``[N]``.
     seed, step
         int64 scalars on the device; random draws are a pure function of them.
     group
@@ -88,13 +91,14 @@ def compute_loss(
     Tensor
         float32 ``[terms]`` in the order of :func:`objective_terms`; differentiate the first.
     """
-    rows = row_roles(roles, config.rotated_roles)
+    rotations = len(embeddings) // (VIEWS * len(roles))
+    rows = row_roles(roles, config.rotated_roles, rotations)
     if config.name == "released":
         losses = _released_losses(config, embeddings, prototypes, rows, seed=seed, step=step)
     else:
-        ids = instance_ids(len(roles), roles.device)
+        ids = instance_ids(len(roles), roles.device, rotations)
         losses = _paper_losses(config, embeddings, prototypes, ids, rows, seed=seed, step=step, group=group)
-    inputs = TermInputs(embeddings, prototypes, rotation_logits, rows, group)
+    inputs = TermInputs(embeddings, prototypes, rotation_logits, rows, rotation, group)
     for extra in EXTRA_TERMS:
         if extra.is_on(config):
             losses[extra.term] = extra.loss(config, inputs)

@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hscl_fast.config.sections import ObjectiveConfig
-from hscl_fast.method.augment import ROTATIONS, VIEWS
 from hscl_fast.method.scaled_gradient import scale_gradient
 from hscl_fast.method.terms import ExtraTerm, Term, TermInputs
 
@@ -19,9 +18,7 @@ def rotation_loss(config: ObjectiveConfig, inputs: TermInputs) -> Tensor:
     """
     logits = inputs.rotation_logits
     assert logits is not None  # shift_loss gives the network its rotation head
-    images = len(logits) // (VIEWS * ROTATIONS)
-    rotations = torch.arange(ROTATIONS, device=logits.device).repeat_interleave(images).repeat(VIEWS)
-    loss = F.cross_entropy(logits.float(), rotations)
+    loss = F.cross_entropy(logits.float(), inputs.rotation)
     if inputs.group is None:
         return loss
     poison = torch.where(torch.isfinite(loss.detach()), 1.0, torch.nan)

@@ -25,13 +25,15 @@ class TermInputs(NamedTuple):
     Attributes
     ----------
     embeddings
-        Raw features ``[N, D]`` in row order, N = 2 views x 4 rotations x B.
+        Raw features ``[N, D]`` in row order, N = 2 views x R rotations x B.
     prototypes
         Raw prototypes ``[K, D]``.
     rotation_logits
         ``[N, 4]``, or None without ``shift_loss``.
     roles
         The role of every row, int64 ``[N]``.
+    rotation
+        The quarter turns of every row, int64 ``[N]``.
     group
         Ranks over which the batch is spread, or None: the tensors are this rank's share. Gradients are averaged.
     """
@@ -40,6 +42,7 @@ class TermInputs(NamedTuple):
     prototypes: Tensor
     rotation_logits: Tensor | None
     roles: Tensor
+    rotation: Tensor
     group: ProcessGroup | None
 
 

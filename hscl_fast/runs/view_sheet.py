@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from hscl_fast.config.sections import AugmentConfig
 from hscl_fast.data.types import ABNORMAL, NORMAL, UNLABELLED, TrainingImages
-from hscl_fast.method.augment import ROTATIONS, VIEWS, draw_views
+from hscl_fast.method.augment import VIEWS, draw_views
 
 MOST_IMAGES = 64
 
@@ -52,7 +52,7 @@ def draw_view_sheet(
         render_views(images, chosen, augment, seed=seed, step=step),
         title=f"{name}: the views of policy {augment.policy} at step {step}, seed {seed}",
         names=[f"{_NAMES[int(role)]}\n{index}" for index, role in zip(chosen, training.roles[chosen], strict=True)],
-        columns=[f"view {view + 1}, {90 * turn}°" for view in range(VIEWS) for turn in range(ROTATIONS)],
+        columns=[f"view {view + 1}, {turn}" for view in range(VIEWS) for turn in _turns(augment.rotations)],
     )
     return picture, len(chosen)
 
@@ -77,7 +77,12 @@ def render_views(
     )
     views = augment_views(torch.from_numpy(images), parameters, mean=0.0, std=1.0)
     pixels = (views * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
-    return pixels.reshape(VIEWS * ROTATIONS, *images.shape).numpy()
+    return pixels.reshape(VIEWS * augment.rotations, *images.shape).numpy()
+
+
+def _turns(rotations: int) -> list[str]:
+    """Return what the headings call the copies of a view."""
+    return ["0°", "turned"] if rotations == 2 else [f"{90 * turn}°" for turn in range(rotations)]
 
 
 def draw_sheet(

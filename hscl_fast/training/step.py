@@ -124,6 +124,7 @@ class TrainingStep:
             self.model.prototypes,
             features.rotation_logits,
             batch.roles,
+            parameters.rotation,
             seed=self.seed,
             step=self.step,
             group=self.ranks.group,

@@ -19,7 +19,7 @@ from hscl_fast.device import Execution
 from hscl_fast.errors import FailedElsewhere, UsageError
 from hscl_fast.inductor_cache import set_inductor_cache_dir
 from hscl_fast.interrupt import Interrupted, StopRequest
-from hscl_fast.method.augment import ROTATIONS, VIEWS
+from hscl_fast.method.augment import VIEWS
 from hscl_fast.method.encoder_check import require_whole_image
 from hscl_fast.method.network import Network, build_network
 from hscl_fast.ranks.group import SINGLE, Ranks
@@ -151,12 +151,13 @@ class Trainer:
         self._logged = (state.step, state.seconds)
         seconds = max(state.seconds - seconds_before, 1e-9)
         steps = state.step - steps_before
+        views = steps * self.loader.batch_size * VIEWS * self.config.augment.rotations
         row = {
             "step": state.step,
             "epoch": state.step / self.loader.steps_per_epoch,
             "seconds": round(state.seconds, 3),
             "seconds_left": round((self.total_steps - state.step) * seconds / steps, 3),
-            "views_per_second": round(steps * self.loader.batch_size * VIEWS * ROTATIONS / seconds, 1),
+            "views_per_second": round(views / seconds, 1),
             **metrics,
         }
         self.recorder.log(row)

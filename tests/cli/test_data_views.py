@@ -56,16 +56,24 @@ def test_every_role_is_shown():
     assert len(set(chosen.tolist())) == 9
 
 
-def test_the_views_are_those_of_the_training_step():
+@pytest.mark.parametrize("rotations", [1, 2])
+def test_there_are_as_many_columns_as_rotations(rotations, tmp_path, capsys):
+    assert run("--out", tmp_path / "few.png", "--images", 2, "--augment.rotations", rotations) == 0
+    assert f"2 images and {2 * rotations} views of each" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("rotations", [4, 2])
+def test_the_views_are_those_of_the_training_step(rotations):
     images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
     indices = np.array([7, 3, 90])
-    views = render_views(images, indices, AugmentConfig(), seed=5, step=11)
-    assert views.shape == (8, 3, 16, 16, 3)
+    augment = AugmentConfig(rotations=rotations)
+    views = render_views(images, indices, augment, seed=5, step=11)
+    assert views.shape == (2 * rotations, 3, 16, 16, 3)
     parameters = draw_views(
-        AugmentConfig(), torch.from_numpy(indices), seed=torch.tensor(5), step=torch.tensor(11), size=(16, 16)
+        augment, torch.from_numpy(indices), seed=torch.tensor(5), step=torch.tensor(11), size=(16, 16)
     )
     from hscl_kernels import augment_views
 
     trained_on = augment_views(torch.from_numpy(images), parameters)  # -1 to 1
-    shown = torch.from_numpy(views).view(24, 16, 16, 3).permute(0, 3, 1, 2) / 127.5 - 1
+    shown = torch.from_numpy(views).view(6 * rotations, 16, 16, 3).permute(0, 3, 1, 2) / 127.5 - 1
     assert (trained_on - shown).abs().max() <= 1 / 255 + 1e-4

@@ -108,6 +108,35 @@ def test_crops_of_oblong_images_stay_inside():
     assert (crop[:, 2:].abs() <= 1 - crop[:, :2] + 1e-6).all()
 
 
+@pytest.mark.parametrize("rotations", [1, 2])
+def test_fewer_rotations_are_some_rows_of_four(rotations):
+    indices = torch.arange(500) * 7
+    every = draw(indices=indices, step=3)
+    fewer = draw(AugmentConfig(rotations=rotations), indices=indices, step=3)
+    assert fewer.image.tolist() == list(range(500)) * 2 * rotations
+    turns = fewer.rotation.view(2, rotations, 500)
+    assert not turns[:, 0].any()
+    assert (turns[0] == turns[1]).all()  # rows with equal ids show the same turn
+    rows = (torch.arange(2)[:, None, None] * 4 + turns) * 500 + torch.arange(500)
+    for name, field in every._asdict().items():
+        assert torch.equal(getattr(fewer, name), field[rows.flatten()]), name
+    assert instance_ids(5, torch.device("cpu"), rotations).tolist() == list(range(5 * rotations)) * 2
+
+
+def test_the_one_turn_is_drawn_for_each_image_and_step():
+    config = AugmentConfig(rotations=2)
+
+    def turns(**options):
+        return draw(config, **options).rotation.view(2, 2, -1)[0, 1]
+
+    shares = turns().bincount(minlength=4) / BATCH
+    assert shares.tolist() == pytest.approx([0, 1 / 3, 1 / 3, 1 / 3], abs=0.03)
+    order = torch.arange(BATCH).flip(0)
+    assert torch.equal(turns(indices=order), turns()[order])
+    for change in ({"seed": 1}, {"step": 1}):
+        assert (turns() == turns(**change)).float().mean().item() == pytest.approx(1 / 3, abs=0.03)
+
+
 def test_policy_none_only_rotates():
     parameters = draw(AugmentConfig(policy="none"), indices=torch.arange(3))
     assert parameters.rotation.view(2, 4, 3)[1, :, 0].tolist() == [0, 1, 2, 3]

@@ -11,6 +11,7 @@ from hscl_fast.method.objective import compute_loss, objective_terms, row_roles
 from hscl_fast.method.released_loss import released_loss
 
 ROLES = torch.tensor([1, 0, 0, -1], dtype=torch.int64)
+TURNS = torch.arange(4).repeat_interleave(4).repeat(2)
 SEED, STEP = torch.tensor(3), torch.tensor(5)
 
 
@@ -37,7 +38,7 @@ def test_rotated_copies_take_the_configured_role(option, rotated):
 def test_paper_objective_is_hscl_loss_plus_rotation(estimator, shift):
     z, v, logits = features()
     config = ObjectiveConfig(na_estimator=estimator, shift_loss=shift, lambda_abnormal=0.5)
-    losses = compute_loss(config, z, v, logits if shift else None, ROLES, seed=SEED, step=STEP)
+    losses = compute_loss(config, z, v, logits if shift else None, ROLES, TURNS, seed=SEED, step=STEP)
     terms = dict(zip((term.name for term in objective_terms(config)), losses, strict=True))
     ids = torch.arange(16).repeat(2)
     direct = hscl_loss(z, v, ids, row_roles(ROLES, "exclude"), lambda_abnormal=0.5)
@@ -45,8 +46,7 @@ def test_paper_objective_is_hscl_loss_plus_rotation(estimator, shift):
     assert terms["sample_to_prototype"] == direct.sample_to_prototype
     expected = terms["sample_to_sample"] + terms["sample_to_prototype"] + 0.5 * terms["normal_to_abnormal"]
     if shift:
-        turns = torch.arange(4).repeat_interleave(4).repeat(2)
-        assert terms["rotation"] == torch.nn.functional.cross_entropy(logits, turns)
+        assert terms["rotation"] == torch.nn.functional.cross_entropy(logits, TURNS)
         expected = expected + terms["rotation"]
     torch.testing.assert_close(terms["total"], expected)
 
@@ -54,10 +54,25 @@ def test_paper_objective_is_hscl_loss_plus_rotation(estimator, shift):
 def test_released_objective_is_released_loss_plus_rotation():
     z, v, logits = features()
     config = ObjectiveConfig(name="released", rotated_roles="inherit", shift_loss=True)
-    losses = compute_loss(config, z, v, logits, ROLES, seed=SEED, step=STEP)
+    losses = compute_loss(config, z, v, logits, ROLES, TURNS, seed=SEED, step=STEP)
     terms = dict(zip((term.name for term in objective_terms(config)), losses, strict=True))
     assert terms["nt_xent"] == released_loss(z, v, ROLES.repeat(8)).nt_xent
     torch.testing.assert_close(terms["total"], terms["nt_xent"] + terms["convex"] + terms["rotation"])
+
+
+@pytest.mark.parametrize("rotated_roles", ["inherit", "exclude", "abnormal"])
+@pytest.mark.parametrize("turns", [[0], [0, 2]])
+def test_fewer_rotations_give_the_loss_of_these_rows(turns, rotated_roles):
+    z, v, logits = features()
+    chosen = torch.isin(TURNS, torch.tensor(turns))
+    config = ObjectiveConfig(rotated_roles=rotated_roles, shift_loss=len(turns) > 1)
+    losses = compute_loss(config, z[chosen], v, logits[chosen], ROLES, TURNS[chosen], seed=SEED, step=STEP)
+    terms = dict(zip((term.name for term in objective_terms(config)), losses, strict=True))
+    direct = hscl_loss(z[chosen], v, torch.arange(16).repeat(2)[chosen], row_roles(ROLES, rotated_roles)[chosen])
+    for name in ("sample_to_sample", "sample_to_prototype", "normal_to_abnormal"):
+        assert terms[name] == getattr(direct, name)
+    if config.shift_loss:
+        assert terms["rotation"] == torch.nn.functional.cross_entropy(logits[chosen], TURNS[chosen])
 
 
 @pytest.mark.parametrize(
@@ -71,7 +86,7 @@ def test_sampling_is_a_pure_function_of_seed_and_step(config):
     z, v, _ = features()
 
     def loss(step):
-        return compute_loss(config, z, v, None, ROLES, seed=SEED, step=torch.tensor(step)).tolist()
+        return compute_loss(config, z, v, None, ROLES, TURNS, seed=SEED, step=torch.tensor(step)).tolist()
 
     assert loss(5) == loss(5)
     assert loss(5) != loss(6)
@@ -80,4 +95,4 @@ def test_sampling_is_a_pure_function_of_seed_and_step(config):
 def test_losses_are_float32_whatever_the_encoder_ran_in():
     z, v, logits = features(dtype=torch.bfloat16)
     config = replace(ObjectiveConfig(), shift_loss=True)
-    assert compute_loss(config, z, v, logits.bfloat16(), ROLES, seed=SEED, step=STEP).dtype == torch.float32
+    assert compute_loss(config, z, v, logits.bfloat16(), ROLES, TURNS, seed=SEED, step=STEP).dtype == torch.float32

@@ -20,8 +20,8 @@ def model():
     return build_network(config.model, 8, rotation_head=True, seed=0).eval()
 
 
-def scorer(model, scoring, batch_size=7):
-    return SCORINGS[scoring](model, Execution(torch.device("cpu")), batch_size, AugmentConfig())
+def scorer(model, scoring, batch_size=7, augment=None):
+    return SCORINGS[scoring](model, Execution(torch.device("cpu")), batch_size, augment or AugmentConfig())
 
 
 @pytest.fixture
@@ -102,6 +102,8 @@ def test_released_weighs_crops_rotations_and_logits(model, images, rng):
         expected += (embeddings[k] @ directions.T).amax(dim=1) / train_embeddings[k].norm(dim=1).mean()
         expected += logits[k] / train_logits[k].mean()
     close(own.score(images), expected / 4)
+    upright_only = scorer(model, "released", augment=AugmentConfig(rotations=1))
+    close(upright_only.calibrate(training).score(images), expected / 4)
 
 
 @pytest.mark.parametrize("scoring", ["paper", "rotations", "contrast", "knn", "released"])

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from test_trainer import wait_for_step, weights
 
 from hscl_fast.cli import main as cli
 from hscl_fast.cli import train
+from hscl_fast.config.sections import AugmentConfig
 from hscl_fast.data.loaders.order import Share
 from hscl_fast.data.loaders.resident import ResidentLoader
 from hscl_fast.data.open import load_split
@@ -65,9 +67,10 @@ def check_steps():
     config = tiny_config(objective={"shift_loss": True}, optim={"batch_size": 16})
     split = load_split(config.data)
     with start_ranks(config) as ranks:
-        for groups in (True, False):
-            check_gradients(config, split, ranks, groups=groups)
-            check_rows(config, split, ranks, groups=groups)
+        for groups, rotations in ((True, 2), (False, 4)):
+            turned = replace(config, augment=AugmentConfig(rotations=rotations))
+            check_gradients(turned, split, ranks, groups=groups)
+            check_rows(turned, split, ranks, groups=groups)
         check_skipping(config, split, ranks)
         check_resuming(tiny_config(optim={"batch_size": 16}), split, ranks)
         check_errors(ranks)

@@ -142,6 +142,18 @@ def test_the_encoder_may_learn_more_slowly(digits):
     assert max(moved.values()) == pytest.approx(rate, rel=1e-3)
 
 
+@pytest.mark.parametrize("rotations", [1, 2])
+def test_a_step_trains_on_as_many_rows_as_there_are_rotations(digits, rotations):
+    config = tiny_config(augment={"rotations": rotations})
+    loader, step = make(digits, config)
+    seen = []
+    step.forward = lambda views: seen.append(len(views)) or step.model(views)
+    for batch in loader.batches(0, 2):
+        step(batch)
+    assert seen == [2 * rotations * 32] * 2
+    assert step.read_metrics()["skipped_updates"] == 0
+
+
 class NoSynchronisation(TorchDispatchMode):
     """Fails on operators that wait for the device to learn a value or a shape."""
 
@@ -154,11 +166,16 @@ class NoSynchronisation(TorchDispatchMode):
 
 
 @pytest.mark.parametrize(
-    "objective",
-    [{}, {"na_estimator": "multinomial"}, {"name": "released", "rotated_roles": "inherit", "shift_loss": True}],
+    ("objective", "rotations"),
+    [
+        ({}, 4),
+        ({"na_estimator": "multinomial"}, 2),
+        ({"name": "released", "rotated_roles": "inherit", "shift_loss": True}, 4),
+    ],
 )
-def test_the_step_never_waits_for_the_device(digits, objective):
-    loader, step = make(digits, tiny_config(objective=objective, optim={"clip_norm": 1.0}))
+def test_the_step_never_waits_for_the_device(digits, objective, rotations):
+    config = tiny_config(objective=objective, augment={"rotations": rotations}, optim={"clip_norm": 1.0})
+    loader, step = make(digits, config)
     first, second = loader.batches(0, 2)
     step(first)
     with NoSynchronisation():
@@ -178,20 +195,23 @@ class OneDevice(TorchDispatchMode):
 
 
 @pytest.mark.parametrize(
-    "objective",
+    ("objective", "rotations"),
     [
-        {"backend": "triton"},
-        {"backend": "triton", "na_estimator": "multinomial", "shift_loss": True},
-        {"backend": "triton", "lambda_prototype": 0.0},
+        ({"backend": "triton"}, 4),
+        ({"backend": "triton", "na_estimator": "multinomial", "shift_loss": True}, 2),
+        ({"backend": "triton", "lambda_prototype": 0.0}, 1),
     ],
 )
-def test_the_step_stays_on_a_device_that_has_no_values(monkeypatch, objective):
+def test_the_step_stays_on_a_device_that_has_no_values(monkeypatch, objective, rotations):
     """On torch's meta device every read of a value and every copy to the host is an error; the path is a GPU's."""
     norm = torch.nn.utils.get_total_norm
     monkeypatch.setattr(torch.nn.utils, "get_total_norm", lambda gradients, foreach: norm(gradients, foreach=False))
     evaluate = {"scoring": "knn"} if objective.get("lambda_prototype") == 0 else {}
     config = tiny_config(
-        objective=objective, augment={"backend": "triton"}, optim={"clip_norm": 1.0}, evaluate=evaluate
+        objective=objective,
+        augment={"backend": "triton", "rotations": rotations},
+        optim={"clip_norm": 1.0},
+        evaluate=evaluate,
     )
     with torch.device("meta"):
         model = build_network(config.model, 8, rotation_head=config.objective.shift_loss, seed=0)

@@ -45,7 +45,7 @@ class ReleasedScoring(Scoring):
 
     def _parts(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return means over ten crops: embeddings ``[4, B, D]`` and each rotation's own logit ``[4, B]``."""
-        policy = replace(self.augment, crop_area=(RELEASED_AREA, RELEASED_AREA))
+        policy = replace(self.augment, crop_area=(RELEASED_AREA, RELEASED_AREA), rotations=ROTATIONS)
         indices = torch.zeros(len(images), dtype=torch.int64, device=images.device)
         seed = torch.tensor(_CROP_SEED, device=images.device)
         size = (images.shape[1], images.shape[2])
