@@ -9,10 +9,14 @@ DEMO_RUN ?= runs/demo
 SUITES ?= objective views loaders training_step ablation startup roofline
 GPU_SUITES ?= objective views ablation
 SECONDS ?= 600
+TRIALS ?= benchmarks/accuracy/tables/digits.yaml
+RUNS ?= runs/accuracy
+JOBS ?= 2
+THREADS ?= 1
 FINDINGS ?= findings
 RESULTS := benchmarks/results
 
-.PHONY: demo test quick faults hostile fuzz coverage bench gpu-check check format clean
+.PHONY: demo test quick faults hostile fuzz coverage bench accuracy gpu-check check format clean
 
 demo: $(INSTALLED)
 	$(BIN)/hscl train digits --out $(DEMO_RUN) --overwrite
@@ -48,6 +52,12 @@ bench: $(INSTALLED)
 	set -e; for suite in $(SUITES); do \
 		$(BIN)/python -m pytest benchmarks -k $$suite --benchmark-json=$(RESULTS)/$$suite.json; done
 	$(BIN)/python -m benchmarks.docs_page $(RESULTS) docs/benchmarks.md README.md
+
+# Trains what a table of trials lists and writes docs/accuracy.md; the same command goes on after it was stopped. Where
+# data lies: make accuracy TRIALS=FILE AT="cifar10=/data/cifar10 pcb=/data/pcb". JOBS runs side by side, each of THREADS.
+accuracy: $(INSTALLED)
+	$(BIN)/python -m benchmarks.accuracy $(TRIALS) --runs $(RUNS) --jobs $(JOBS) --threads $(THREADS) \
+		$(if $(AT),--at $(AT))
 
 # Checks the kernels on a GPU. Without one it fails, because everything would be skipped.
 gpu-check: $(INSTALLED)

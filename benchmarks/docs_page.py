@@ -51,9 +51,9 @@ def updated_readme(readme: str, results: dict[str, dict[str, Any]]) -> str:
     return replaced(readme, "speed", highlights.section(results)) if complete else readme
 
 
-def replaced(page: str, name: str, text: str) -> str:
-    """Return ``page`` with ``text`` between the two markers of ``name``."""
-    begin, end = f"<!-- {name}: written by make bench -->", f"<!-- {name}: end -->"
+def replaced(page: str, name: str, text: str, command: str = "make bench") -> str:
+    """Return ``page`` with ``text`` between the two markers of ``name``, the first of which names ``command``."""
+    begin, end = f"<!-- {name}: written by {command} -->", f"<!-- {name}: end -->"
     before, _, rest = page.partition(begin)
     _, found, after = rest.partition(end)
     if not found:

@@ -39,7 +39,7 @@ def targets(sentences: Iterable[str]) -> str:
     return "\n".join(["Targets:", "", *(f"- {sentence}" for sentence in sentences)])
 
 
-def table(head: list[str], body: list[list[str]]) -> str:
-    """Return a table whose columns but the first are numbers."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *body]
+def table(head: list[str], body: list[list[str]], words: int = 1) -> str:
+    """Return a table whose columns but the first ``words`` are numbers."""
+    lines = [head, [*["---"] * words, *["---:"] * (len(head) - words)], *body]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

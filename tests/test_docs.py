@@ -263,6 +263,15 @@ def test_tables_of_benchmarks_are_those_of_the_results():
         )
 
 
+def test_tables_of_accuracy_are_those_of_the_results():
+    from benchmarks.accuracy.page import updated_page
+    from benchmarks.accuracy.results import read_results
+
+    page = (ROOT / "docs" / "accuracy.md").read_text(encoding="utf-8")
+    results = read_results(ROOT / "benchmarks" / "results" / "accuracy.json")
+    assert updated_page(page, results) == page, "run: python -m benchmarks.accuracy"
+
+
 # The README.
 
 
@@ -274,5 +283,5 @@ def test_the_readme_stays_short():
 
 def test_pictures_are_small():
     for picture in ROOT.glob("docs/images/*"):
-        assert picture.suffix == ".png"
+        assert picture.suffix in (".png", ".svg")
         assert picture.stat().st_size < 200_000

@@ -1,0 +1,176 @@
+"""Makes the configuration of every run of a table, and the name by which the run is found again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.accuracy.trials import Data, Table, Trial
+from hscl_fast.config.parsing import to_dict
+from hscl_fast.config.recipes import load_recipe
+from hscl_fast.config.sections import Config
+from hscl_fast.data.named.registry import DATA_SETS
+from hscl_fast.errors import UsageError
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a trial.
+
+    Attributes
+    ----------
+    table, trial, recipe
+        Names of the table, the trial and its recipe.
+    data
+        Name of the data in the table.
+    normal_class
+        The normal class; None for your own images.
+    seed
+        Of the split and of the training.
+    change
+        What the trial changes in its recipe.
+    config
+        The whole configuration.
+    """
+
+    table: str
+    trial: str
+    recipe: str
+    data: str
+    normal_class: int | None
+    seed: int
+    change: Mapping[str, Mapping[str, Any]]
+    config: Config
+
+    @property
+    def key(self) -> str:
+        """As :func:`configuration_key`."""
+        return configuration_key(self.config, self.data)
+
+    @property
+    def folder(self) -> str:
+        """The name of the run's directory, which two trials of the same configuration share."""
+        kind = "" if self.normal_class is None else f"-class{self.normal_class}"
+        return f"{self.data}{kind}-seed{self.seed}-{self.key}"
+
+    @property
+    def title(self) -> str:
+        """The run in words."""
+        kind, hidden = "", ""
+        if self.normal_class is not None:
+            kind, hidden = f", class {self.normal_class}", f", gamma_p {self.config.data.pollution_ratio:g}"
+        return f"{self.trial} on {self.data}{kind}{hidden}, seed {self.seed}"
+
+
+def planned_runs(name: str, table: Table, places: Mapping[str, str], threads: int | None) -> list[PlannedRun]:
+    """Return the runs of a table: all trials of one class and seed come together, so that pairs are soon complete.
+
+    Parameters
+    ----------
+    name
+        Of the table.
+    table
+        The table.
+    places
+        By name in the table: the folder of a named data set, the place of your own images, or a file of weights.
+    threads
+        ``runtime.threads`` of every run; None leaves what recipe and trial say.
+
+    Raises
+    ------
+    UsageError
+        A configuration is not valid, the place of own images is not given, or a place belongs to nothing in the table.
+    """
+    named = set(DATA_SETS)
+    used: set[str] = set()
+    runs = []
+    for trial in table.trials:
+        for data in table.data if trial.data is None else trial.data:
+            classes: list[int | None] = [*data.classes] or [None]
+            for normal_class in classes:
+                for seed in data.seeds:
+                    config = _config(trial, data, normal_class, seed, places, named, threads, used)
+                    change = trial.change
+                    runs.append(
+                        PlannedRun(name, trial.name, trial.recipe, data.name, normal_class, seed, change, config)
+                    )
+    if unused := places.keys() - used:
+        raise UsageError(f"--at gives a place for {min(unused)}, which the table {name} does not have. Leave it out.")
+    order = {(run.data, run.normal_class): number for number, run in reversed([*enumerate(runs)])}
+    return sorted(runs, key=lambda run: (run.seed, order[run.data, run.normal_class]))
+
+
+def _config(
+    trial: Trial,
+    data: Data,
+    normal_class: int | None,
+    seed: int,
+    places: Mapping[str, str],
+    named: set[str],
+    threads: int | None,
+    used: set[str],
+) -> Config:
+    """Return a run's configuration; the names that have a place are added to ``used``."""
+    sections = {section: dict(fields) for section, fields in trial.change.items()}
+    images = {**sections.get("data", {}), "name": data.name, "seed": seed}
+    given = {name: getattr(data, name) for name in ("labelled_ratio", "pollution_ratio", "protocol")}
+    images |= {name: value for name, value in given.items() if value is not None}
+    if normal_class is not None:
+        images["normal_class"] = normal_class
+    if data.name in places:
+        used.add(data.name)
+        images["root" if data.name in named else "name"] = places[data.name]
+    elif data.name not in named:
+        raise UsageError(
+            f"the table has the data {data.name}, which is not a named data set ({', '.join(sorted(named))}). Say "
+            f"where it lies: --at {data.name}=PATH."
+        )
+    model = sections.get("model", {})
+    if model.get("weights") in places:
+        used.add(model["weights"])
+        model["weights"] = places[model["weights"]]
+    runtime = {**sections.get("runtime", {}), "seed": seed}
+    if threads is not None:
+        runtime["threads"] = threads
+    try:
+        return load_recipe(trial.recipe, **{**sections, "data": images, "runtime": runtime})
+    except UsageError as error:
+        raise UsageError(f"the trial {trial.name!r}: {error}") from error
+
+
+def configuration_key(config: Config, data: str) -> str:
+    """Return 12 hexadecimal digits of a configuration, which do not depend on where its files lie.
+
+    Only what differs from the defaults counts, so that a new option does not make old runs unknown.
+    """
+    plain, defaults = to_dict(_without_places(config, data)), to_dict(Config())
+    differing = {
+        section: {name: value for name, value in fields.items() if value != defaults[section][name]}
+        for section, fields in plain.items()
+    }
+    return hashlib.sha256(json.dumps(differing, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def same_configuration(saved: Config, planned: Config, data: str) -> bool:
+    """Whether a run was made with a planned configuration, apart from its places and from what the data says.
+
+    Equal keys do not suffice, because a default may have changed since.
+    """
+    kept = saved.data
+    found = replace(planned.data, bit_depth=kept.bit_depth, float_white=kept.float_white, image_size=kept.image_size)
+    if planned.data.image_size is not None:
+        found = replace(found, image_size=planned.data.image_size)
+    return _without_places(saved, data) == _without_places(replace(planned, data=found), data)
+
+
+def _without_places(config: Config, data: str) -> Config:
+    weights = config.model.weights
+    return replace(
+        config,
+        data=replace(config.data, name=data, root=None),
+        model=replace(config.model, weights=None if weights is None else Path(weights).name),
+    )

@@ -1,0 +1,84 @@
+"""The figures of one finished run."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.accuracy.flops import training_flops, view_flops
+from hscl_fast.method.augment import ROTATIONS, VIEWS
+from hscl_fast.runs.calibration import load_calibration
+from hscl_fast.runs.run import Run
+
+
+def measured(run: Run, total_seconds: float) -> dict[str, Any]:
+    """Return the figures of a finished run as JSON values, without a path of this machine.
+
+    Parameters
+    ----------
+    run
+        The run; its figures are read from its files.
+    total_seconds
+        From the configuration to the report.
+
+    Returns
+    -------
+    dict
+        ``total_seconds`` is without the time of the peers, which belongs to them. Each peer has ``auroc``,
+        ``auroc_mean`` and ``seconds``.
+    """
+    config, directory = run.config, run.directory
+    summary = json.loads(directory.summary.read_text(encoding="utf-8"))
+    made_on = json.loads((directory.path / "env.json").read_text(encoding="utf-8"))
+    calibration, _ = load_calibration(directory, "train again")
+    counts = summary["counts"]
+    images = counts["labelled_normal"] + counts["unlabelled"] + counts["labelled_abnormal"]
+    rotations = getattr(config.augment, "rotations", ROTATIONS)
+    views = summary["step"] * min(config.optim.batch_size, images) * VIEWS * rotations
+    view = view_flops(config, calibration.image_size)
+    peers = {
+        name: {figure: peer[figure] for figure in ("auroc", "auroc_mean", "seconds")}
+        for name, peer in summary["baselines"].items()
+        if peer["auroc"] is not None
+    }
+    return {
+        "normal_class_name": summary["normal_class"],
+        "labelled_ratio": config.data.labelled_ratio,
+        "pollution_ratio": config.data.pollution_ratio,
+        "protocol": config.data.protocol,
+        "image_size": calibration.image_size,
+        "encoder": config.model.encoder,
+        "scoring": summary["scoring"],
+        "auroc": summary["auroc"],
+        "auroc_mean": summary["auroc_mean"],
+        "held_out_auroc": summary["held_out_auroc_best"],
+        "images": images,
+        "steps": summary["step"],
+        "views": views,
+        "view_flops": view.encoder + view.heads,
+        "training_flops": training_flops(config, view, views=views, images=images),
+        "train_seconds": round(summary["train_seconds"], 1),
+        "total_seconds": round(total_seconds - sum(peer["seconds"] for peer in peers.values()), 1),
+        "score_images_per_second": summary["score_images_per_second"],
+        "peers": peers,
+        "threads": config.runtime.threads or made_on["threads"],
+        "cpu": _cpu(),
+        "devices": made_on["devices"],
+        "torch": made_on["torch"],
+        "hscl_fast": made_on["hscl_fast"],
+        "commit": made_on["commit"],
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def _cpu() -> str:
+    """Return the CPU's name as Linux knows it, or the machine's architecture."""
+    try:
+        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.M)
+    except OSError:
+        found = None
+    return found[1].strip() if found else platform.machine()

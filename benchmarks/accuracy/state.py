@@ -1,0 +1,72 @@
+"""How far a planned run is, as its files say."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.accuracy.plan import PlannedRun, same_configuration
+from hscl_fast.errors import UsageError
+from hscl_fast.runs.directory import RunDirectory
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The files of a planned run: its directory, and beside it its figures and its log.
+
+    Parameters
+    ----------
+    run
+        The planned run.
+    runs
+        The folder of all runs.
+    """
+
+    run: PlannedRun
+    runs: Path
+
+    @property
+    def directory(self) -> RunDirectory:
+        """The run directory."""
+        return RunDirectory(self.runs / self.run.folder)
+
+    @property
+    def figures_file(self) -> Path:
+        """What :func:`benchmarks.accuracy.record.measured` returned, as JSON."""
+        return self.runs / f"{self.run.folder}.json"
+
+    @property
+    def log(self) -> Path:
+        """All that the run has printed."""
+        return self.runs / f"{self.run.folder}.log"
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the run was made with another configuration, because a default has changed since."""
+        directory = self.directory
+        if not directory.config.exists():
+            return False
+        try:
+            saved = directory.load_config()
+        except UsageError:
+            return True
+        return not same_configuration(saved, self.run.config, self.run.data)
+
+    def figures(self) -> dict[str, Any] | None:
+        """Return the figures of the run, or None if it has not finished or was made with another configuration."""
+        try:
+            figures: dict[str, Any] = json.loads(self.figures_file.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return None
+        return None if self.is_stale or not self.directory.config.exists() else figures
+
+    def progress(self) -> tuple[int, float] | None:
+        """Return the step of the last row of the run's record, and the seconds of training that it says are left."""
+        try:
+            last = self.directory.metrics.read_text(encoding="utf-8").rstrip().rpartition("\n")[2]
+            row = json.loads(last)
+            return int(row["step"]), float(row["seconds_left"])
+        except (OSError, ValueError, KeyError, TypeError):  # not there, or its last line is half written
+            return None
