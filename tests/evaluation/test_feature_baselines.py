@@ -55,7 +55,7 @@ def test_scores_are_those_of_the_textbook(features: tuple[np.ndarray, np.ndarray
     np.testing.assert_allclose(scores["features_mahalanobis"], -np.array(distances), rtol=1e-3)
     assert list(results) == list(FEATURE_DETECTORS)
     assert results["features_regression"].trained_on == "12 labelled normals and 8 labelled anomalies"
-    assert results["features_knn"].note == "On 12 features of unit length."
+    assert results["features_knn"].note == "On 12 unit features."
 
 
 def test_the_regression_is_balanced_and_regularised(features: tuple[np.ndarray, np.ndarray]) -> None:
@@ -87,6 +87,7 @@ def test_the_length_of_an_image_s_features_does_not_matter(
 def test_the_time_for_the_features_is_counted(features: tuple[np.ndarray, np.ndarray]) -> None:
     results, _ = measured(features[0], ROLES, features[1], seconds=1000.0)
     assert all(1000 < row.seconds < 1100 for row in results.values())
+    assert results["features_knn"].note == "On 12 unit features, computed once in 1,000.0 s."
 
 
 @pytest.mark.parametrize("normals", [0, 1, 2, 4])

@@ -48,7 +48,7 @@ def test_detectors_find_the_anomalies_and_report_their_training_data(split: dict
         assert result.auroc_mean > 0.9
         assert result.seconds > 0
         assert "8x8 grey" in result.note
-    assert results["isolation_forest"].trained_on.startswith("110 non-anomalous")
+    assert results["isolation_forest"].trained_on.startswith("110 training images, unlabelled or normal")
     assert results["logistic_regression"].trained_on == "10 labelled normals and 10 labelled anomalies"
     json.dumps({name: asdict(result) for name, result in results.items()}, allow_nan=False)
 
@@ -95,7 +95,7 @@ def test_tiny_training_sets(split: dict[str, np.ndarray], normals: int, not_run:
 def test_the_svm_sees_a_sample_of_a_large_training_set(split: dict[str, np.ndarray]) -> None:
     many = np.resize(split["train_images"], (MAX_SVM_IMAGES + 1, 8, 8, 3))
     results = run(split, train_images=many, roles=np.zeros(len(many), np.int8))
-    assert results["one_class_svm"].trained_on.startswith("2,000 random ones of the 2,001 ")
+    assert results["one_class_svm"].trained_on.startswith("2,000 random ones of 2,001 ")
     assert results["isolation_forest"].trained_on.startswith("2,001 ")
 
 

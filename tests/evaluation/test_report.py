@@ -126,7 +126,9 @@ def test_everything_is_there_and_embedded(tmp_path: Path) -> None:
 def test_detectors_are_listed_best_first_with_what_they_see(tmp_path: Path) -> None:
     aurocs = {name: 0.9 + i / 100 for i, name in enumerate(DETECTORS)}
     html = render(tmp_path, **arguments(baselines={name: baseline(auroc) for name, auroc in aurocs.items()}))
-    rows = re.findall(r"<tr[^>]*>\n<td>([^<]+)</td>\n<td>(?:<span class=\"tag\">)?([^<]*)", html)[: 1 + len(aurocs)]
+    rows = re.findall(r"<tr[^>]*>\n<td class=\"title\">([^<]+)</td>\n<td>(?:<span class=\"tag\">)?([^<]*)", html)[
+        : 1 + len(aurocs)
+    ]
     listed = [DETECTORS[name].title for name in sorted(aurocs, key=lambda name: -aurocs[name])]
     listed.insert(-2, "hscl-fast (this run)")  # 0.912
     assert [title for title, _ in rows] == listed

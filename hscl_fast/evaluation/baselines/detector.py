@@ -90,7 +90,7 @@ def measured(
     seed
         Of the detectors and of the choice of training images.
     seconds
-        Time to compute the rows, which is added to every detector's.
+        Time to compute the rows, which is part of every detector's.
     """
     return {
         name: _measured(detector, training, roles, test, measure, detector.note.format(rows=rows), seed, seconds)
@@ -112,7 +112,7 @@ def _measured(
     if detector.most_images is not None and len(known) > detector.most_images:
         chosen = np.random.default_rng(seed).choice(len(known), detector.most_images, replace=False)
         known, normal = known[chosen], None if normal is None else normal[chosen]
-        trained_on = f"{len(known):,} random ones of the {trained_on}"
+        trained_on = f"{len(known):,} random ones of {trained_on}"
     scores = detector.build(len(known), known.shape[1], seed).fit(known, normal).decision_function(test)
     figures = measure(scores)
     return Baseline(figures.auroc, figures.auroc_mean, seconds + time.perf_counter() - start, trained_on, note)
@@ -122,7 +122,7 @@ def _population(known: Rows, normal: Normal | None) -> tuple[str, str]:
     """Return the training images in words, and what is missing among them, if anything is."""
     if normal is None:
         few = "fewer than two training images are not labelled anomalies" if len(known) < 2 else ""
-        return f"{len(known):,} non-anomalous training images (unlabelled and labelled normal)", few
+        return f"{counted(len(known), 'training image')}, unlabelled or normal", few
     one_sided = "it needs labelled normals and labelled anomalies" if normal.all() or not normal.any() else ""
     normals, anomalies = int(normal.sum()), int((~normal).sum())
     return (

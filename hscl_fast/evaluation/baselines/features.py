@@ -102,7 +102,7 @@ def feature_baselines(
     dict
         By the names of ``FEATURE_DETECTORS``. Figures are None where there is nothing to train on or to test.
     """
-    rows = f"{training.shape[1]:,} features of unit length"
+    rows = f"{training.shape[1]:,} unit features" + (f", computed once in {seconds:,.1f} s" if seconds else "")
     return measured(FEATURE_DETECTORS, _unit(training), roles, _unit(test), measure, rows=rows, seed=0, seconds=seconds)
 
 
