@@ -20,6 +20,7 @@ from benchmarks import (
     step_table,
     view_table,
 )
+from benchmarks.markdown import replaced
 
 SUITES = {
     "objective": objective_table.section,
@@ -49,16 +50,6 @@ def updated_readme(readme: str, results: dict[str, dict[str, Any]]) -> str:
     """Return the text of the README with its table, where the suites that it needs have been run."""
     complete = all(row.suite in results for row in highlights.ROWS)
     return replaced(readme, "speed", highlights.section(results)) if complete else readme
-
-
-def replaced(page: str, name: str, text: str, command: str = "make bench") -> str:
-    """Return ``page`` with ``text`` between the two markers of ``name``, the first of which names ``command``."""
-    begin, end = f"<!-- {name}: written by {command} -->", f"<!-- {name}: end -->"
-    before, _, rest = page.partition(begin)
-    _, found, after = rest.partition(end)
-    if not found:
-        raise SystemExit(f"the page lacks the line {begin!r} or, after it, {end!r}: add both where the tables belong")
-    return f"{before}{begin}\n{text}\n{end}{after}"
 
 
 if __name__ == "__main__":

@@ -43,3 +43,13 @@ def table(head: list[str], body: list[list[str]], words: int = 1) -> str:
     """Return a table whose columns but the first ``words`` are numbers."""
     lines = [head, [*["---"] * words, *["---:"] * (len(head) - words)], *body]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def replaced(page: str, name: str, text: str, command: str = "make bench") -> str:
+    """Return ``page`` with ``text`` between the two markers of ``name``, the first of which names ``command``."""
+    begin, end = f"<!-- {name}: written by {command} -->", f"<!-- {name}: end -->"
+    before, _, rest = page.partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise SystemExit(f"the page lacks the line {begin!r} or, after it, {end!r}: add both where the tables belong")
+    return f"{before}{begin}\n{text}\n{end}{after}"

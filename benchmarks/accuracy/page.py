@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks.accuracy.plot import accuracy_svg
 from benchmarks.accuracy.results import Results
 from benchmarks.accuracy.sections import section
-from benchmarks.docs_page import replaced
+from benchmarks.markdown import replaced
 from hscl_fast.atomic import write_bytes, write_text
 
 PLOT = Path("images") / "accuracy.svg"

@@ -91,13 +91,13 @@ def planned_runs(name: str, table: Table, places: Mapping[str, str], threads: in
     for trial in table.trials:
         for data in table.data if trial.data is None else trial.data:
             classes: list[int | None] = [*data.classes] or [None]
-            for normal_class in classes:
-                for seed in data.seeds:
-                    config = _config(trial, data, normal_class, seed, places, named, threads, used)
-                    change = trial.change
-                    runs.append(
-                        PlannedRun(name, trial.name, trial.recipe, data.name, normal_class, seed, change, config)
-                    )
+            try:
+                first = _config(trial, data, classes[0], places, named, threads, used)
+                configs = [(kind, seed, _of_pair(first, kind, seed)) for kind in classes for seed in data.seeds]
+            except UsageError as error:
+                raise UsageError(f"the trial {trial.name!r}: {error}") from error
+            for kind, seed, config in configs:
+                runs.append(PlannedRun(name, trial.name, trial.recipe, data.name, kind, seed, trial.change, config))
     if unused := places.keys() - used:
         raise UsageError(f"--at gives a place for {min(unused)}, which the table {name} does not have. Leave it out.")
     order = {(run.data, run.normal_class): number for number, run in reversed([*enumerate(runs)])}
@@ -108,15 +108,14 @@ def _config(
     trial: Trial,
     data: Data,
     normal_class: int | None,
-    seed: int,
     places: Mapping[str, str],
     named: set[str],
     threads: int | None,
     used: set[str],
 ) -> Config:
-    """Return a run's configuration; the names that have a place are added to ``used``."""
+    """Return the configuration of a trial on its data; the names that have a place are added to ``used``."""
     sections = {section: dict(fields) for section, fields in trial.change.items()}
-    images = {**sections.get("data", {}), "name": data.name, "seed": seed}
+    images = {**sections.get("data", {}), "name": data.name}
     given = {name: getattr(data, name) for name in ("labelled_ratio", "pollution_ratio", "protocol")}
     images |= {name: value for name, value in given.items() if value is not None}
     if normal_class is not None:
@@ -133,13 +132,18 @@ def _config(
     if model.get("weights") in places:
         used.add(model["weights"])
         model["weights"] = places[model["weights"]]
-    runtime = {**sections.get("runtime", {}), "seed": seed}
+    runtime = sections.get("runtime", {})
     if threads is not None:
         runtime["threads"] = threads
-    try:
-        return load_recipe(trial.recipe, **{**sections, "data": images, "runtime": runtime})
-    except UsageError as error:
-        raise UsageError(f"the trial {trial.name!r}: {error}") from error
+    return load_recipe(trial.recipe, **{**sections, "data": images, "runtime": runtime})
+
+
+def _of_pair(config: Config, normal_class: int | None, seed: int) -> Config:
+    """Return the configuration for a normal class and a seed; reading the recipe again for each would take seconds."""
+    data = replace(config.data, seed=seed)
+    if normal_class is not None:
+        data = replace(data, normal_class=normal_class)
+    return replace(config, data=data, runtime=replace(config.runtime, seed=seed))
 
 
 def configuration_key(config: Config, data: str) -> str:

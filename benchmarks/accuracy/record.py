@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy.flops import training_flops, view_flops
-from hscl_fast.method.augment import ROTATIONS, VIEWS
+from hscl_fast.method.augment import VIEWS
 from hscl_fast.runs.calibration import load_calibration
 from hscl_fast.runs.run import Run
 
@@ -37,8 +37,7 @@ def measured(run: Run, total_seconds: float) -> dict[str, Any]:
     calibration, _ = load_calibration(directory, "train again")
     counts = summary["counts"]
     images = counts["labelled_normal"] + counts["unlabelled"] + counts["labelled_abnormal"]
-    rotations = getattr(config.augment, "rotations", ROTATIONS)
-    views = summary["step"] * min(config.optim.batch_size, images) * VIEWS * rotations
+    views = summary["step"] * min(config.optim.batch_size, images) * VIEWS * config.augment.rotations
     view = view_flops(config, calibration.image_size)
     peers = {
         name: {figure: peer[figure] for figure in ("auroc", "auroc_mean", "seconds")}

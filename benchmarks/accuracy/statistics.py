@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import TypeVar
 
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -52,7 +52,7 @@ def mean_of(values: Sequence[float]) -> Mean:
     n = len(values)
     if n == 1:
         return Mean(float(values[0]), None, 1)
-    quantile = float(student.ppf(0.5 + CONFIDENCE / 2, n - 1))
+    quantile = float(stdtrit(n - 1, 0.5 + CONFIDENCE / 2))
     return Mean(mean(values), quantile * stdev(values) / math.sqrt(n), n)
 
 
