@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import re
 import time
@@ -66,6 +67,8 @@ def measured(run: Run, total_seconds: float) -> dict[str, Any]:
         "peers": peers,
         "threads": config.runtime.threads or made_on["threads"],
         "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "load_average": round(os.getloadavg()[0], 1),
         "devices": made_on["devices"],
         "torch": made_on["torch"],
         "hscl_fast": made_on["hscl_fast"],

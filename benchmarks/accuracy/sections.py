@@ -51,7 +51,11 @@ def _machines(records: Sequence[Record]) -> str:
     commits = ", ".join(sorted({(record["commit"] or "unknown")[:9] for record in records}))
     dates = sorted({record["date"] for record in records})
     when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
-    return f"{len(records)} runs on {' and '.join(kinds)}; {versions}; commit {commits}; {when}."
+    load = max(record["load_average"] for record in records)
+    return (
+        f"{len(records)} runs on {' and '.join(kinds)}; load average up to {load:.0f}; {versions}; commit {commits}; "
+        f"{when}."
+    )
 
 
 def _threads(count: int) -> str:
@@ -159,10 +163,12 @@ def _pollution(trials: Sequence[str], records: Sequence[Record]) -> list[str]:
     body = []
     for trial in trials:
         for setting, some in settings.items():
+            if not setting.pollution_ratio:
+                continue
             clean = settings.get(setting._replace(pollution_ratio=0.0), [])
             ours, theirs = (pairs_of(of_trial(runs, trial)) for runs in (some, clean))
             difference = paired_difference(ours, theirs)
-            if setting.pollution_ratio > 0 and difference is not None:
+            if difference is not None:
                 body.append([trial, setting.title, signed(difference)])
     head = ["trial", "setting", "points against gamma_p 0"]
     return ["**What pollution costs**", table(head, body, words=2)] if body else []

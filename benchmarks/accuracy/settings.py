@@ -12,17 +12,19 @@ Pair = tuple[int | None, int]  # normal class and seed
 
 
 class Setting(NamedTuple):
-    """Data, how it was split, and which of its normal classes."""
+    """Data, how it was split, and which of its normal classes; your own images come with roles, so with no split."""
 
     data: str
     protocol: str
-    labelled_ratio: float
-    pollution_ratio: float
+    labelled_ratio: float | None
+    pollution_ratio: float | None
     tuning: bool | None  # None where no classes were set aside
 
     @property
     def title(self) -> str:
         """The setting in words."""
+        if self.pollution_ratio is None:
+            return self.data
         classes = {True: ", tuning classes", False: ", other classes", None: ""}[self.tuning]
         split = f"gamma_l {self.labelled_ratio:g}, gamma_p {self.pollution_ratio:g}"
         return f"{self.data}{classes}: {split}" + ("" if self.protocol == "elsa" else f", protocol {self.protocol}")
@@ -30,13 +32,17 @@ class Setting(NamedTuple):
     @property
     def short(self) -> str:
         """The setting as the head of a column."""
+        if self.pollution_ratio is None:
+            return self.data
         classes = {True: ", tuning", False: ", others", None: ""}[self.tuning]
         return f"{self.data}{classes}, gamma_p {self.pollution_ratio:g}"
 
 
 def setting_of(record: Record) -> Setting:
-    """Return the setting of a run; your own images have no ratios, but keep those of their configuration."""
+    """Return the setting of a run."""
     data, normal_class = record["data"], record["normal_class"]
+    if normal_class is None:
+        return Setting(data, record["protocol"], None, None, None)
     tuning = normal_class in TUNING[data] if data in TUNING else None
     return Setting(data, record["protocol"], record["labelled_ratio"], record["pollution_ratio"], tuning)
 
@@ -46,7 +52,7 @@ def by_setting(records: Iterable[Record]) -> dict[Setting, list[Record]]:
     found: dict[Setting, list[Record]] = {}
     for record in records:
         found.setdefault(setting_of(record), []).append(record)
-    return dict(sorted(found.items(), key=lambda item: (item[0][:4], item[0].tuning is False)))
+    return dict(sorted(found.items(), key=lambda item: (item[0].data, str(item[0][1:4]), item[0].tuning is False)))
 
 
 def of_trial(records: Iterable[Record], trial: str) -> list[Record]:

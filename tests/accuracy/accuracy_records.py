@@ -32,6 +32,7 @@ def record(trial="cpu", auroc=0.8, **others):
         "peers": {"isolation_forest": peer(0.75)},
         "threads": 1,
         "cpu": "a CPU",
+        "load_average": 1.8,
         "devices": [],
         "torch": "2.14.1",
         "commit": "0123456789abcdef",

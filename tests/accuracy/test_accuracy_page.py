@@ -27,7 +27,7 @@ def test_a_row_has_mean_interval_cost_and_lead():
     # Half the interval of 80 and 90 is 12.706 x 5; the leads are +5 and -5.
     assert ours == ["cpu", "85.0 ± 63.5 (2)", "84.0", "+0.0 ± 63.5 (2)", "10.0", "20.0", "256", "0.003"]
     assert forest == ["*isolation forest*", "85.0 ± 127.1 (2)", "85.0", "", "", "1.00", "", ""]
-    assert "2 runs on a CPU, 1 thread; torch 2.14.1; commit 012345678; 2026-11-26." in page
+    assert "2 runs on a CPU, 1 thread; load average up to 2; torch 2.14.1; commit 012345678; 2026-11-26." in page
 
 
 def test_tuning_classes_stand_apart_from_the_others():
@@ -86,6 +86,7 @@ def test_a_run_without_an_auroc_or_peers_and_with_unknown_figures_is_no_error():
     page = updated_page(EMPTY, results(runs))
     assert rows_of(page, "**mine")[0][:4] == ["cpu", "69.0 (1)", "69.0", ""]
     accuracy_svg(results(runs))
+    assert "**mine**\n" in page  # which has no classes and no ratios
 
 
 def test_text_around_the_markers_stays(tmp_path):
