@@ -287,6 +287,10 @@ class AugmentConfig:
         Smallest and largest area of the Inception crop, as a share of the image.
     crop_ratio
         Smallest and largest aspect ratio of the crop, width over height.
+    cached_views
+        With a frozen encoder, the views of every image that go through it, once, before the training: the upright one
+        without augmentation, then others that the policy draws. Their features are kept in the run, and a step takes
+        thousandths of a second. Unset: new views at every step.
     backend
         Form that renders the views: ``auto`` (``triton`` on a GPU, ``cpu`` on the CPU), ``cpu``, ``triton`` or
         ``reference`` (plain PyTorch).
@@ -303,6 +307,7 @@ class AugmentConfig:
     hue: float | None = None
     crop_area: tuple[float, float] | None = None
     crop_ratio: tuple[float, float] | None = None
+    cached_views: int | None = None
     backend: Literal["auto", "reference", "cpu", "triton"] = "auto"
 
     def __post_init__(self) -> None:
@@ -321,6 +326,8 @@ class AugmentConfig:
         _require(0 < low <= high <= 1, "augment.crop_area", numbers.crop_area, "two numbers, 0 < low <= high <= 1")
         low, high = numbers.crop_ratio
         _require(0 < low <= high, "augment.crop_ratio", numbers.crop_ratio, "two numbers with 0 < low <= high")
+        if self.cached_views is not None:
+            _require(1 <= self.cached_views <= 64, "augment.cached_views", self.cached_views, "between 1 and 64")
 
     @property
     def numbers(self) -> Policy:
@@ -511,6 +518,8 @@ class Config:
                 "--augment.rotations is 1, so every view is upright and --objective.shift_loss has no turns to tell "
                 "apart. Add --augment.rotations 2 or 4, or --objective.shift_loss false."
             )
+        if self.augment.cached_views is not None:
+            self._require_cacheable()
         if scoring == "released" and not objective.shift_loss:
             raise UsageError(
                 "--evaluate.scoring is 'released', which adds rotation logits, but the rotation head is not trained. "
@@ -520,6 +529,19 @@ class Config:
             raise UsageError(
                 f"--evaluate.scoring is {scoring!r}, which needs prototypes, but --objective.lambda_prototype is 0, so "
                 "they are not trained. Add --evaluate.scoring knn, or give lambda_prototype a positive value."
+            )
+
+    def _require_cacheable(self) -> None:
+        views = self.augment.cached_views
+        if not self.model.freeze:
+            raise UsageError(
+                f"--augment.cached_views is {views}, but the encoder is trained, so its features change with every "
+                "step. Add --model.freeze true, or leave --augment.cached_views out."
+            )
+        if self.augment.rotations != 1:
+            raise UsageError(
+                f"--augment.cached_views is {views}, but --augment.rotations is {self.augment.rotations}, and the "
+                "cache has no rotated copies. Add --augment.rotations 1, or leave --augment.cached_views out."
             )
 
 

@@ -47,6 +47,8 @@ class Network(nn.Module):
         Mean and standard deviation that the inputs are normalised with.
     prototypes
         Raw prototypes, ``[K, D]``; every use normalises them.
+    encoder_features
+        F, the number of features that the encoder returns.
     image_size
         Side of the images in pixels.
     """
@@ -60,6 +62,7 @@ class Network(nn.Module):
         self.encoder = encoder
         # Some timm models widen their pooled features once more before the classifier that is left out here.
         features = getattr(encoder, "head_hidden_size", None) or encoder.num_features
+        self.encoder_features: int = features
         hidden = config.projection_hidden or features
         self.projection = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, config.embedding_dim))
         self.rotation_head = nn.Linear(features, _ROTATIONS) if rotation_head else None
@@ -69,9 +72,18 @@ class Network(nn.Module):
     def forward(self, views: Tensor) -> Features:
         """Return the features of ``views [N, 3, H, W]``."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self._frozen):
-            penultimate = self.encoder(views)
-        logits = None if self.rotation_head is None else self.rotation_head(penultimate)
-        return Features(self.projection(penultimate), logits)
+            encoded = self.encoder(views)
+        return self.heads(encoded)
+
+    def heads(self, encoded: Tensor) -> Features:
+        """Return the features of views that the encoder has seen: its output ``[N, F]``."""
+        logits = None if self.rotation_head is None else self.rotation_head(encoded)
+        return Features(self.projection(encoded), logits)
+
+    def changing_buffers(self) -> list[Tensor]:
+        """Return the buffers that training changes; those of a frozen encoder stay as they are."""
+        own = {id(buffer) for buffer in self.encoder.buffers()} if self._frozen else set()
+        return [buffer for buffer in self.buffers() if id(buffer) not in own]
 
     def train(self, mode: bool = True) -> Network:
         """Set the mode; a frozen encoder stays in evaluation mode, whose batch normalisation learns nothing."""

@@ -183,6 +183,8 @@ def _require_shareable(config: Config, ranks: Ranks) -> None:
         reason = f"--objective.name is {objective.name!r}, which cannot be trained on several ranks. Give paper"
     elif objective.backend == "reference":
         reason = "--objective.backend is 'reference', which runs on one device only. Give auto"
+    elif config.augment.cached_views is not None:
+        reason = "--augment.cached_views is set, with which one process trains in seconds. Leave it out"
     elif device.startswith("cuda:"):
         reason = f"--runtime.device is {device!r}, but every rank needs a GPU of its own. Give cuda or auto"
     if reason is None:

@@ -17,7 +17,9 @@ MARKER = ".hscl-run"  # a folder with this file is a run directory
 _SHOWN = 5  # files in a message
 _CHECKPOINT = r"(checkpoint\.json|(weights|state)-[0-9a-f]{16}\.(safetensors|pt))"
 _RESULTS = rf"(summary\.json|scores\.csv|report\.html|calibration/{_CHECKPOINT})"
-_FOLDER = rf"(checkpoints(/(last|best))?|calibration|tensorboard|evaluations(/{EVALUATION_NAME}(/calibration)?)?)"
+_FOLDER = (
+    rf"(checkpoints(/(last|best))?|features|calibration|tensorboard|evaluations(/{EVALUATION_NAME}(/calibration)?)?)"
+)
 _FILE = re.compile(
     "|".join(
         (
@@ -25,7 +27,7 @@ _FILE = re.compile(
             re.escape(MARKER),
             re.escape(LOCK),
             rf"(evaluations/{EVALUATION_NAME}/)?{_RESULTS}",
-            rf"checkpoints/(last|best)/{_CHECKPOINT}",
+            rf"(checkpoints/(last|best)|features)/{_CHECKPOINT}",
             r"tensorboard/events\.out\.tfevents\.[^/]+",
             rf"({_FOLDER}/)?{TEMPORARY}",  # left by a crash
         )

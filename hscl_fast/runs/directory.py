@@ -104,6 +104,11 @@ class RunDirectory(Results):
         """One JSON object per line, one line every ``record.log_every`` steps."""
         return self.path / "metrics.jsonl"
 
+    @property
+    def features(self) -> Path:
+        """The features of the images by a frozen encoder, with ``augment.cached_views``."""
+        return self.path / "features"
+
     def checkpoint(self, name: str) -> Path:
         """The directory of checkpoint ``last`` or ``best``."""
         return self.path / "checkpoints" / name

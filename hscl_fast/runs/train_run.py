@@ -29,6 +29,7 @@ from hscl_fast.runs.backends import prepare_backends, require_threads
 from hscl_fast.runs.checkpoint import MANIFEST, load_checkpoint
 from hscl_fast.runs.directory import RunDirectory
 from hscl_fast.runs.evaluate_run import evaluate_trained
+from hscl_fast.runs.feature_cache import cached_features
 from hscl_fast.runs.image_size import resolve_image_size
 from hscl_fast.runs.lock import RunLock
 from hscl_fast.runs.recorder import RunRecorder
@@ -88,6 +89,9 @@ def train_run(
                 config, directory, lock, ranks, console, resume=resume, overwrite=overwrite
             )
             say(console, f"run {directory.path}: {trainer.describe()}")
+            if config.augment.cached_views is not None:
+                cached = cached_features(directory, config, split, trainer.model, trainer.execution, console)
+                trainer.use_features(cached.views)
             try:
                 trainer.train()
             except Interrupted as stopped:
@@ -178,7 +182,8 @@ def _prepare(
                 raise
             raise BadImages(error.files, "To train without them, add --data.skip_bad true.") from error
     show_split(split, config.data.name, console)
-    say(console, f"loader {loader.kind}: {loader.reason}")
+    if config.augment.cached_views is None:
+        say(console, f"loader {loader.kind}: {loader.reason}")
     execution = resolve_execution(device, precision=config.runtime.precision, compile=config.runtime.compile)
     show_slow_precision(device, config.runtime.precision, console)
     recorder: Recorder = SilentRecorder()

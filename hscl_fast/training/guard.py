@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hscl_fast.training.optimizer import FusedAdam
 
@@ -21,8 +21,8 @@ class UpdateGuard:
 
     Parameters
     ----------
-    model
-        Its buffers are restored when an update is skipped.
+    buffers
+        The buffers that the forward pass changes; they are restored when an update is skipped.
     optimizer
         Its update can be skipped by a flag tensor.
     scaled
@@ -31,11 +31,13 @@ class UpdateGuard:
         Largest gradient norm, or None.
     """
 
-    def __init__(self, model: nn.Module, optimizer: FusedAdam, *, scaled: bool, clip_norm: float | None) -> None:
+    def __init__(
+        self, buffers: Sequence[Tensor], optimizer: FusedAdam, *, scaled: bool, clip_norm: float | None
+    ) -> None:
         self.optimizer = optimizer
         self.scaled = scaled
         self.clip_norm = clip_norm
-        self.buffers = list(model.buffers())
+        self.buffers = list(buffers)
         device = optimizer.rate.device
         self.scale = torch.tensor(_INITIAL_SCALE if scaled else 1.0, device=device)
         self.streak = torch.zeros((), device=device)  # good updates since the scale last changed
@@ -44,7 +46,7 @@ class UpdateGuard:
         self._before = [buffer.clone() for buffer in self.buffers]
 
     def remember_statistics(self) -> None:
-        """Copy the model's buffers; call before the forward pass."""
+        """Copy the buffers; call before the forward pass."""
         for saved, buffer in zip(self._before, self.buffers, strict=True):
             saved.copy_(buffer)
 

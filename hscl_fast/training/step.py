@@ -57,6 +57,7 @@ class TrainingStep:
         self.config = config
         self.model = model
         self.ranks = ranks
+        self.cached = config.augment.cached_views is not None
         self.precision = execution.precision
         self.total_steps = total_steps
         self.warmup_steps = round(config.optim.warmup_share * total_steps)
@@ -71,7 +72,10 @@ class TrainingStep:
             factors=_rate_factors(model, self.parameters, config.optim.encoder_rate),
         )
         self.guard = UpdateGuard(
-            model, self.optimizer, scaled=self.precision == torch.float16, clip_norm=config.optim.clip_norm
+            model.changing_buffers(),
+            self.optimizer,
+            scaled=self.precision == torch.float16,
+            clip_norm=config.optim.clip_norm,
         )
         self.names = (*(term.name for term in objective_terms(config.objective)), "gradient_norm")
         # Sums since the last log row, over updates that were not skipped; the last entry counts them.
@@ -109,6 +113,21 @@ class TrainingStep:
 
     def losses(self, batch: Batch) -> Tensor:
         """Return the objective and its terms on one batch, float32 ``[terms]``."""
+        features, turns = self._heads(batch) if self.cached else self._views(batch)
+        return compute_loss(
+            self.config.objective,
+            features.embeddings,
+            self.model.prototypes,
+            features.rotation_logits,
+            batch.roles,
+            turns,
+            seed=self.seed,
+            step=self.step,
+            group=self.ranks.group,
+        )
+
+    def _views(self, batch: Batch) -> tuple[Features, Tensor]:
+        """Return the features of new views of the images, and the quarter turns of each view."""
         size = (batch.images.shape[1], batch.images.shape[2])
         parameters = draw_views(self.config.augment, batch.indices, seed=self.seed, step=self.step, size=size)
         # [V * R * B, 3, H, W], in the dtype to which autocast would convert them
@@ -117,18 +136,13 @@ class TrainingStep:
             batch.images, parameters, dtype=self.precision, mean=mean, std=std, backend=self.config.augment.backend
         )
         with encoder_precision(views.device, self.precision):
-            features = self.forward(views)
-        return compute_loss(
-            self.config.objective,
-            features.embeddings,
-            self.model.prototypes,
-            features.rotation_logits,
-            batch.roles,
-            parameters.rotation,
-            seed=self.seed,
-            step=self.step,
-            group=self.ranks.group,
-        )
+            return self.forward(views), parameters.rotation
+
+    def _heads(self, batch: Batch) -> tuple[Features, Tensor]:
+        """Return the features of cached views, which are upright: see :class:`FeatureLoader`."""
+        with encoder_precision(batch.images.device, self.precision):
+            features = self.model.heads(batch.images)
+        return features, batch.indices.new_zeros(len(batch.images))
 
     def tensors(self) -> list[Tensor]:
         """Return all tensors that persist between calls; they are changed only in place."""

@@ -24,6 +24,7 @@ from hscl_fast.method.encoder_check import require_whole_image
 from hscl_fast.method.network import Network, build_network
 from hscl_fast.ranks.group import SINGLE, Ranks
 from hscl_fast.ranks.stop_agreement import StopAgreement
+from hscl_fast.training.feature_loader import FeatureLoader
 from hscl_fast.training.randomness import own_randomness, seed_torch
 from hscl_fast.training.recorder import Recorder
 from hscl_fast.training.schedule import schedule_length
@@ -96,6 +97,11 @@ class Trainer:
         self.model.load_state_dict(weights)
         self.step.load_state_dict(step)
         self.state = state
+
+    def use_features(self, features: torch.Tensor) -> None:
+        """Train on the features of cached views, float32 ``[n, V, F]``: ``augment.cached_views`` is set."""
+        assert isinstance(self.loader, FeatureLoader)
+        self.loader.features = features.to(self.execution.device)
 
     def describe(self) -> str:
         """Return one line that describes the network, its device and the steps to train."""
@@ -205,4 +211,6 @@ def _loader(config: Config, training: TrainingImages, kind: LoaderKind, device: 
             "2. Add images, or lower --data.held_out_ratio."
         )
     share = Share(ranks.rank, ranks.size)
+    if config.augment.cached_views is not None:
+        return FeatureLoader(training, config.optim.batch_size, seed=config.runtime.seed, device=device, share=share)
     return make_loader(kind, training, config.runtime, config.optim.batch_size, device, share)

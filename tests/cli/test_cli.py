@@ -224,7 +224,7 @@ def test_bad_data_is_refused_before_anything_is_written(tmp_path, rng, capsys, c
         (["train", "digits", "--model.wdth", "3"], "model.wdth"),
         (["train", "digits", "--model.width", "wide"], "model.width"),
         (["train", "digits", "--optim.batch_size", "0"], "batch_size"),
-        (["train", "digits", "--recipe", "fast"], "cpu, paper, released"),
+        (["train", "digits", "--recipe", "slow"], "paper, released"),
         (["train", "digits", "--model.encoder", "resnet_18"], "timm"),
         (["train", "digits", "--model.encoder", "mobilenetv3_small_050"], "--model.width 64"),
         (["train", "digits", "--resume=yes"], "--resume"),

@@ -139,7 +139,7 @@ def test_too_little_memory_is_a_failure_with_its_fix(few_checks, monkeypatch, ca
         (["--device", "cuda:7"], "--device is 'cuda:7'"),
         (["--nothing"], "--nothing"),
         (["--resume"], "--resume"),
-        (["--recipe", "fast"], "cpu, paper, released"),
+        (["--recipe", "slow"], "paper, released"),
         (["--model.width", "3"], "model.width"),
         (["--model.encoder", "resnet_18"], "timm"),
         (["/gone/away"], "/gone/away"),

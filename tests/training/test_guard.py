@@ -14,7 +14,7 @@ def make(scaled=False, clip_norm=None):
     model = nn.Sequential(nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.Linear(8, 1))
     optimizer = FusedAdam(list(model.parameters()), weight_decay=0.0)
     optimizer.rate.fill_(0.01)
-    return model, UpdateGuard(model, optimizer, scaled=scaled, clip_norm=clip_norm)
+    return model, UpdateGuard(list(model.buffers()), optimizer, scaled=scaled, clip_norm=clip_norm)
 
 
 def step(model, guard, x):

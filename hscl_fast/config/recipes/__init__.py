@@ -38,7 +38,7 @@ def load_recipe(name: str, **sections: dict[str, Any]) -> Config:
     Parameters
     ----------
     name
-        ``paper``, ``released`` or ``cpu``.
+        One of ``RECIPES``.
     **sections
         For each section the fields to replace.
 

@@ -15,7 +15,10 @@ from hscl_fast.data.types import TrainingImages
 
 
 class Batch(NamedTuple):
-    """``images`` uint8 ``[B, H, W, 3]``, ``roles`` int64 ``[B]``, ``indices`` int64 ``[B]`` in the training set."""
+    """``images`` uint8 ``[B, H, W, 3]``, ``roles`` int64 ``[B]``, ``indices`` int64 ``[B]`` in the training set.
+
+    Where the features of a frozen encoder are cached, ``images`` are these: float32 ``[2 B, F]``.
+    """
 
     images: Tensor
     roles: Tensor

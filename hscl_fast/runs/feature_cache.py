@@ -1,0 +1,145 @@
+"""The features of a run's images by its frozen encoder, computed once and kept in the run directory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from hscl_fast.config.parsing import to_dict
+from hscl_fast.config.sections import Config
+from hscl_fast.console import say
+from hscl_fast.data.split.split import Split
+from hscl_fast.device import Execution
+from hscl_fast.errors import UsageError
+from hscl_fast.method.encode import encode_images
+from hscl_fast.method.network import Network
+from hscl_fast.progress import image_progress
+from hscl_fast.runs.checkpoint import DamagedCheckpoint, NoCheckpoint, load_checkpoint, write_checkpoint
+from hscl_fast.runs.directory import RunDirectory
+
+
+@dataclass(frozen=True, eq=False)
+class CachedFeatures:
+    """The encoder's features of the images that training and calibration see.
+
+    Attributes
+    ----------
+    views
+        float32 ``[n, V, F]`` of the training images; the first view is upright and not augmented.
+    held_out
+        float32 ``[m, F]`` of the held-out images, upright.
+    """
+
+    views: Tensor
+    held_out: Tensor
+
+
+def cached_features(
+    directory: RunDirectory, config: Config, split: Split, network: Network, execution: Execution, console: Console
+) -> CachedFeatures:
+    """Return the features of a run's images, from the run if it has them.
+
+    They are computed, and written in one piece, where they are missing, damaged, or of other weights, images or views:
+    a process that is stopped before leaves none behind.
+
+    Parameters
+    ----------
+    directory
+        The run.
+    config
+        ``augment.cached_views`` must be set.
+    split
+        The run's images.
+    network
+        Whose frozen encoder is used.
+    execution
+        Device and precision.
+    console
+        Console for progress.
+
+    Raises
+    ------
+    UsageError
+        The features are not finite, or cannot be written.
+    """
+    views = config.augment.cached_views
+    assert views is not None
+    key = _key(config, split, network)
+    shapes = {
+        "views": (len(split.training.roles), views, network.encoder_features),
+        "held_out": (len(split.held_out.roles), network.encoder_features),
+    }
+    try:
+        return _read(directory, key, shapes)
+    except NoCheckpoint:
+        pass
+    except DamagedCheckpoint as error:
+        say(console, f"{directory.features} is damaged ({error.reason}): the features are computed again")
+    was_training = network.training
+    network.eval()
+    count = len(split.training.roles) + len(split.held_out.roles)
+    with image_progress(console, "encoding", count) as advance:
+        found = CachedFeatures(
+            encode_images(
+                network,
+                split.training.images,
+                config.augment,
+                execution,
+                views=views,
+                seed=config.runtime.seed,
+                advance=advance,
+            ),
+            encode_images(
+                network, split.held_out.images, config.augment, execution, views=1, seed=0, advance=advance
+            ).flatten(1),
+        )
+    network.train(was_training)
+    if not all(tensor.isfinite().all() for tensor in vars(found).values()):
+        raise UsageError(
+            f"The features of {config.model.encoder} are not finite in {execution.precision_name}. Use "
+            "--runtime.precision float32 or other weights."
+        )
+    try:
+        write_checkpoint(directory.features, weights=vars(found), info={"key": key})
+    except OSError as error:
+        raise UsageError(
+            f"The features in {directory.features} could not be written: {error.strerror or error}. Free some space or "
+            "make the directory writable, then continue with --resume."
+        ) from error
+    return found
+
+
+def _read(directory: RunDirectory, key: str, shapes: dict[str, tuple[int, ...]]) -> CachedFeatures:
+    saved = load_checkpoint(directory.features)
+    if saved.info != {"key": key}:
+        raise DamagedCheckpoint(directory.features, "it is of other weights, images or views")
+    found = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in saved.weights.items()}
+    expected = {name: (torch.float32, shape) for name, shape in shapes.items()}
+    if found != expected:
+        raise DamagedCheckpoint(directory.features, f"it has {found}, expected {expected}")
+    if not all(tensor.isfinite().all() for tensor in saved.weights.values()):
+        raise DamagedCheckpoint(directory.features, "it has values that are not finite")
+    return CachedFeatures(**saved.weights)
+
+
+def _key(config: Config, split: Split, network: Network) -> str:
+    """Return the SHA-256 of all that decides the features, except the device and the precision."""
+    sizes = {name: getattr(config.data, name) for name in ("bit_depth", "float_white")}
+    drawn = {"augment": to_dict(config)["augment"], "seed": config.runtime.seed}
+    facts = {
+        "encoder": config.model.encoder,
+        "split": split.record.checksum,
+        "image_size": split.training.images.shape[1],
+        **sizes,
+        **(drawn if config.augment.cached_views != 1 else {}),
+    }
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for name, tensor in network.encoder.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
