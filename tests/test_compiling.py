@@ -21,7 +21,7 @@ from hscl_fast.errors import UsageError
 from hscl_fast.inductor_cache import set_inductor_cache_dir
 from hscl_fast.method.network import build_network
 from hscl_fast.method.scoring import scoring as scoring_module
-from hscl_fast.method.scoring.registry import SCORINGS
+from hscl_fast.method.scoring.scoring import Scoring
 from hscl_fast.training.step import TrainingStep
 
 CPU = torch.device("cpu")
@@ -117,15 +117,15 @@ def test_a_cuda_graph_could_be_captured(digits, monkeypatch):
     assert len(graph.input_info) - len(staying) == 3  # the batch, which torch copies to where the graph reads it
 
 
-@pytest.mark.parametrize("scoring", ["paper", "rotations", "contrast", "released", "knn"])
+@pytest.mark.parametrize("scoring", ["paper", "rotations", "contrast+knn+rotation_likelihood", "released", "knn"])
 def test_scores_of_the_compiled_network(digits, traced_only, scoring):
     """15 images in batches of 4: the last one is filled up, and nothing is traced again for it."""
     scoring_module._compiled_forward.cache_clear()
-    model = build_network(tiny_config().model, 8, rotation_head=scoring == "released", seed=0).eval()
+    model = build_network(tiny_config().model, 8, rotation_head=True, seed=0).eval()
     images = digits.test.images[:15]
     scores = []
     for mode in ("off", "default"):
-        scorer = SCORINGS[scoring](model, Execution(CPU, compile=mode), 4, AugmentConfig())
+        scorer = Scoring(scoring, model, Execution(CPU, compile=mode), 4, AugmentConfig())
         with torch._dynamo.config.patch(error_on_recompile=True):
             scores.append(scorer.calibrate(images[:7]).score(images))
     np.testing.assert_allclose(scores[1], scores[0], rtol=1e-5, atol=1e-6)

@@ -24,7 +24,6 @@ from hscl_fast.config.sections import (
     AugmentConfig,
     CheckpointName,
     DataConfig,
-    ScoringName,
 )
 from hscl_fast.errors import UsageError
 
@@ -213,7 +212,7 @@ def _eval_parser() -> ArgumentParser:
     parser.add_argument("RUN", type=str, help="run directory")
     parser.add_argument("--data", type=str, help="other test images: folder, .csv, .npz or .beton (unset: as trained)")
     parser.add_argument("--out", type=str, help="with --data: new folder for the results")
-    parser.add_argument("--scoring", type=ScoringName, help="normality score (unset: as trained)")
+    parser.add_argument("--scoring", type=str, help="normality score, or several joined by + (unset: as trained)")
     parser.add_argument("--checkpoint", type=CheckpointName, help="checkpoint to evaluate (unset: as trained)")
     parser.add_argument("--device", type=str, help=f"{_DEVICES} (unset: as trained)")
     parser.add_argument("--root", type=str, help="folder of the data set, if it has moved (unset: as trained)")

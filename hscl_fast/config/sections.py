@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
 from hscl_fast.config.policies import POLICIES, Policy
+from hscl_fast.config.scores import needs_of, parse_scoring
 from hscl_fast.errors import UsageError
 
-ScoringName = Literal["paper", "rotations", "contrast", "released", "knn"]
 CheckpointName = Literal["last", "best"]
 # Those of hscl_kernels.checks, which a test compares: importing them from there would import torch.
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 1e-4, 1e4
@@ -483,18 +483,26 @@ class EvaluateConfig:
     checkpoint
         Which checkpoint is evaluated: ``last`` or ``best`` (on held-out labelled images).
     scoring
-        Normality score: ``paper`` (Eq. 9), ``rotations`` (the mean of Eq. 9 over four rotations), ``contrast`` (Eq. 9
-        minus the similarity to the mean labelled anomaly), ``released`` (that of the released code, with 10 crops x 4
-        rotations and rotation logits) or ``knn`` (needs no prototypes).
+        Normality score: ``paper`` (Eq. 9), ``rotations`` (the mean of Eq. 9 over four rotations),
+        ``rotation_likelihood`` (log-probabilities of the rotation classifier), ``contrast`` (Eq. 9 minus half the
+        similarity to the mean labelled anomaly), ``released`` (that of the released code, with 10 crops x 4 rotations
+        and rotation logits) or, on the encoder's features, ``knn`` (cosine to the nearest training images),
+        ``mahalanobis`` (distance from them) or ``regression`` (on the labels). Several joined by ``+``, such as
+        ``contrast+knn``, are standardised on the training images and added.
     batch_size
         Images per batch while scoring.
     """
 
     checkpoint: CheckpointName = "last"
-    scoring: ScoringName = "paper"
+    scoring: str = "paper"
     batch_size: int = 500
 
     def __post_init__(self) -> None:
+        try:
+            scoring = "+".join(parse_scoring(self.scoring))
+        except ValueError as error:
+            raise UsageError(f"--evaluate.scoring {error}") from None
+        object.__setattr__(self, "scoring", scoring)  # so that two spellings of one configuration are equal
         _require_counts("evaluate", self, ("batch_size",))
 
 
@@ -520,12 +528,13 @@ class Config:
             )
         if self.augment.cached_views is not None:
             self._require_cacheable()
-        if scoring == "released" and not objective.shift_loss:
+        needs = needs_of(scoring)
+        if needs.rotation_head and not objective.shift_loss:
             raise UsageError(
-                "--evaluate.scoring is 'released', which adds rotation logits, but the rotation head is not trained. "
-                "Add --objective.shift_loss true, or use --evaluate.scoring paper or rotations."
+                f"--evaluate.scoring is {scoring!r}, which needs rotation logits, but the rotation head is not "
+                "trained. Add --objective.shift_loss true, or use --evaluate.scoring paper or rotations."
             )
-        if scoring != "knn" and objective.lambda_prototype == 0:
+        if needs.prototypes and objective.lambda_prototype == 0:
             raise UsageError(
                 f"--evaluate.scoring is {scoring!r}, which needs prototypes, but --objective.lambda_prototype is 0, so "
                 "they are not trained. Add --evaluate.scoring knn, or give lambda_prototype a positive value."

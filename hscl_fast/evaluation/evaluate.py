@@ -12,7 +12,7 @@ from rich.console import Console
 
 from hscl_fast.counted import counted
 from hscl_fast.data.split.split import Split
-from hscl_fast.data.types import ABNORMAL, TestImages, take
+from hscl_fast.data.types import ABNORMAL, NORMAL, TestImages, take
 from hscl_fast.evaluation.baselines.baseline import Baseline
 from hscl_fast.evaluation.baselines.pixels import PIXEL_DETECTORS, pixel_baselines
 from hscl_fast.evaluation.baselines.registry import left_out
@@ -73,9 +73,10 @@ def evaluate(scoring: Scoring, split: Split, console: Console, *, seed: int) -> 
     seed
         Seed of the detectors to compare with.
     """
-    known = take(split.training.images, split.training.roles >= 0)
+    images, roles = split.training.images, split.training.roles
+    known = take(images, roles >= 0)
     with image_progress(console, "calibrating", len(known)) as advance:
-        scoring.calibrate(known, advance, anomalies=take(split.training.images, split.training.roles == ABNORMAL))
+        scoring.calibrate(known, advance, normal=roles[roles >= 0] == NORMAL, anomalies=take(images, roles == ABNORMAL))
     threshold, threshold_source = _fit_threshold(scoring, split, console)
     found = evaluate_calibrated(
         scoring, split.test, split.class_names, split.normal_class, threshold, threshold_source, console

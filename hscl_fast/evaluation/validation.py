@@ -10,7 +10,7 @@ from hscl_fast.data.types import ABNORMAL, NORMAL, take
 from hscl_fast.device import Execution
 from hscl_fast.evaluation.metrics import auroc
 from hscl_fast.method.network import Network
-from hscl_fast.method.scoring.registry import SCORINGS
+from hscl_fast.method.scoring.scoring import Scoring
 
 
 def held_out_auroc(config: Config, split: Split, execution: Execution) -> Callable[[Network], float | None] | None:
@@ -24,12 +24,12 @@ def held_out_auroc(config: Config, split: Split, execution: Execution) -> Callab
     held_out, training = split.held_out, split.training
     if not ((held_out.roles == NORMAL).any() and (held_out.roles == ABNORMAL).any()):
         return None
-    # The 40 passes per image of released scoring are too many here; with prototypes, Eq. 9 ranks checkpoints as well.
-    scoring = SCORINGS["paper" if config.objective.lambda_prototype > 0 else "knn"]
+    # Eq. 9 takes one pass over the held-out images only, and ranks checkpoints as well as a score with more of them.
+    name = "paper" if config.objective.lambda_prototype > 0 else "knn"
 
     def validate(network: Network) -> float | None:
-        scorer = scoring(network, execution, config.evaluate.batch_size, config.augment)
-        scorer.calibrate(take(training.images, training.roles >= 0))
-        return auroc(scorer.score(held_out.images), held_out.roles == ABNORMAL)
+        scoring = Scoring(name, network, execution, config.evaluate.batch_size, config.augment)
+        scoring.calibrate(take(training.images, training.roles >= 0))
+        return auroc(scoring.score(held_out.images), held_out.roles == ABNORMAL)
 
     return validate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -20,10 +21,16 @@ _ROTATIONS = 4
 
 
 class Features(NamedTuple):
-    """``embeddings [N, D]`` raw, and ``rotation_logits [N, 4]`` or None."""
+    """``encoder [N, F]`` before the projection, ``embeddings [N, D]`` raw, ``rotation_logits [N, 4]`` or None."""
 
+    encoder: Tensor
     embeddings: Tensor
     rotation_logits: Tensor | None
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Features:
+        """Return what a function makes of each."""
+        logits = None if self.rotation_logits is None else function(self.rotation_logits)
+        return Features(function(self.encoder), function(self.embeddings), logits)
 
 
 class Network(nn.Module):
@@ -78,7 +85,7 @@ class Network(nn.Module):
     def heads(self, encoded: Tensor) -> Features:
         """Return the features of views that the encoder has seen: its output ``[N, F]``."""
         logits = None if self.rotation_head is None else self.rotation_head(encoded)
-        return Features(self.projection(encoded), logits)
+        return Features(encoded, self.projection(encoded), logits)
 
     def changing_buffers(self) -> list[Tensor]:
         """Return the buffers that training changes; those of a frozen encoder stay as they are."""

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import replace
+from typing import Annotated
 
 import torch
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from torch import Tensor
 
-from hscl_fast.config.sections import CheckpointName, Config, ScoringName
+from hscl_fast.config.scores import parse_scoring
+from hscl_fast.config.sections import CheckpointName, Config
 from hscl_fast.errors import UsageError
 from hscl_fast.method.scoring.scoring import Scoring
 from hscl_fast.runs.checkpoint import DamagedCheckpoint, NoCheckpoint, load_checkpoint, write_checkpoint
 from hscl_fast.runs.directory import Results, RunDirectory
 from hscl_fast.runs.trained import load_scoring
-from hscl_fast.strict_json import Number, StrictModel, first_problem
+from hscl_fast.strict_json import Number, StrictModel, first_problem, short
+
+
+def _require_scores(scoring: str) -> str:
+    try:
+        known = scoring == "+".join(parse_scoring(scoring))
+    except ValueError:
+        known = False
+    if not known:
+        raise ValueError(f"is {short(scoring)}, expected scores joined by +")
+    return scoring
 
 
 class Calibration(StrictModel):
@@ -33,7 +45,7 @@ class Calibration(StrictModel):
 
     threshold: Number
     threshold_source: str
-    scoring: ScoringName
+    scoring: Annotated[str, AfterValidator(_require_scores)]
     checkpoint: CheckpointName
     step: int
     image_size: int = Field(ge=8, le=1024)

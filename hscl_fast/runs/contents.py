@@ -11,7 +11,7 @@ from hscl_fast.atomic import TEMPORARY
 from hscl_fast.errors import UsageError
 from hscl_fast.runs.lock import LOCK
 
-EVALUATION_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}"  # file systems take names of up to 255 bytes
+EVALUATION_NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}"  # file systems take names of up to 255 bytes
 MARKER = ".hscl-run"  # a folder with this file is a run directory
 
 _SHOWN = 5  # files in a message

@@ -124,12 +124,12 @@ class RunDirectory(Results):
         Raises
         ------
         UsageError
-            The name is not one of letters, digits, dots, hyphens and underscores.
+            The name is not one of letters, digits, dots, hyphens, underscores and plus signs.
         """
         if not re.fullmatch(EVALUATION_NAME, name):
             raise UsageError(
-                f"--name is {name!r}, but may have only letters, digits, dots, hyphens and underscores, up to "
-                "200, and must begin with a letter or digit. Give another name."
+                f"--name is {name!r}, but may have only letters, digits, dots, hyphens, underscores and plus "
+                "signs, up to 200, and must begin with a letter or digit. Give another name."
             )
         return Results(self.evaluations / name)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from hscl_fast.config.sections import CheckpointName, Config, ScoringName
+from hscl_fast.config.sections import CheckpointName, Config, EvaluateConfig
 from hscl_fast.console import silent
 from hscl_fast.data.loaders.choose import is_held_in_memory
 from hscl_fast.data.open import in_memory, open_split
@@ -22,6 +22,7 @@ from hscl_fast.device import resolve_device
 from hscl_fast.errors import UsageError
 from hscl_fast.evaluation.evaluate import evaluate
 from hscl_fast.evaluation.report.page import ScoredImages
+from hscl_fast.evaluation.scorable import require_scorable
 from hscl_fast.evaluation.summary import Summary
 from hscl_fast.runs.backends import prepare_backends
 from hscl_fast.runs.calibration import Calibration, load_calibration, save_calibration
@@ -43,7 +44,7 @@ def evaluate_run(
     data: str | None = None,
     out: str | Path | None = None,
     name: str | None = None,
-    scoring: ScoringName | None = None,
+    scoring: str | None = None,
     checkpoint: CheckpointName | None = None,
     device: str | None = None,
     root: str | None = None,
@@ -85,6 +86,8 @@ def evaluate_run(
     """
     directory = RunDirectory(at_home(path))
     console = silent() if console is None else console
+    if scoring is not None:
+        scoring = EvaluateConfig(scoring=scoring).scoring  # before anything is read
     if data is not None or out is not None:
         other = _other_test(data, out, scoring, checkpoint)
         return evaluate_other(
@@ -123,7 +126,7 @@ def evaluate_run(
 
 
 def _other_test(
-    data: str | None, out: str | Path | None, scoring: ScoringName | None, checkpoint: CheckpointName | None
+    data: str | None, out: str | Path | None, scoring: str | None, checkpoint: CheckpointName | None
 ) -> tuple[str, Path]:
     """Refuse options that do not go together with other test images."""
     if data is None or out is None:
@@ -177,6 +180,7 @@ def evaluate_trained(
 
     Test labels affect neither the threshold nor the choice of the checkpoint.
     """
+    require_scorable(config.evaluate.scoring, split.training.roles)
     scoring, state = load_scoring(directory, config, split.training.images.shape[1], device)
     found = evaluate(scoring, split, console, seed=config.data.seed)
     test = ScoredImages(split.test, split.class_names, found.scores)

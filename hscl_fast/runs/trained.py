@@ -13,7 +13,6 @@ from hscl_fast.config.sections import Config
 from hscl_fast.device import resolve_execution
 from hscl_fast.errors import UsageError
 from hscl_fast.method.network import build_network
-from hscl_fast.method.scoring.registry import SCORINGS
 from hscl_fast.method.scoring.scoring import Scoring
 from hscl_fast.runs.checkpoint import load_checkpoint
 from hscl_fast.runs.directory import RunDirectory
@@ -78,5 +77,5 @@ def load_scoring(
         ) from error
     network.to(device).to(memory_format=torch.channels_last)
     network.eval()
-    scoring = SCORINGS[config.evaluate.scoring](network, execution, config.evaluate.batch_size, config.augment)
+    scoring = Scoring(config.evaluate.scoring, network, execution, config.evaluate.batch_size, config.augment)
     return scoring, read_state(checkpoint.info, directory)

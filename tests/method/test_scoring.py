@@ -5,13 +5,21 @@ import pytest
 import torch
 from conftest import tiny_config
 from hscl_kernels import augment_views
+from sklearn.covariance import LedoitWolf
+from sklearn.linear_model import LogisticRegression
 
+from hscl_fast.config.scores import NEEDS, SCORE_NAMES, needs_of, parse_scoring
 from hscl_fast.config.sections import AugmentConfig
 from hscl_fast.device import Execution
+from hscl_fast.errors import UsageError
 from hscl_fast.method.augment import draw_views
 from hscl_fast.method.network import build_network
-from hscl_fast.method.scoring.registry import SCORINGS
-from hscl_fast.method.scoring.released import RELEASED_AREA, RELEASED_CROPS
+from hscl_fast.method.scoring.registry import SCORES
+from hscl_fast.method.scoring.scoring import Scoring
+from hscl_fast.method.scoring.views import CROP_AREA, CROPS
+
+ALL = "contrast+knn+mahalanobis+regression"
+OF_FEW_VIEWS = "+".join(name for name in SCORE_NAMES if name != "released")
 
 
 @pytest.fixture(scope="module")
@@ -21,12 +29,28 @@ def model():
 
 
 def scorer(model, scoring, batch_size=7, augment=None):
-    return SCORINGS[scoring](model, Execution(torch.device("cpu")), batch_size, augment or AugmentConfig())
+    return Scoring(scoring, model, Execution(torch.device("cpu")), batch_size, augment or AugmentConfig())
 
 
 @pytest.fixture
 def images(rng):
     return rng.integers(0, 256, (17, 8, 8, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def training(rng):
+    return rng.integers(0, 256, (11, 8, 8, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def anomalies(rng):
+    return rng.integers(0, 256, (9, 8, 8, 3), dtype=np.uint8)
+
+
+def calibrated(model, scoring, training, batch_size=7):
+    """Calibrated on the training images, of which the first three are labelled normal, and the last three abnormal."""
+    own, normal = scorer(model, scoring, batch_size), np.arange(len(training) - 3) < 3
+    return own.calibrate(training[:-3], normal=normal, anomalies=training[-3:])
 
 
 @torch.no_grad()
@@ -54,12 +78,16 @@ def test_rotations_is_the_mean_over_four(model, images):
     close(scorer(model, "rotations").score(images), torch.stack(each).mean(dim=0))
 
 
-def test_contrast_is_paper_minus_the_mean_labelled_anomaly(model, images, rng):
-    training = rng.integers(0, 256, (11, 8, 8, 3), dtype=np.uint8)
-    anomalies = rng.integers(0, 256, (9, 8, 8, 3), dtype=np.uint8)
+def test_rotation_likelihood_is_the_mean_log_probability_of_the_turn(model, images):
+    logits = [features(model, images, k).rotation_logits for k in range(4)]
+    expected = torch.stack([torch.log_softmax(logits[k], dim=1)[:, k] for k in range(4)]).mean(dim=0)
+    close(scorer(model, "rotation_likelihood").score(images), expected)
+
+
+def test_contrast_is_paper_minus_half_the_mean_labelled_anomaly(model, images, training, anomalies):
     mean = torch.nn.functional.normalize(features(model, anomalies).embeddings).mean(dim=0)
     own = features(model, images).embeddings
-    expected = cosines(own, model.prototypes).amax(dim=1) - cosines(own, mean[None])[:, 0]
+    expected = cosines(own, model.prototypes).amax(dim=1) - 0.5 * cosines(own, mean[None])[:, 0]
     close(scorer(model, "contrast").calibrate(training, anomalies=anomalies).score(images), expected)
 
 
@@ -69,19 +97,52 @@ def test_contrast_without_labelled_anomalies_is_paper(model, images, anomalies):
     np.testing.assert_array_equal(own, scorer(model, "paper").score(images))
 
 
-def test_knn_is_the_nearest_training_image(model, images, rng):
-    training = rng.integers(0, 256, (11, 8, 8, 3), dtype=np.uint8)
-    bank = features(model, training).embeddings
-    expected = cosines(features(model, images).embeddings, bank).amax(dim=1)
-    close(scorer(model, "knn").calibrate(training).score(images), expected)
-    close(scorer(model, "knn").calibrate(training).score(training), torch.ones(11))
+def units(model, images):
+    """The directions of the encoder's features, float64."""
+    found = features(model, images).encoder.double().numpy()
+    return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+def test_knn_is_the_mean_over_the_nearest_training_images(model, images, training):
+    similarities = np.sort(units(model, images) @ units(model, training).T, axis=1)
+    scores = scorer(model, "knn").calibrate(training).score(images)
+    np.testing.assert_allclose(scores, similarities[:, -5:].mean(axis=1), atol=2e-6)
+    few = scorer(model, "knn").calibrate(training[:3]).score(images)
+    np.testing.assert_allclose(few, (units(model, images) @ units(model, training[:3]).T).mean(axis=1), atol=2e-6)
+
+
+def test_mahalanobis_leaves_out_the_farthest_fifth(model, images, training):
+    known = units(model, training)
+    distances = LedoitWolf().fit(known).mahalanobis(known)
+    kept = known[np.argsort(distances)[: len(known) - len(known) // 5]]
+    assert len(kept) == 9
+    expected = -LedoitWolf().fit(kept).mahalanobis(units(model, images))
+    scores = scorer(model, "mahalanobis").calibrate(training).score(images)
+    np.testing.assert_allclose(scores, expected, rtol=1e-3)  # a millionth of the variance is added
+
+
+def test_mahalanobis_of_equal_training_images(model, images, training):
+    scores = scorer(model, "mahalanobis").calibrate(np.repeat(training[:1], 4, axis=0)).score(images)
+    assert np.isfinite(scores).all()
+
+
+def test_regression_is_one_on_standardised_features(model, images, training, anomalies):
+    normal = np.arange(11) < 4
+    known = units(model, training)
+    mean, deviation = known.mean(axis=0), np.maximum(known.std(axis=0), 0.01 / np.sqrt(128))
+    labelled = np.concatenate((known[normal], units(model, anomalies)))
+    fitted = LogisticRegression(C=1e-3, class_weight="balanced")
+    fitted.fit((labelled - mean) / deviation, np.arange(13) < 4)
+    expected = fitted.decision_function((units(model, images) - mean) / deviation)
+    scores = scorer(model, "regression").calibrate(training, normal=normal, anomalies=anomalies).score(images)
+    np.testing.assert_allclose(scores, expected, atol=1e-4)
 
 
 def released_parts(model, images):
     """Embeddings [4, n, D] and own rotation logits [4, n], crop by crop and rotation by rotation."""
-    policy = AugmentConfig(crop_area=(RELEASED_AREA, RELEASED_AREA))
+    policy = AugmentConfig(crop_area=(CROP_AREA, CROP_AREA))
     embeddings, logits = [], []
-    for crop in range(RELEASED_CROPS):
+    for crop in range(CROPS):
         seed, step, n = torch.tensor(0), torch.tensor(crop), len(images)
         parameters = draw_views(policy, torch.zeros(n, dtype=torch.int64), seed=seed, step=step, size=(8, 8), views=1)
         with torch.no_grad():
@@ -91,8 +152,7 @@ def released_parts(model, images):
     return torch.stack(embeddings).mean(dim=0), torch.stack(logits).mean(dim=0)
 
 
-def test_released_weighs_crops_rotations_and_logits(model, images, rng):
-    training = rng.integers(0, 256, (11, 8, 8, 3), dtype=np.uint8)
+def test_released_weighs_crops_rotations_and_logits(model, images, training):
     own = scorer(model, "released").calibrate(training)
     train_embeddings, train_logits = released_parts(model, training)
     embeddings, logits = released_parts(model, images)
@@ -106,61 +166,127 @@ def test_released_weighs_crops_rotations_and_logits(model, images, rng):
     close(upright_only.calibrate(training).score(images), expected / 4)
 
 
-@pytest.mark.parametrize("scoring", ["paper", "rotations", "contrast", "knn", "released"])
-def test_scores_do_not_depend_on_the_batches(model, images, scoring):
-    whole = scorer(model, scoring, 100).calibrate(images).score(images)
-    np.testing.assert_allclose(scorer(model, scoring, 3).calibrate(images).score(images), whole, atol=1e-4)
+def standardised(values, known):
+    return (values - known.mean()) / known.std()
+
+
+def test_a_sum_is_that_of_standardised_scores(model, images, training):
+    own = calibrated(model, ALL, training)
+    expected, known_expected = np.zeros(17), np.zeros(8)
+    for name in parse_scoring(ALL):
+        alone = calibrated(model, name, training)
+        known = alone.score_known(training[:-3])
+        expected += standardised(alone.score(images), known)
+        known_expected += standardised(known, known)
+    np.testing.assert_allclose(own.score(images), expected, atol=1e-4)
+    np.testing.assert_allclose(own.score_known(training[:-3]), known_expected, atol=1e-4)
+
+
+def test_a_score_that_is_the_same_for_all_training_images_adds_finitely(model, images, training):
+    same = np.repeat(training[:1], 4, axis=0)
+    assert np.isfinite(scorer(model, "knn+paper").calibrate(same).score(images)).all()
+
+
+@pytest.mark.parametrize(
+    ("scoring", "passes"), [("paper", 1), (ALL, 1), ("contrast+rotations", 4), ("released", 40), ("knn+released", 41)]
+)
+def test_each_view_passes_the_network_once(model, images, training, monkeypatch, scoring, passes):
+    rows = []
+    monkeypatch.setattr(model, "forward", lambda views: rows.append(len(views)) or type(model).forward(model, views))
+    own = calibrated(model, scoring, training)
+    own.score_known(training[:-3])
+    assert own.passes == passes
+    assert sum(rows) == (0 if scoring == "paper" else passes * len(training)) + (8 if scoring == "paper" else 0)
+    rows.clear()
+    own.score(images)
+    assert sum(rows) == passes * len(images)
+
+
+def test_the_views_of_a_score_alone_are_those_in_a_sum(model, images, training):
+    together = calibrated(model, OF_FEW_VIEWS, training)
+    each = together.score_each(images)
+    for name in each:
+        alone = together.narrowed(name)
+        assert (alone.name, alone.passes) == (name, SCORES[name].views.value)
+        np.testing.assert_allclose(alone.score(images), each[name], rtol=1e-4, atol=1e-4)
+        np.testing.assert_array_equal(alone.summed(each), each[name])
+    pair = together.narrowed("knn+contrast")
+    np.testing.assert_allclose(pair.score(images), calibrated(model, "contrast+knn", training).score(images), atol=1e-4)
+
+
+@pytest.mark.parametrize("scoring", ["paper", "released", OF_FEW_VIEWS])
+def test_scores_do_not_depend_on_the_batches(model, images, training, scoring):
+    whole = calibrated(model, scoring, training, 100).score(images)
+    np.testing.assert_allclose(calibrated(model, scoring, training, 3).score(images), whole, rtol=1e-4, atol=2e-4)
     assert scorer(model, "paper").score(images[:0]).shape == (0,)
 
 
-@pytest.mark.parametrize("scoring", ["paper", "rotations", "contrast", "knn", "released"])
-def test_a_score_depends_on_the_image_alone(model, images, rng, scoring):
+@pytest.mark.parametrize("scoring", ["paper", "released", OF_FEW_VIEWS])
+def test_a_score_depends_on_the_image_alone(model, images, training, scoring):
     """Neither on its place nor on its neighbours; the last digits of a sum may."""
-    training = rng.integers(0, 256, (11, 8, 8, 3), dtype=np.uint8)
-    own = scorer(model, scoring, 50).calibrate(training)
+    own = calibrated(model, scoring, training, 50)
     whole = own.score(images)
-    np.testing.assert_allclose(own.score(images[::-1].copy())[::-1], whole, atol=2e-5)
-    np.testing.assert_allclose(np.concatenate([own.score(images[i : i + 1]) for i in range(17)]), whole, atol=2e-5)
+    np.testing.assert_allclose(own.score(images[::-1].copy())[::-1], whole, rtol=1e-5, atol=5e-5)
+    single = np.concatenate([own.score(images[i : i + 1]) for i in range(17)])
+    np.testing.assert_allclose(single, whole, rtol=1e-5, atol=5e-5)
 
 
-@pytest.mark.parametrize("scoring", ["paper", "rotations", "contrast", "knn", "released"])
-@pytest.mark.parametrize("batch_size", [3, 40, 100])
-def test_equal_images_tie_at_every_place(model, images, scoring, batch_size):
-    own = scorer(model, scoring, batch_size).calibrate(images)
+@pytest.mark.parametrize("scoring", ["paper", "released", OF_FEW_VIEWS])
+@pytest.mark.parametrize("batch_size", [3, 100])
+def test_equal_images_tie_at_every_place(model, images, training, scoring, batch_size):
+    own = calibrated(model, scoring, training, batch_size)
     mixed = np.concatenate([images[[4]], images, images[[4, 9]], images[[4]]])
     scores = own.score(mixed)
     assert len({scores[0], scores[5], scores[18], scores[20]}) == 1
     assert scores[10] == scores[19]
-    assert len(set(own.score(np.repeat(images[:1], 71, axis=0)))) == 1
+    assert len(set(own.score(np.repeat(images[:1], 23, axis=0)))) == 1
 
 
-def test_a_training_image_is_not_its_own_neighbour(model, images):
+def test_a_training_image_is_not_its_own_neighbour(model, images, monkeypatch):
     own = scorer(model, "knn", 5).calibrate(images)
-    bank = features(model, images).embeddings
-    others = cosines(bank, bank)
-    others.fill_diagonal_(-1)
-    close(own.score_known(images), others.amax(dim=1))
-    assert scorer(model, "knn").calibrate(images[:1]).score_known(images[:1]) == pytest.approx(1.0, abs=1e-5)
+    others = units(model, images) @ units(model, images).T
+    np.fill_diagonal(others, -1)
+    expected = np.sort(others, axis=1)[:, -5:].mean(axis=1)
+    np.testing.assert_allclose(own.score_known(images), expected, atol=2e-6)
+    monkeypatch.setattr("hscl_fast.method.scoring.knn._CHUNK", 4)
+    np.testing.assert_allclose(scorer(model, "knn").calibrate(images).score_known(images), expected, atol=2e-6)
+    pair = scorer(model, "knn").calibrate(images[:2]).score_known(images[:2])
+    np.testing.assert_allclose(pair, others[[0, 1], [1, 0]], atol=2e-6)
     paper = scorer(model, "paper")
     assert np.array_equal(paper.score_known(images), paper.score(images))
 
 
-@pytest.mark.parametrize("scoring", sorted(SCORINGS))
-def test_constants_can_be_used_again(model, images, scoring):
-    own = scorer(model, scoring).calibrate(images, anomalies=images[:3])
+@pytest.mark.parametrize("scoring", [*SCORE_NAMES, "knn+released"])
+def test_constants_can_be_used_again(model, images, training, scoring):
+    own = calibrated(model, scoring, training)
     other = scorer(model, scoring)
+    assert all(tensor.dtype == torch.float32 for tensor in own.constants.values())
     other.use(own.constants)
     np.testing.assert_array_equal(other.score(images), own.score(images))
+    assert other.constants.keys() == own.constants.keys()
+
+
+def test_a_network_that_is_not_finite_cannot_be_calibrated(images):
+    broken = build_network(tiny_config().model, 8, rotation_head=False, seed=0).eval()
+    torch.nn.init.constant_(broken.prototypes, 1.0)
+    torch.nn.init.constant_(next(broken.encoder.parameters()), torch.nan)
+    with pytest.raises(UsageError, match=r"not all finite.*train again with a lower learning rate"):
+        scorer(broken, "knn").calibrate(images)
 
 
 @pytest.mark.parametrize(
     ("scoring", "constants", "message"),
     [
-        ("paper", {"features": torch.ones(3, 8)}, r"has the constants \['features'\], expected \[\]"),
-        ("knn", {}, r"has the constants \[\], expected \['features'\]"),
-        ("knn", {"features": torch.ones(3, 5)}, r"has features as float32 \[3, 5\], expected float32 \[n, \d+\]"),
-        ("knn", {"features": torch.ones(8)}, r"has features as float32 \[8\]"),
-        ("knn", {"features": torch.ones(3, 8, dtype=torch.int64)}, "has features as int64"),
+        ("paper", {"neighbours": torch.ones(3, 8)}, r"has the constants \['neighbours'\], expected \[\]"),
+        ("knn", {}, r"has the constants \[\], expected \['neighbours'\]"),
+        ("knn", {"neighbours": torch.ones(3, 5)}, r"neighbours as float32 \[3, 5\], expected float32 \[n, \d+\]"),
+        ("knn", {"neighbours": torch.ones(8)}, r"has neighbours as float32 \[8\]"),
+        ("knn", {"neighbours": torch.ones(3, 8, dtype=torch.int64)}, "has neighbours as int64"),
+        ("mahalanobis", {"mean": torch.ones(128), "whitening": torch.ones(128, 1)}, r"has whitening as .* \[128, 1\]"),
+        ("regression", {"weight": torch.ones(128), "bias": torch.tensor(1.0)}, r"has bias as float32 \[\]"),
+        ("paper+rotations", {"center": torch.ones(2), "scale": torch.ones(3)}, "has scale as"),
+        ("paper+rotations", {"center": torch.ones(2), "scale": torch.zeros(2)}, "scale that is not positive"),
+        ("paper+knn", {"center": torch.ones(2), "scale": torch.ones(2)}, r"expected \['center', 'knn.neighbours'"),
         ("released", {"embedding_norm": torch.ones(4), "rotation_logit": torch.ones(3)}, "has rotation_logit as"),
         ("released", {"embedding_norm": torch.ones(4), "rotation_logit": torch.full((4,), torch.nan)}, "not finite"),
     ],
@@ -171,6 +297,12 @@ def test_constants_of_another_score_are_refused(model, scoring, constants, messa
 
 
 def test_no_features_at_all_are_refused(model):
-    width = model.prototypes.shape[1]
     with pytest.raises(ValueError, match="is empty or not finite"):
-        scorer(model, "knn").use({"features": torch.ones(0, width)})
+        scorer(model, "knn").use({"neighbours": torch.ones(0, 128)})
+
+
+def test_every_name_has_a_score():
+    assert SCORE_NAMES == tuple(SCORES) == tuple(NEEDS)
+    assert parse_scoring("regression+paper") == ("paper", "regression")
+    assert needs_of("paper").unlabelled is False
+    assert needs_of("paper+rotation_likelihood") == type(NEEDS["paper"])(True, True, True, False)

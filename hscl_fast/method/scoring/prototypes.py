@@ -1,24 +1,38 @@
-"""The paper's scores: similarity to the nearest prototype (Eq. 9), of one view or averaged over four rotations."""
+"""The paper's scores: similarity to the nearest prototype (Eq. 9), of one view or averaged over four turns."""
 
 from __future__ import annotations
 
+import torch
 from hscl_kernels import prototype_similarity
 from torch import Tensor
 
-from hscl_fast.method.augment import ROTATIONS
-from hscl_fast.method.scoring.scoring import Scoring
+from hscl_fast.method.scoring.score import Score
+from hscl_fast.method.scoring.views import Outputs, Views
 
 
-class PrototypeScoring(Scoring):
+class PrototypeScore(Score):
     """Eq. 9: the largest cosine between an un-augmented view's embedding and a prototype."""
 
-    def _score_batch(self, images: Tensor) -> Tensor:
-        embeddings, _ = self._features(self._upright(images, self.rows_per_image))
-        similarity, _ = prototype_similarity(embeddings, self.network.prototypes.float())
-        return similarity.view(self.rows_per_image, -1).mean(dim=0)
+    def evidence(self, outputs: Outputs) -> Tensor:
+        """Return the embeddings ``[B, D]`` of the upright view."""
+        return outputs.turns.embeddings[0]
+
+    def score(self, evidence: Tensor) -> Tensor:
+        """Return Eq. 9."""
+        similarity, _ = prototype_similarity(evidence, self.network.prototypes.float())
+        return similarity
 
 
-class RotationScoring(PrototypeScoring):
-    """The mean of Eq. 9 over the four rotations of an image."""
+class RotationScore(Score):
+    """The mean of Eq. 9 over the four turns of an image."""
 
-    rows_per_image = ROTATIONS
+    views = Views.TURNS
+
+    def evidence(self, outputs: Outputs) -> Tensor:
+        """Return Eq. 9 of every turn, ``[B, 4]``."""
+        prototypes = self.network.prototypes.float()
+        return torch.stack([prototype_similarity(turn, prototypes)[0] for turn in outputs.turns.embeddings], dim=1)
+
+    def score(self, evidence: Tensor) -> Tensor:
+        """Return the mean."""
+        return evidence.mean(dim=1)

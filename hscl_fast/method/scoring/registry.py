@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from hscl_fast.config.sections import ScoringName
-from hscl_fast.method.scoring.contrast import ContrastScoring
-from hscl_fast.method.scoring.nearest import NearestImageScoring
-from hscl_fast.method.scoring.prototypes import PrototypeScoring, RotationScoring
-from hscl_fast.method.scoring.released import ReleasedScoring
-from hscl_fast.method.scoring.scoring import Scoring
+from hscl_fast.config.scores import ScoreName
+from hscl_fast.method.scoring.contrast import ContrastScore
+from hscl_fast.method.scoring.knn import NeighbourScore
+from hscl_fast.method.scoring.mahalanobis import MahalanobisScore
+from hscl_fast.method.scoring.prototypes import PrototypeScore, RotationScore
+from hscl_fast.method.scoring.regression import RegressionScore
+from hscl_fast.method.scoring.released import ReleasedScore
+from hscl_fast.method.scoring.rotation_likelihood import RotationLikelihoodScore
+from hscl_fast.method.scoring.score import Score
 
-SCORINGS: dict[ScoringName, type[Scoring]] = {
-    "paper": PrototypeScoring,
-    "rotations": RotationScoring,
-    "contrast": ContrastScoring,
-    "released": ReleasedScoring,
-    "knn": NearestImageScoring,
+SCORES: dict[ScoreName, type[Score]] = {
+    "paper": PrototypeScore,
+    "rotations": RotationScore,
+    "rotation_likelihood": RotationLikelihoodScore,
+    "contrast": ContrastScore,
+    "released": ReleasedScore,
+    "knn": NeighbourScore,
+    "mahalanobis": MahalanobisScore,
+    "regression": RegressionScore,
 }

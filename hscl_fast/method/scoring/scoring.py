@@ -1,27 +1,34 @@
-"""The base class of the normality scores, which runs images through the network in batches and reads ahead."""
+"""Runs images through the network in batches, reading ahead, and scores them with one score or a sum of several."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import ClassVar, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 import torch
-from hscl_kernels import ViewParameters, augment_views
+from hscl_kernels import augment_views
 from numpy.typing import NDArray
 from torch import Tensor
 
 from hscl_fast.compiling import compile_whole
+from hscl_fast.config.scores import ScoreName, parse_scoring
 from hscl_fast.config.sections import AugmentConfig
 from hscl_fast.device import Execution, encoder_precision
-from hscl_fast.method.network import Network
+from hscl_fast.errors import UsageError
+from hscl_fast.method.network import Features, Network
+from hscl_fast.method.scoring.registry import SCORES
+from hscl_fast.method.scoring.score import Score, Shape, Training
+from hscl_fast.method.scoring.views import Outputs, ViewSet
 
 Advance = Callable[[int], object]
-_Forward = Callable[[Network, Tensor, torch.dtype], tuple[Tensor, Tensor | None]]
+Scores = NDArray[np.float64]
+_Forward = Callable[[Network, Tensor, torch.dtype], Features]
+# By the method that computed it, which several scores may have inherited from one class.
+_Evidence = dict[object, Tensor]
 
 
 class ImageSequence(Protocol):
@@ -36,51 +43,74 @@ def ignore(images: int) -> None:
     """Ignore the number of images done."""
 
 
-class Scoring(ABC):
-    """Scores images with a trained network.
+class Scoring:
+    """Scores images with a trained network: by one score, or by the sum of several standardised ones.
+
+    The network runs once per batch, on the views that all the scores need together. In a sum each score is taken minus
+    its mean over the training images and divided by their standard deviation.
 
     Parameters
     ----------
+    name
+        The score, or the scores joined by ``+``.
     network
         The trained network, in evaluation mode on its device.
     execution
         Device, precision and compile mode. If compiled, an incomplete last batch is padded, so that nothing is compiled
         again for it.
     batch_size
-        Images per batch; a score with several views per image may use fewer.
+        Images per batch; a score with several views per image uses fewer.
     augment
         How the training views are drawn.
 
     Attributes
     ----------
-    rows_per_image
+    name
+        The score, or the scores in the order of the registry.
+    passes
         The number of views per image that go through the network.
-    shrink_batch
-        The factor by which a batch of this score is smaller than ``batch_size``.
-    learns_from_anomalies
-        Whether :meth:`calibrate` needs the labelled anomalies of training.
+    images_per_batch
+        Images per batch.
     """
-
-    rows_per_image: ClassVar[int] = 1
-    shrink_batch: ClassVar[int] = 1
-    learns_from_anomalies: ClassVar[bool] = False
 
     def __init__(
         self,
+        name: str,
         network: Network,
         execution: Execution,
         batch_size: int,
         augment: AugmentConfig,
     ) -> None:
-        self.network, self.execution, self.augment = network, execution, augment
-        self.images_per_batch = max(1, batch_size // self.shrink_batch)
-        self.constants: dict[str, Tensor] = {}
+        names = parse_scoring(name)
+        self.name = "+".join(names)
+        self.network, self.execution, self.augment, self.batch_size = network, execution, augment, batch_size
+        self._scores: dict[ScoreName, Score] = {name: SCORES[name](network) for name in names}
+        self._views = ViewSet.of({score.views for score in self._scores.values()})
+        self.passes = self._views.rows
+        self.images_per_batch = max(1, batch_size // self._views.shrink_batch)
+        # Mean and standard deviation over the training images of each score, and its values there.
+        self._standards: dict[ScoreName, tuple[float, float]] = {}
+        self._known: dict[ScoreName, Scores] = {}
+
+    @property
+    def constants(self) -> dict[str, Tensor]:
+        """Everything learned, float32; in a sum a score's constants have its name and a dot before theirs."""
+        if len(self._scores) == 1:
+            return next(iter(self._scores.values())).constants
+        own = {f"{name}.{key}": x for name, score in self._scores.items() for key, x in score.constants.items()}
+        center, scale = torch.tensor([self._standards[name] for name in self._scores], dtype=torch.float32).T
+        return own | {"center": center, "scale": scale}
 
     @torch.inference_mode()
     def calibrate(
-        self, images: ImageSequence, advance: Advance = ignore, *, anomalies: ImageSequence | None = None
+        self,
+        images: ImageSequence,
+        advance: Advance = ignore,
+        *,
+        normal: NDArray[np.bool_] | None = None,
+        anomalies: ImageSequence | None = None,
     ) -> Self:
-        """Compute the score's constants from the training images.
+        """Compute the constants from the training images, in one pass over them; without constants there is none.
 
         Parameters
         ----------
@@ -88,12 +118,30 @@ class Scoring(ABC):
             uint8 ``[n, H, W, 3]``, all but the labelled anomalies.
         advance
             Called with the number of ``images`` of every batch.
+        normal
+            bool ``[n]``, True for the labelled normals; None if there are none.
         anomalies
-            uint8 ``[m, H, W, 3]``, the labelled anomalies, which most scores ignore.
+            uint8 ``[m, H, W, 3]``, the labelled anomalies; None if there are none.
+
+        Raises
+        ------
+        UsageError
+            The network's outputs are not finite.
         """
-        self.constants = self._learn(self._batches(images, advance))
-        if self.learns_from_anomalies:
-            self.constants |= self._learn_anomalies(iter(()) if anomalies is None else self._batches(anomalies, ignore))
+        if not self._shapes():
+            return self
+        known = self._gather(images, advance)
+        abnormal = {} if anomalies is None or not len(anomalies) else self._gather(anomalies, ignore)
+        flags = torch.zeros(len(images), dtype=torch.bool) if normal is None else torch.from_numpy(normal)
+        flags = flags.to(self.execution.device)
+        for name, score in self._scores.items():
+            kind = type(score).evidence
+            score.constants = score.learn(Training(known[kind], flags, abnormal.get(kind)))
+            values = score.score_known(known[kind]).double().cpu().numpy()
+            self._known[name] = values
+            # Rounded as they are saved, so that a score is the same when it is loaded.
+            center, scale = (float(np.float32(x)) for x in (values.mean(), values.std()))
+            self._standards[name] = center, scale or 1.0
         return self
 
     def use(self, constants: dict[str, Tensor]) -> None:
@@ -102,97 +150,132 @@ class Scoring(ABC):
         Raises
         ------
         ValueError
-            They are not those of this score and network; the message is a predicate such as ``has no anomaly``.
+            They are not those of this scoring and network; the message is a predicate such as ``has no anomaly``.
         """
-        expected = self._constant_shapes()
+        expected = self._shapes()
         if constants.keys() != expected.keys():
             raise ValueError(f"has the constants {sorted(constants)}, expected {sorted(expected)}")
         for name, tensor in constants.items():
-            shape = expected[name]
-            fits = len(shape) == tensor.dim() and all(a in (None, b) for a, b in zip(shape, tensor.shape, strict=True))
-            if tensor.dtype != torch.float32 or not fits:
-                wanted = ", ".join("n" if size is None else str(size) for size in shape)
-                raise ValueError(
-                    f"has {name} as {str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}, expected float32 "
-                    f"[{wanted}]"
-                )
-            if not (tensor.numel() and tensor.isfinite().all()):
-                raise ValueError(f"has a {name} that is empty or not finite")
-        self.constants = {name: tensor.to(self.execution.device) for name, tensor in constants.items()}
+            _check(name, tensor, expected[name])
+        moved = {name: tensor.to(self.execution.device) for name, tensor in constants.items()}
+        if len(self._scores) == 1:
+            next(iter(self._scores.values())).constants = moved
+            return
+        if not (constants["scale"] > 0).all():
+            raise ValueError("has a scale that is not positive")
+        for name, score in self._scores.items():
+            score.constants = {key: moved[f"{name}.{key}"] for key in score.constant_shapes()}
+        pairs = zip(constants["center"].tolist(), constants["scale"].tolist(), strict=True)
+        self._standards = dict(zip(self._scores, pairs, strict=True))
 
-    def score(self, images: ImageSequence, advance: Advance = ignore) -> NDArray[np.float64]:
+    def narrowed(self, name: str) -> Scoring:
+        """Return the calibrated scoring by some of the scores, which needs no more views than they do."""
+        other = Scoring(name, self.network, self.execution, self.batch_size, self.augment)
+        for each in other._scores:
+            other._scores[each] = self._scores[each]
+            other._standards[each], other._known[each] = self._standards[each], self._known[each]
+        return other
+
+    def score(self, images: ImageSequence, advance: Advance = ignore) -> Scores:
         """Return the score of every image: uint8 ``[n, H, W, 3]`` -> float64 ``[n]``, higher = more normal."""
         return self.score_batches(self._slices(images), advance)
 
-    @torch.inference_mode()
-    def score_batches(self, batches: Iterator[NDArray[np.uint8]], advance: Advance = ignore) -> NDArray[np.float64]:
+    def score_batches(self, batches: Iterator[NDArray[np.uint8]], advance: Advance = ignore) -> Scores:
         """Return the score of every image of batches, as :meth:`score` does.
 
         All batches must have ``images_per_batch`` images but the last one, which may have fewer.
         """
-        twins = _Twins()
-        scores = [self._score_batch(batch) for _, batch in self._on_device(map(twins.noted, batches), advance)]
-        if not scores:
-            return np.zeros(0)
-        # The last digits of a sum depend on the place in a batch, but equal images must not be ranked.
-        return torch.cat(scores).double().cpu().numpy()[twins.first_of_each]
+        return self.summed(self._score_each(batches, advance))
 
-    def score_known(self, images: ImageSequence, advance: Advance = ignore) -> NDArray[np.float64]:
+    def score_each(self, images: ImageSequence, advance: Advance = ignore) -> dict[ScoreName, Scores]:
+        """Return what each score says of every image, before it is standardised."""
+        return self._score_each(self._slices(images), advance)
+
+    def summed(self, each: dict[ScoreName, Scores]) -> Scores:
+        """Return the score, from what each of its scores says."""
+        if len(self._scores) == 1:
+            return each[next(iter(self._scores))]
+        standards = ((each[name], *self._standards[name]) for name in self._scores)
+        return np.sum([(values - center) / scale for values, center, scale in standards], axis=0)
+
+    def score_known(self, images: ImageSequence, advance: Advance = ignore) -> Scores:
         """Return the scores of the images that it was calibrated on, in the same order, as if each were new."""
-        return self.score(images, advance)
+        return self.summed(self._known) if self._known else self.score(images, advance)
 
-    def _constant_shapes(self) -> dict[str, tuple[int | None, ...]]:
-        """Return the shape of every constant, None for any size."""
-        return {}
+    @torch.inference_mode()
+    def _score_each(self, batches: Iterator[NDArray[np.uint8]], advance: Advance) -> dict[ScoreName, Scores]:
+        twins = _Twins()
+        found: dict[ScoreName, list[Tensor]] = {name: [] for name in self._scores}
+        for batch in self._on_device(map(twins.noted, batches), advance):
+            evidence = self._evidence(batch)
+            for name, score in self._scores.items():
+                found[name].append(score.score(evidence[type(score).evidence]))
+        # The last digits of a sum depend on the place in a batch, but equal images must not be ranked.
+        return {
+            name: torch.cat(parts).double().cpu().numpy()[twins.first_of_each] if parts else np.zeros(0)
+            for name, parts in found.items()
+        }
 
-    def _learn(self, batches: Iterator[tuple[int, Tensor]]) -> dict[str, Tensor]:
-        """Return the constants computed from the training images; most scores have none."""
-        return {}
+    def _shapes(self) -> dict[str, Shape]:
+        """Return the shape of every constant."""
+        if len(self._scores) == 1:
+            return next(iter(self._scores.values())).constant_shapes()
+        own = {
+            f"{name}.{key}": shape
+            for name, score in self._scores.items()
+            for key, shape in score.constant_shapes().items()
+        }
+        return own | {"center": (len(self._scores),), "scale": (len(self._scores),)}
 
-    def _learn_anomalies(self, batches: Iterator[tuple[int, Tensor]]) -> dict[str, Tensor]:
-        """Return the constants computed from the labelled anomalies of training."""
-        return {}
+    def _gather(self, images: ImageSequence, advance: Advance) -> _Evidence:
+        """Return the evidence of all images."""
+        batches = [self._evidence(batch) for batch in self._on_device(self._slices(images), advance)]
+        evidence = {kind: torch.cat([batch[kind] for batch in batches]) for kind in batches[0]}
+        if not all(tensor.isfinite().all() for tensor in evidence.values()):
+            raise UsageError(
+                "The network's outputs for the training images are not all finite, so no score can be calibrated. Use "
+                "an earlier checkpoint, or train again with a lower learning rate."
+            )
+        return evidence
 
-    @abstractmethod
-    def _score_batch(self, images: Tensor) -> Tensor:
-        """Return the scores ``[B]`` of images uint8 ``[B, H, W, 3]``."""
+    def _evidence(self, images: Tensor) -> _Evidence:
+        """Return the evidence of images uint8 ``[B, H, W, 3]``."""
+        outputs = self._outputs(images)
+        by_kind = {type(score).evidence: score for score in self._scores.values()}
+        return {kind: score.evidence(outputs) for kind, score in by_kind.items()}
 
-    def _upright(self, images: Tensor, rotations: int = 1) -> Tensor:
-        """Return un-augmented views ``[rotations * B, 3, H, W]``."""
-        places = torch.arange(len(images), device=images.device).repeat(rotations)
-        turns = torch.arange(rotations, device=images.device).repeat_interleave(len(images))
-        return self._render(images, ViewParameters.identity(places, turns))
-
-    def _render(self, images: Tensor, parameters: ViewParameters) -> Tensor:
+    def _outputs(self, images: Tensor) -> Outputs:
         mean, std = self.network.statistics
-        return augment_views(
-            images, parameters, dtype=self.execution.precision, mean=mean, std=std, backend=self.augment.backend
+        views = augment_views(
+            images,
+            self._views.parameters(images, self.augment),
+            dtype=self.execution.precision,
+            mean=mean,
+            std=std,
+            backend=self.augment.backend,
         )
+        return self._views.split(self._features(views), len(images))
 
-    def _features(self, views: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return embeddings and rotation logits of views, float32."""
+    def _features(self, views: Tensor) -> Features:
+        """Return the features of views, float32."""
         rows, precision = len(views), self.execution.precision
         if self.execution.compile == "off":
             return _forward(self.network, views, precision)
-        full = self.images_per_batch * self.rows_per_image
+        full = self.images_per_batch * self.passes
         if rows < full:
             views = torch.cat((views, views.new_zeros(full - rows, *views.shape[1:])))
         views = views.contiguous(memory_format=torch.channels_last)
-        embeddings, logits = _compiled_forward(self.execution.compile)(self.network, views, precision)
+        found = _compiled_forward(self.execution.compile)(self.network, views, precision)
         # Copies, because a captured CUDA graph overwrites its results in the next call.
-        return embeddings[:rows].clone(), None if logits is None else logits[:rows].clone()
-
-    def _batches(self, images: ImageSequence, advance: Advance) -> Iterator[tuple[int, Tensor]]:
-        """Yield batches on the device and the place of their first image."""
-        return self._on_device(self._slices(images), advance)
+        return found.map(lambda x: x[:rows].clone())
 
     def _slices(self, images: ImageSequence) -> Iterator[NDArray[np.uint8]]:
         size = self.images_per_batch
         return (images[first : first + size] for first in range(0, len(images), size))
 
-    def _on_device(self, batches: Iterator[NDArray[np.uint8]], advance: Advance) -> Iterator[tuple[int, Tensor]]:
-        """Yield batches on the device and the place of their first image; the next batch is read meanwhile."""
-        device, first = self.execution.device, 0
+    def _on_device(self, batches: Iterator[NDArray[np.uint8]], advance: Advance) -> Iterator[Tensor]:
+        """Yield batches on the device; the next batch is read meanwhile."""
+        device = self.execution.device
 
         def read() -> Tensor | None:
             pixels = next(batches, None)
@@ -205,9 +288,8 @@ class Scoring(ABC):
             ahead = reader.submit(read)
             while (batch := ahead.result()) is not None:
                 ahead = reader.submit(read)
-                yield first, batch.to(device, non_blocking=True)
+                yield batch.to(device, non_blocking=True)
                 advance(len(batch))
-                first += len(batch)
 
 
 class _Twins:
@@ -225,11 +307,21 @@ class _Twins:
         return images
 
 
-def _forward(network: Network, views: Tensor, precision: torch.dtype) -> tuple[Tensor, Tensor | None]:
-    """Return embeddings and rotation logits of views, in float32."""
+def _check(name: str, tensor: Tensor, shape: Shape) -> None:
+    """Raise a ValueError unless a constant has its shape, is float32, not empty and finite."""
+    fits = len(shape) == tensor.dim() and all(a in (None, b) for a, b in zip(shape, tensor.shape, strict=True))
+    if tensor.dtype != torch.float32 or not fits:
+        dtype, wanted = str(tensor.dtype).removeprefix("torch."), str([size or "n" for size in shape]).replace("'", "")
+        raise ValueError(f"has {name} as {dtype} {list(tensor.shape)}, expected float32 {wanted}")
+    if not (tensor.numel() and tensor.isfinite().all()):
+        raise ValueError(f"has a {name} that is empty or not finite")
+
+
+def _forward(network: Network, views: Tensor, precision: torch.dtype) -> Features:
+    """Return the features of views, in float32."""
     with encoder_precision(views.device, precision):
-        embeddings, logits = network(views)
-    return embeddings.float(), None if logits is None else logits.float()
+        found: Features = network(views)
+    return found.map(Tensor.float)
 
 
 @functools.cache
