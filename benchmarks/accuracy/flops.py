@@ -63,7 +63,7 @@ def training_flops(config: Config, view: ViewFlops, *, views: int, images: int) 
     """
     passes = views * FORWARD_AND_BACKWARD
     if config.model.freeze:
-        cached = getattr(config.augment, "cached_views", None)
+        cached = config.augment.cached_views
         passes = views if cached is None else images * cached
     return view.encoder * passes + view.heads * views * FORWARD_AND_BACKWARD
 

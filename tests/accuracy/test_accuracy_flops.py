@@ -1,5 +1,7 @@
 """The operations of a training, against those counted by hand."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from conftest import tiny_config
@@ -41,3 +43,5 @@ def test_training_is_three_forwards_and_a_frozen_encoder_one():
     assert training_flops(tiny_config(), view, views=50, images=7) == 3 * 50 * 1010
     frozen = load_recipe("cpu", model={"width": 64, "pretrained": True, "freeze": True})
     assert training_flops(frozen, view, views=50, images=7) == 50 * 1000 + 3 * 50 * 10
+    cached = replace(frozen, augment=replace(frozen.augment, cached_views=2, rotations=1))
+    assert training_flops(cached, view, views=50, images=7) == 2 * 7 * 1000 + 3 * 50 * 10
