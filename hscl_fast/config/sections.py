@@ -51,7 +51,7 @@ class DataConfig:
         With ``--resume``, the new folder of data that has moved.
     image_size
         Side in pixels to which every image is resized. Unset: the data set's own size, or 32 for folders and CSV
-        files; with pretrained weights the size that these were trained with, but three times the own size for a named
+        files; with pretrained weights the size that these were trained with, but five times the own size for a named
         data set of up to 32 pixels.
     bit_depth
         Bits of the values of image files with more than 8 bits per value, 1 to 32: 12 makes 4095 white. Unset: found
@@ -150,8 +150,7 @@ class ModelConfig:
     Parameters
     ----------
     encoder
-        Any timm model name. From scratch, ``resnet*`` gets a 3x3 stride-1 stem without max-pool for images up to 64
-        pixels.
+        Any timm model name. From scratch, ``resnet*`` gets a 3x3 stem without max-pool for images up to 64 pixels.
     pretrained
         Begin with timm's weights of the encoder, which are downloaded where they are not on this machine.
     weights
@@ -161,6 +160,9 @@ class ModelConfig:
         Keep the encoder as it begins, and train the projection head and the prototypes only.
     width
         Channels of a ``resnet*``'s first stage, 16 or more (64 is the full network); the later stages double it.
+    stem_stride
+        Stride of that 3x3 stem: 1 keeps the full resolution, 2 halves it, at a quarter of the cost. Images below 16
+        pixels keep theirs.
     projection_hidden
         Width of the projection head's hidden layer. Unset: the encoder's number of features.
     embedding_dim
@@ -174,6 +176,7 @@ class ModelConfig:
     weights: str | None = None
     freeze: bool = False
     width: int = 64
+    stem_stride: Literal[1, 2] = 1
     projection_hidden: int | None = None
     embedding_dim: int = 128
     prototypes: int = 1

@@ -16,7 +16,8 @@ from hscl_fast.method.pretrained import create_encoder, input_statistics
 defer_compiler()
 import timm  # noqa: E402  after defer_compiler, because it would import the compiler
 
-SMALL_IMAGE = 64  # pixels; up to this size the stem of a ResNet keeps the full resolution
+SMALL_IMAGE = 64  # pixels; up to this size a ResNet has a stem without max-pool
+_TINY_IMAGE = 16  # pixels; below this size four stages leave nothing to halve in the stem
 _ROTATIONS = 4
 
 
@@ -133,7 +134,8 @@ def _make_encoder(config: ModelConfig, image_size: int, *, load: bool) -> nn.Mod
     # timm sizes the first stage's input by the "deep" stem's width; its three convolutions become one.
     stem = {"stem_type": "deep", "stem_width": width // 2}
     encoder: Any = create_encoder(config, image_size, load=load, channels=channels, **stem)
-    encoder.conv1 = nn.Conv2d(3, width, kernel_size=3, stride=1, padding=1, bias=False)
+    stride = config.stem_stride if image_size >= _TINY_IMAGE else 1
+    encoder.conv1 = nn.Conv2d(3, width, kernel_size=3, stride=stride, padding=1, bias=False)
     nn.init.kaiming_normal_(encoder.conv1.weight, mode="fan_out", nonlinearity="relu")
     encoder.maxpool = nn.Identity()
     return encoder

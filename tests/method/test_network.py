@@ -34,6 +34,13 @@ def test_narrow_networks_have_the_asked_shapes(size):
     assert model.encoder.conv1.out_channels == 16
 
 
+def test_a_stem_of_stride_two_halves_the_resolution_of_all_but_tiny_images():
+    def side_after_stem(size, stride):
+        return build(size, width=16, stem_stride=stride).encoder.conv1(torch.zeros(1, 3, size, size)).shape[-1]
+
+    assert [side_after_stem(*case) for case in ((32, 1), (32, 2), (16, 2), (8, 2))] == [32, 16, 8, 8]
+
+
 def test_large_images_keep_the_standard_stem_and_other_encoders_work():
     assert build(96, width=16).encoder.conv1.kernel_size == (7, 7)
     model = build(96, encoder="mobilenetv3_small_050")

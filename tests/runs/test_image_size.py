@@ -12,8 +12,8 @@ TRAINED = ModelConfig(weights="w.safetensors")  # of resnet18, trained at 224 pi
     ("data", "model", "size"),
     [
         ({"name": "folder"}, TRAINED, 224),
-        ({"name": "cifar10"}, TRAINED, 96),
-        ({"name": "fashion_mnist"}, TRAINED, 84),
+        ({"name": "cifar10"}, TRAINED, 160),
+        ({"name": "fashion_mnist"}, TRAINED, 140),
         ({"name": "cifar10"}, ModelConfig(), None),
         ({"name": "folder"}, ModelConfig(), None),
         ({"name": "cifar10", "image_size": 32}, TRAINED, 32),
