@@ -1,6 +1,6 @@
 """The configuration: validated once, the same as YAML, dictionaries and flags."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import yaml
@@ -31,6 +31,12 @@ def test_recipes_are_valid_and_survive_yaml(recipe):
     assert from_dict(yaml.safe_load(yaml.safe_dump(to_dict(config))), "config.yaml") == config
     for section, values in yaml.safe_load(recipe_path(recipe).read_text()).items():
         assert {name: to_dict(config)[section][name] for name in values} == values
+
+
+def test_the_fast_recipe_is_the_papers_with_a_quarter_of_the_rows():
+    fast, paper = load_recipe("fast"), load_recipe("paper")
+    assert (fast.augment.rotations, paper.augment.rotations) == (1, 4)
+    assert replace(fast, augment=paper.augment) == paper
 
 
 def test_the_released_recipe_peaks_at_1e_2():
