@@ -157,14 +157,16 @@ class ModelConfig:
         Begin with the weights of this ``.safetensors`` file, under timm's names. They take the place of those of
         ``pretrained``, also where a recipe sets it.
     freeze
-        Keep the encoder as it begins, and train the projection head and the prototypes only.
+        Keep the encoder as it begins, and train the projection head and the prototypes only. Its features are
+        standardised before the head.
     width
         Channels of a ``resnet*``'s first stage, 16 or more (64 is the full network); the later stages double it.
     stem_stride
         Stride of that 3x3 stem: 1 keeps the full resolution, 2 halves it, at a quarter of the cost. Images below 16
         pixels keep theirs.
     projection_hidden
-        Width of the projection head's hidden layer. Unset: the encoder's number of features.
+        Width of the projection head's hidden layer; 0: a linear head without one. Unset: the encoder's number of
+        features.
     embedding_dim
         D, the dimension of the embeddings that the objective is computed on.
     prototypes
@@ -196,7 +198,7 @@ class ModelConfig:
                 self.starts_trained, "model.freeze", self.freeze, "false without --model.pretrained or --model.weights"
             )
         if self.projection_hidden is not None:
-            _require(self.projection_hidden > 0, "model.projection_hidden", self.projection_hidden, "1 or more")
+            _require(self.projection_hidden >= 0, "model.projection_hidden", self.projection_hidden, "0 or more")
         _require(self.embedding_dim > 1, "model.embedding_dim", self.embedding_dim, "2 or more")
         _require(1 <= self.prototypes <= 256, "model.prototypes", self.prototypes, "between 1 and 256")
 
@@ -208,7 +210,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    """The training objective, L = L_SS + lambda_prototype L_SP + lambda_abnormal L_NA (Eq. 8).
+    """The training objective, L = lambda_sample L_SS + lambda_prototype L_SP + lambda_abnormal L_NA (Eq. 8).
 
     Parameters
     ----------
@@ -216,6 +218,9 @@ class ObjectiveConfig:
         ``paper``: equations 1-8. ``released``: the loss of the authors' released code, term by term.
     temperature
         tau of the contrastive terms, from 1e-4 to 1e4.
+    lambda_sample
+        Weight of the sample-to-sample term, 1 in the paper. 0 suits a frozen encoder with a single cached view, in
+        which nothing is left to contrast.
     lambda_prototype
         lambda_1, weight of the sample-to-prototype term. 0 turns prototypes off; then score with ``knn``.
     lambda_abnormal
@@ -237,6 +242,7 @@ class ObjectiveConfig:
 
     name: Literal["paper", "released"] = "paper"
     temperature: float = 0.5
+    lambda_sample: float = 1.0
     lambda_prototype: float = 1.0
     lambda_abnormal: float = 1.0
     weight_threshold: float = 0.4
@@ -254,18 +260,24 @@ class ObjectiveConfig:
         )
         _require_not_negative(
             "objective",
-            {"lambda_prototype": self.lambda_prototype, "lambda_abnormal": self.lambda_abnormal},
+            {
+                "lambda_sample": self.lambda_sample,
+                "lambda_prototype": self.lambda_prototype,
+                "lambda_abnormal": self.lambda_abnormal,
+            },
         )
+        trained = self.lambda_sample > 0 or self.lambda_prototype > 0
+        _require(trained, "objective.lambda_sample", self.lambda_sample, "above 0 where lambda_prototype is 0")
         _require(0 <= self.weight_threshold < 1, "objective.weight_threshold", self.weight_threshold, "in [0, 1)")
         if self.name == "released":
             inherits = self.rotated_roles == "inherit"
             _require(inherits, "objective.rotated_roles", self.rotated_roles, "inherit with the released objective")
             _require(self.backend == "auto", "objective.backend", self.backend, "auto with the released objective")
-            unit = self.lambda_prototype == self.lambda_abnormal == 1.0
+            unit = self.lambda_sample == self.lambda_prototype == self.lambda_abnormal == 1.0
             _require(
                 unit,
                 "objective.lambda_*",
-                (self.lambda_prototype, self.lambda_abnormal),
+                (self.lambda_sample, self.lambda_prototype, self.lambda_abnormal),
                 "1 with the released objective",
             )
 

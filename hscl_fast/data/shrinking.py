@@ -23,10 +23,10 @@ def remark_on_shrinking(images: AnyImages, size: int) -> tuple[Remark, ...]:
     size
         The side in pixels.
     """
-    widths_and_heights = _sizes(images)
-    if not widths_and_heights:
+    found = median_size(images)
+    if found is None:
         return ()
-    width, height = sorted(widths_and_heights, key=max)[(len(widths_and_heights) - 1) // 2]
+    width, height = found
     longer = max(width, height)
     if longer <= _HARMLESS * size:
         return ()
@@ -40,6 +40,17 @@ def remark_on_shrinking(images: AnyImages, size: int) -> tuple[Remark, ...]:
             doubt=True,
         ),
     )
+
+
+def median_size(images: AnyImages) -> tuple[int, int] | None:
+    """Return width and height of the image with the median longer side, before any resizing.
+
+    Of images in files, those of up to 64, evenly spread, are read; of an array, its own. None where nothing is known.
+    """
+    widths_and_heights = _sizes(images)
+    if not widths_and_heights:
+        return None
+    return sorted(widths_and_heights, key=max)[(len(widths_and_heights) - 1) // 2]
 
 
 def _sizes(images: AnyImages) -> list[tuple[int, int]]:

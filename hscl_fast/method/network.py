@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
+from hscl_kernels import unit
 from torch import Tensor, nn
 
 from hscl_fast.config.sections import ModelConfig
@@ -71,8 +73,9 @@ class Network(nn.Module):
         # Some timm models widen their pooled features once more before the classifier that is left out here.
         features = getattr(encoder, "head_hidden_size", None) or encoder.num_features
         self.encoder_features: int = features
-        hidden = config.projection_hidden or features
-        self.projection = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, config.embedding_dim))
+        self.standardise = StandardDirections(features) if config.freeze else None
+        hidden = features if config.projection_hidden is None else config.projection_hidden
+        self.projection = nn.Sequential(*_layers(features, hidden, config.embedding_dim))
         self.rotation_head = nn.Linear(features, _ROTATIONS) if rotation_head else None
         self.prototypes = nn.Parameter(torch.empty(config.prototypes, config.embedding_dim))
         nn.init.xavier_uniform_(self.prototypes)
@@ -85,8 +88,9 @@ class Network(nn.Module):
 
     def heads(self, encoded: Tensor) -> Features:
         """Return the features of views that the encoder has seen: its output ``[N, F]``."""
-        logits = None if self.rotation_head is None else self.rotation_head(encoded)
-        return Features(encoded, self.projection(encoded), logits)
+        given = encoded if self.standardise is None else self.standardise(encoded)
+        logits = None if self.rotation_head is None else self.rotation_head(given)
+        return Features(encoded, self.projection(given), logits)
 
     def changing_buffers(self) -> list[Tensor]:
         """Return the buffers that training changes; those of a frozen encoder stay as they are."""
@@ -99,6 +103,32 @@ class Network(nn.Module):
         if self._frozen:
             self.encoder.eval()
         return self
+
+
+class StandardDirections(nn.Module):
+    """Brings each feature of a frozen encoder to mean 0 and variance 1, after making all rows equally long.
+
+    The features of trained encoders differ a thousandfold in size, which no part of a frozen one can even out. It is a
+    batch normalisation without weights, as in the linear probe of He et al. (Masked Autoencoders, CVPR 2022), so the
+    mean and the variance of scoring are running ones of the training batches.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.length = math.sqrt(features)
+        self.norm = nn.BatchNorm1d(features, affine=False)
+
+    def forward(self, encoded: Tensor) -> Tensor:
+        """Return float32 ``[N, F]``."""
+        standard: Tensor = self.norm(unit(encoded.float()) * self.length)
+        return standard
+
+
+def _layers(features: int, hidden: int, dimension: int) -> list[nn.Module]:
+    """Return the projection head; a hidden width of 0 makes it linear."""
+    if not hidden:
+        return [nn.Linear(features, dimension)]
+    return [nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, dimension)]
 
 
 def build_network(

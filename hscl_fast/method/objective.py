@@ -142,8 +142,12 @@ def _paper_losses(
         group=group,
         backend=config.backend,
     )
+    total = loss.total
+    if config.lambda_sample != 1:
+        total = total + (config.lambda_sample - 1) * loss.sample_to_sample
     # Averaging over the ranks divides the gradient by their number.
-    total = loss.total if group is None else scale_gradient(loss.total, torch.full_like(loss.total, ranks))
+    if group is not None:
+        total = scale_gradient(total, torch.full_like(total, ranks))
     return {
         TOTAL: total,
         SAMPLE_TO_SAMPLE: loss.sample_to_sample,

@@ -47,6 +47,12 @@ def input_size(config: ModelConfig) -> int | None:
     return None if known is None else int(known.input_size[-1])
 
 
+def weights_page(config: ModelConfig) -> str | None:
+    """Return the address of the page from which timm downloads the encoder's weights, if it has any there."""
+    known = timm.get_pretrained_cfg(config.encoder)
+    return None if known is None or not known.hf_hub_id else f"https://{_HUB[0]}/{known.hf_hub_id}"
+
+
 def create_encoder(config: ModelConfig, image_size: int, *, load: bool, **arguments: Any) -> nn.Module:
     """Build a timm model without its classifier.
 
@@ -104,7 +110,7 @@ def _weights(config: ModelConfig) -> dict[str, Any]:
     if known.hf_hub_id and not _is_at_hand(known.hf_hub_id):
         raise UsageError(
             f"--model.pretrained is true, but the weights of {config.encoder} are not on this machine and "
-            f"{_HUB[0]} cannot be reached. Download model.safetensors from https://{_HUB[0]}/{known.hf_hub_id} "
+            f"{_HUB[0]} cannot be reached. Download model.safetensors from {weights_page(config)} "
             "elsewhere, copy it here and give --model.weights FILE.safetensors in place of --model.pretrained."
         )
     return {"pretrained": True}

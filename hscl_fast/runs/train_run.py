@@ -33,6 +33,7 @@ from hscl_fast.runs.evaluate_run import evaluate_trained
 from hscl_fast.runs.feature_cache import cached_features
 from hscl_fast.runs.image_size import resolve_image_size
 from hscl_fast.runs.lock import RunLock
+from hscl_fast.runs.proposal import propose_pretrained
 from hscl_fast.runs.recorder import RunRecorder
 from hscl_fast.runs.run import Run
 from hscl_fast.runs.show import show_slow_precision, show_split
@@ -173,6 +174,8 @@ def _prepare(
         try:
             split = open_split(directory.recorded_data(config) if resume else config.data)
             config = replace(config, data=with_scale(config.data, split.decoding))
+            proposal = () if resume else propose_pretrained(config, split, device)
+            split = replace(split, remarks=(*split.remarks, *proposal))
             loader = choose_loader(config.data, config.runtime, split, device)
             if loader.kind == "resident":
                 split = in_memory(split)

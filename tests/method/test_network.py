@@ -6,7 +6,7 @@ from torch import nn
 
 from hscl_fast.config.sections import ModelConfig
 from hscl_fast.errors import UsageError
-from hscl_fast.method.network import build_network
+from hscl_fast.method.network import StandardDirections, build_network
 
 
 def build(size=32, seed=0, rotation_head=False, **options):
@@ -78,3 +78,25 @@ def test_gradients_in_channels_last_are_those_of_the_plain_layout(size):
         gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-3, atol=1e-4 * gradient.abs().max().item())
+
+
+def test_the_head_may_be_linear():
+    config = ModelConfig(width=16, projection_hidden=0, embedding_dim=8)
+    head = build_network(config, 8, rotation_head=False, seed=0).projection
+    assert [type(layer) for layer in head] == [torch.nn.Linear]
+    assert head[0].weight.shape == (8, 128)
+
+
+def test_the_features_of_a_frozen_encoder_are_standardised():
+    """Whatever their size: as unit rows, each feature with mean 0 and variance 1 over the rows."""
+    module = StandardDirections(5)
+    encoded = torch.rand(400, 5, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 10, 0.1, 1, 3])
+    standard = module(encoded.bfloat16())
+    assert standard.dtype == torch.float32
+    torch.testing.assert_close(standard.mean(0), torch.zeros(5), atol=1e-5, rtol=0)
+    torch.testing.assert_close(standard.var(0, unbiased=False), torch.ones(5), atol=0.03, rtol=0)
+    torch.testing.assert_close(module(7 * encoded), module(encoded), atol=1e-4, rtol=0)
+    for _ in range(200):
+        module(encoded)
+    module.eval()
+    torch.testing.assert_close(module(encoded), module.train()(encoded), atol=0.03, rtol=0)

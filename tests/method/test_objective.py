@@ -51,6 +51,19 @@ def test_paper_objective_is_hscl_loss_plus_rotation(estimator, shift):
     torch.testing.assert_close(terms["total"], expected)
 
 
+@pytest.mark.parametrize("weight", [0.0, 3.0])
+def test_the_sample_to_sample_term_has_a_weight(weight):
+    z, v, _ = features()
+    z.requires_grad_()
+    config = ObjectiveConfig(lambda_sample=weight)
+    losses = compute_loss(config, z, v, None, ROLES, TURNS, seed=SEED, step=STEP)
+    terms = hscl_loss(z, v, torch.arange(16).repeat(2), row_roles(ROLES, "exclude"), backend="reference")
+    expected = weight * terms.sample_to_sample + terms.sample_to_prototype + terms.normal_to_abnormal
+    torch.testing.assert_close(losses[0], expected)
+    ours, theirs = (torch.autograd.grad(total, z, retain_graph=True)[0] for total in (losses[0], expected))
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
 def test_released_objective_is_released_loss_plus_rotation():
     z, v, logits = features()
     config = ObjectiveConfig(name="released", rotated_roles="inherit", shift_loss=True)
