@@ -14,20 +14,17 @@ from hscl_fast.counted import counted
 from hscl_fast.data.split.split import Split
 from hscl_fast.data.types import ABNORMAL, NORMAL, TestImages, take
 from hscl_fast.evaluation.baselines.baseline import Baseline
-from hscl_fast.evaluation.baselines.pixels import PIXEL_DETECTORS, pixel_baselines
-from hscl_fast.evaluation.baselines.registry import left_out
+from hscl_fast.evaluation.compare import compare, is_comparable
+from hscl_fast.evaluation.encoder_features import FeatureTape, complete_features
 from hscl_fast.evaluation.metrics import Detection, detection_metrics
 from hscl_fast.evaluation.threshold import Decisions, decide, fit_threshold
+from hscl_fast.method.network import Network
 from hscl_fast.method.scoring.scoring import Scoring
 from hscl_fast.progress import image_progress
 
 Scores = NDArray[np.float64]
 
 _TRAINING_QUANTILE = 0.05
-_NOT_IN_MEMORY = (
-    "Left out: they need all images in memory, but this run does not hold them there (see --runtime.loader "
-    "and --runtime.resident_gib)."
-)
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ class Evaluation:
     images_per_second
         Test images scored per second; None without test images.
     baselines
-        scikit-learn's detectors on the same split; empty if the test images lack normals or anomalies.
+        Simple detectors on the same split; empty if the test images lack normals or anomalies.
     """
 
     scores: Scores
@@ -57,7 +54,9 @@ class Evaluation:
     baselines: dict[str, Baseline]
 
 
-def evaluate(scoring: Scoring, split: Split, console: Console, *, seed: int) -> Evaluation:
+def evaluate(
+    scoring: Scoring, split: Split, console: Console, *, seed: int, initial: Network | str | None = None
+) -> Evaluation:
     """Calibrate a score on the training images, fit the threshold, score the test images and compare.
 
     Test labels affect neither calibration nor threshold.
@@ -72,17 +71,34 @@ def evaluate(scoring: Scoring, split: Split, console: Console, *, seed: int) -> 
         Console for progress.
     seed
         Seed of the detectors to compare with.
+    initial
+        A network whose encoder is the pretrained one as it was before training, on whose features detectors are
+        compared as well: that of ``scoring`` if its encoder is frozen. A sentence says why there is none; None stands
+        for an encoder from scratch.
     """
     images, roles = split.training.images, split.training.roles
     known = take(images, roles >= 0)
+    tape = FeatureTape()
+    if initial is scoring.network:
+        scoring.on_features = tape
     with image_progress(console, "calibrating", len(known)) as advance:
         scoring.calibrate(known, advance, normal=roles[roles >= 0] == NORMAL, anomalies=take(images, roles == ABNORMAL))
+    taped_training = tape.cut()
     threshold, threshold_source = _fit_threshold(scoring, split, console)
+    tape.cut()
     found = evaluate_calibrated(
         scoring, split.test, split.class_names, split.normal_class, threshold, threshold_source, console
     )
-    with console.status("comparing with scikit-learn"):
-        return replace(found, baselines=_compare(split, seed))
+    taped_test, scoring.on_features = tape.cut(), None
+    if not is_comparable(split):
+        return found
+    features = (
+        complete_features(split, initial, scoring, console, training=taped_training, test=taped_test)
+        if isinstance(initial, Network)
+        else initial
+    )
+    with console.status("comparing with simple detectors"):
+        return replace(found, baselines=compare(split, features, seed=seed))
 
 
 def evaluate_calibrated(
@@ -124,16 +140,3 @@ def _fit_threshold(scoring: Scoring, split: Split, console: Console) -> tuple[fl
         scores = scoring.score_known(known, advance)
     source = f"{_TRAINING_QUANTILE:.0%} quantile of the training scores (no labelled images were held out)"
     return float(np.quantile(scores, _TRAINING_QUANTILE)), source
-
-
-def _compare(split: Split, seed: int) -> dict[str, Baseline]:
-    test, training = split.test, split.training.images
-    if test.abnormal.all() or not test.abnormal.any():
-        return {}  # a comparison needs both normals and anomalies
-    if not isinstance(training, np.ndarray) or not isinstance(test.images, np.ndarray):
-        return left_out(PIXEL_DETECTORS, _NOT_IN_MEMORY)
-
-    def measure(scores: Scores) -> Detection:
-        return detection_metrics(scores, test.abnormal, test.classes, split.class_names, split.normal_class)
-
-    return pixel_baselines(training, split.training.roles, test.images, measure, seed=seed % 2**32)

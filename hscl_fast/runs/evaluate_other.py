@@ -19,8 +19,7 @@ from hscl_fast.data.split.split import count_images
 from hscl_fast.data.types import LazyImages, Remark
 from hscl_fast.device import resolve_device
 from hscl_fast.errors import UsageError
-from hscl_fast.evaluation.baselines.pixels import PIXEL_DETECTORS
-from hscl_fast.evaluation.baselines.registry import left_out
+from hscl_fast.evaluation.baselines.registry import detectors_for, left_out
 from hscl_fast.evaluation.evaluate import Evaluation, evaluate_calibrated
 from hscl_fast.evaluation.report.page import ScoredImages
 from hscl_fast.method.scoring.scoring import Scoring
@@ -92,6 +91,9 @@ def evaluate_other(
     other = _open(place, config.data, record)
     _show(other, config, where, console)
     found = _evaluate(scoring, calibration, other, console)
+    if found.detection.auroc is not None:
+        detectors = detectors_for(pretrained=config.model.starts_trained)
+        found = replace(found, baselines=left_out(detectors, _NO_BASELINES))
     used = replace(config.evaluate, scoring=calibration.scoring, checkpoint=calibration.checkpoint)
     tested = replace(config, data=replace(config.data, name=place.name), evaluate=used)
     state = read_state(load_checkpoint(directory.checkpoint(used.checkpoint)).info, directory)
@@ -128,7 +130,7 @@ def _show(other: OtherTest, config: Config, device: torch.device, console: Conso
 def _evaluate(scoring: Scoring, calibration: Calibration, other: OtherTest, console: Console) -> Evaluation:
     threshold, source = calibration.threshold, calibration.threshold_source
     try:
-        found = evaluate_calibrated(
+        return evaluate_calibrated(
             scoring, other.images, other.class_names, other.normal_class, threshold, source, console
         )
     except BadImages as error:
@@ -137,6 +139,3 @@ def _evaluate(scoring: Scoring, calibration: Calibration, other: OtherTest, cons
             # All of them, not those of one batch.
             raise BadImages(find_bad_files(images.reader.paths, images.reader.decoding) or error.files) from None
         raise
-    return (
-        found if found.detection.auroc is None else replace(found, baselines=left_out(PIXEL_DETECTORS, _NO_BASELINES))
-    )

@@ -32,7 +32,7 @@ from hscl_fast.runs.evaluate_other import evaluate_other
 from hscl_fast.runs.lock import RunLock
 from hscl_fast.runs.run import Run
 from hscl_fast.runs.show import show_duplicates, show_remarks, show_slow_precision
-from hscl_fast.runs.trained import load_scoring
+from hscl_fast.runs.trained import initial_network, load_scoring
 from hscl_fast.runs.write_results import summarise, writing_results
 
 _SHARED = {"threshold", "threshold_source", "scoring", "checkpoint", "step"}  # values of summary and calibration
@@ -182,7 +182,8 @@ def evaluate_trained(
     """
     require_scorable(config.evaluate.scoring, split.training.roles)
     scoring, state = load_scoring(directory, config, split.training.images.shape[1], device)
-    found = evaluate(scoring, split, console, seed=config.data.seed)
+    initial = initial_network(config, scoring.network, device)
+    found = evaluate(scoring, split, console, seed=config.data.seed, initial=initial)
     test = ScoredImages(split.test, split.class_names, found.scores)
     summary = summarise(directory, config, split.class_names[split.normal_class], split.counts, state, found)
     calibration = Calibration(

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from hscl_fast.config.sections import Config
 from hscl_fast.device import resolve_execution
 from hscl_fast.errors import UsageError
-from hscl_fast.method.network import build_network
+from hscl_fast.method.network import Network, build_network
 from hscl_fast.method.scoring.scoring import Scoring
 from hscl_fast.runs.checkpoint import load_checkpoint
 from hscl_fast.runs.directory import RunDirectory
@@ -79,3 +79,32 @@ def load_scoring(
     network.eval()
     scoring = Scoring(config.evaluate.scoring, network, execution, config.evaluate.batch_size, config.augment)
     return scoring, read_state(checkpoint.info, directory)
+
+
+def initial_network(config: Config, trained: Network, device: torch.device) -> Network | str | None:
+    """Return a network whose encoder is the pretrained one as it was before training.
+
+    Parameters
+    ----------
+    config
+        The run's configuration, whose weights are loaded again unless the encoder is frozen.
+    trained
+        The run's network.
+    device
+        The device to compute features on.
+
+    Returns
+    -------
+    Network, str or None
+        ``trained`` itself if its encoder is frozen; a sentence that says why the weights cannot be loaded; None if the
+        encoder is from scratch.
+    """
+    if not config.model.starts_trained:
+        return None
+    if config.model.freeze:
+        return trained
+    try:
+        network = build_network(config.model, trained.image_size, rotation_head=False, seed=0)
+    except UsageError as error:
+        return f"Left out: they need the weights that the training began with. {error}"
+    return network.to(device).to(memory_format=torch.channels_last).eval()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from hscl_fast.evaluation.baselines.baseline import Baseline, not_run
 from hscl_fast.evaluation.baselines.detector import Detector
@@ -10,6 +10,11 @@ from hscl_fast.evaluation.baselines.features import FEATURE_DETECTORS
 from hscl_fast.evaluation.baselines.pixels import PIXEL_DETECTORS
 
 DETECTORS: dict[str, Detector] = {**PIXEL_DETECTORS, **FEATURE_DETECTORS}
+
+
+def detectors_for(*, pretrained: bool) -> Mapping[str, Detector]:
+    """Return the detectors for a run: those on features are for one whose encoder began pretrained."""
+    return DETECTORS if pretrained else PIXEL_DETECTORS
 
 
 def left_out(detectors: Iterable[str], reason: str) -> dict[str, Baseline]:

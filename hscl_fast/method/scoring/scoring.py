@@ -71,6 +71,9 @@ class Scoring:
         The number of views per image that go through the network.
     images_per_batch
         Images per batch.
+    on_features
+        Called with the encoder's features of the upright views of every batch, float32 ``[B, F]``, where some score
+        needs upright views; None calls nothing.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class Scoring:
         self._views = ViewSet.of({score.views for score in self._scores.values()})
         self.passes = self._views.rows
         self.images_per_batch = max(1, batch_size // self._views.shrink_batch)
+        self.on_features: Callable[[Tensor], object] | None = None
         # Mean and standard deviation over the training images of each score, and its values there.
         self._standards: dict[ScoreName, tuple[float, float]] = {}
         self._known: dict[ScoreName, Scores] = {}
@@ -171,6 +175,7 @@ class Scoring:
     def narrowed(self, name: str) -> Scoring:
         """Return the calibrated scoring by some of the scores, which needs no more views than they do."""
         other = Scoring(name, self.network, self.execution, self.batch_size, self.augment)
+        other.on_features = self.on_features
         for each in other._scores:
             other._scores[each] = self._scores[each]
             other._standards[each], other._known[each] = self._standards[each], self._known[each]
@@ -241,6 +246,8 @@ class Scoring:
     def _evidence(self, images: Tensor) -> _Evidence:
         """Return the evidence of images uint8 ``[B, H, W, 3]``."""
         outputs = self._outputs(images)
+        if self.on_features is not None and self._views.turns:
+            self.on_features(outputs.turns.encoder[0])
         by_kind = {type(score).evidence: score for score in self._scores.values()}
         return {kind: score.evidence(outputs) for kind, score in by_kind.items()}
 
