@@ -45,6 +45,7 @@ TINY = {
     "optim": {"epochs": 3, "batch_size": 32, "warmup_share": 0.3},
     "runtime": {"device": "cpu", "threads": 1},
     "record": {"log_every": 2, "checkpoint_every": 3, "validate_every": 1},
+    "evaluate": {"scoring": "paper"},
 }
 
 

@@ -39,6 +39,7 @@ COMMON = {
     "record.log_every": 1,
     "record.checkpoint_every": 10,
     "record.validate_every": 1,
+    "evaluate.scoring": "paper",
 }
 REFERENCE = {"augment.backend": "reference"}
 RELEASED = {

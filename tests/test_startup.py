@@ -62,9 +62,10 @@ def test_without_torch(arguments, status):
 
 def test_predicting_needs_neither_the_compiler_nor_what_evaluation_needs(tmp_path):
     run, image = tmp_path / "run", tmp_path / "image.png"
-    config = {**TINY, "optim": {"epochs": 1, "max_steps": 1, "batch_size": 32}}
-    scoring = "--evaluate.scoring=contrast+knn+mahalanobis+regression"  # two of these learn with scikit-learn
-    assert main.run(["train", "digits", "--out", str(run), *flags(config), scoring]) == 0
+    scoring = "contrast+knn+mahalanobis+regression"  # two of these learn with scikit-learn
+    optim = {"epochs": 1, "max_steps": 1, "batch_size": 32}
+    config = {**TINY, "optim": optim, "evaluate": {"scoring": scoring}}
+    assert main.run(["train", "digits", "--out", str(run), *flags(config)]) == 0
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(image)
     status, modules = imported("predict", run, image, "--out", tmp_path / "scores.csv")
     assert status == 0

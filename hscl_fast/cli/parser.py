@@ -212,7 +212,7 @@ def _eval_parser() -> ArgumentParser:
     parser.add_argument("RUN", type=str, help="run directory")
     parser.add_argument("--data", type=str, help="other test images: folder, .csv, .npz or .beton (unset: as trained)")
     parser.add_argument("--out", type=str, help="with --data: new folder for the results")
-    parser.add_argument("--scoring", type=str, help="normality score, or several joined by + (unset: as trained)")
+    parser.add_argument("--scoring", type=str, help="auto, or scores joined by + (unset: as trained)")
     parser.add_argument("--checkpoint", type=CheckpointName, help="checkpoint to evaluate (unset: as trained)")
     parser.add_argument("--device", type=str, help=f"{_DEVICES} (unset: as trained)")
     parser.add_argument("--root", type=str, help="folder of the data set, if it has moved (unset: as trained)")

@@ -51,6 +51,7 @@ NEEDS: dict[ScoreName, Needs] = {
     "mahalanobis": Needs(unlabelled=True),
     "regression": Needs(unlabelled=True, labels=True),
 }
+AUTO = "auto"  # chosen on held-out images
 SCORE_NAMES: tuple[ScoreName, ...] = get_args(ScoreName)
 
 
@@ -72,8 +73,8 @@ def parse_scoring(text: str) -> tuple[ScoreName, ...]:
         if name not in SCORE_NAMES:
             which = f", in which {name!r} is unknown" if len(names) > 1 else ""
             raise ValueError(
-                f"is {text!r}{which}, but must be one of {', '.join(SCORE_NAMES)}, or several of them joined by +."
-                f"{did_you_mean(name, SCORE_NAMES)}"
+                f"is {text!r}{which}, but must be {AUTO}, one of {', '.join(SCORE_NAMES)}, or several of these joined "
+                f"by +.{did_you_mean(name, (AUTO, *SCORE_NAMES))}"
             )
     if len(set(names)) < len(names):
         raise ValueError(f"is {text!r}, but may name a score only once.")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
 from hscl_fast.config.policies import POLICIES, Policy
-from hscl_fast.config.scores import needs_of, parse_scoring
+from hscl_fast.config.scores import AUTO, needs_of, parse_scoring
 from hscl_fast.errors import UsageError
 
 CheckpointName = Literal["last", "best"]
@@ -498,23 +498,23 @@ class EvaluateConfig:
     checkpoint
         Which checkpoint is evaluated: ``last`` or ``best`` (on held-out labelled images).
     scoring
-        Normality score: ``paper`` (Eq. 9), ``rotations`` (the mean of Eq. 9 over four rotations),
-        ``rotation_likelihood`` (log-probabilities of the rotation classifier), ``contrast`` (Eq. 9 minus half the
-        similarity to the mean labelled anomaly), ``released`` (that of the released code, with 10 crops x 4 rotations
-        and rotation logits) or, on the encoder's features, ``knn`` (cosine to the nearest training images),
-        ``mahalanobis`` (distance from them) or ``regression`` (on the labels). Several joined by ``+``, such as
-        ``contrast+knn``, are standardised on the training images and added.
+        Normality score: ``auto`` (chosen by the AUROC on held-out labelled images), ``paper`` (Eq. 9), ``rotations``
+        (the mean of Eq. 9 over four rotations), ``rotation_likelihood`` (log-probabilities of the rotation classifier),
+        ``contrast`` (Eq. 9 minus half the similarity to the mean labelled anomaly), ``released`` (that of the released
+        code, with 10 crops x 4 rotations and rotation logits) or, on the encoder's features, ``knn`` (cosine to the
+        nearest training images), ``mahalanobis`` (distance from them) or ``regression`` (on the labels). Several joined
+        by ``+``, such as ``contrast+knn``, are standardised on the training images and added.
     batch_size
         Images per batch while scoring.
     """
 
     checkpoint: CheckpointName = "last"
-    scoring: str = "paper"
+    scoring: str = "auto"
     batch_size: int = 500
 
     def __post_init__(self) -> None:
         try:
-            scoring = "+".join(parse_scoring(self.scoring))
+            scoring = self.scoring if self.scoring == AUTO else "+".join(parse_scoring(self.scoring))
         except ValueError as error:
             raise UsageError(f"--evaluate.scoring {error}") from None
         object.__setattr__(self, "scoring", scoring)  # so that two spellings of one configuration are equal
@@ -543,6 +543,8 @@ class Config:
             )
         if self.augment.cached_views is not None:
             self._require_cacheable()
+        if scoring == AUTO:
+            return  # of what can be had
         needs = needs_of(scoring)
         if needs.rotation_head and not objective.shift_loss:
             raise UsageError(

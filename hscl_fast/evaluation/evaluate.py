@@ -10,10 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from hscl_fast.config.scores import ScoreName
+from hscl_fast.console import say
 from hscl_fast.counted import counted
 from hscl_fast.data.split.split import Split
-from hscl_fast.data.types import ABNORMAL, NORMAL, TestImages, take
+from hscl_fast.data.types import ABNORMAL, NORMAL, AnyImages, TestImages, take
 from hscl_fast.evaluation.baselines.baseline import Baseline
+from hscl_fast.evaluation.candidates import Candidate, choose
 from hscl_fast.evaluation.compare import compare, is_comparable
 from hscl_fast.evaluation.encoder_features import FeatureTape, complete_features
 from hscl_fast.evaluation.metrics import Detection, detection_metrics
@@ -24,6 +27,7 @@ from hscl_fast.progress import image_progress
 
 Scores = NDArray[np.float64]
 
+AS_CONFIGURED = "as configured"
 _TRAINING_QUANTILE = 0.05
 
 
@@ -33,6 +37,10 @@ class Evaluation:
 
     Attributes
     ----------
+    scoring, scoring_source
+        The calibrated score, and why it is this one, in words.
+    candidates
+        The scores it was chosen among; empty if there was no choice.
     scores : float64 [m]
         Normality scores of the test images.
     threshold, threshold_source
@@ -45,6 +53,9 @@ class Evaluation:
         Simple detectors on the same split; empty if the test images lack normals or anomalies.
     """
 
+    scoring: Scoring
+    scoring_source: str
+    candidates: list[Candidate]
     scores: Scores
     threshold: float
     threshold_source: str
@@ -55,11 +66,18 @@ class Evaluation:
 
 
 def evaluate(
-    scoring: Scoring, split: Split, console: Console, *, seed: int, initial: Network | str | None = None
+    scoring: Scoring,
+    split: Split,
+    console: Console,
+    *,
+    seed: int,
+    candidates: Sequence[str] = (),
+    scoring_source: str = AS_CONFIGURED,
+    initial: Network | str | None = None,
 ) -> Evaluation:
-    """Calibrate a score on the training images, fit the threshold, score the test images and compare.
+    """Calibrate on the training images, choose a score, fit the threshold, score the test images and compare.
 
-    Test labels affect neither calibration nor threshold.
+    Test labels affect neither calibration nor choice nor threshold.
 
     Parameters
     ----------
@@ -71,6 +89,11 @@ def evaluate(
         Console for progress.
     seed
         Seed of the detectors to compare with.
+    candidates
+        The scores to choose among, in the order of preference; ``scoring`` has all that they need. With one or none
+        there is no choice.
+    scoring_source
+        Why the score is this one if there is no choice, in words.
     initial
         A network whose encoder is the pretrained one as it was before training, on whose features detectors are
         compared as well: that of ``scoring`` if its encoder is frozen. A sentence says why there is none; None stands
@@ -84,12 +107,24 @@ def evaluate(
     with image_progress(console, "calibrating", len(known)) as advance:
         scoring.calibrate(known, advance, normal=roles[roles >= 0] == NORMAL, anomalies=take(images, roles == ABNORMAL))
     taped_training = tape.cut()
-    threshold, threshold_source = _fit_threshold(scoring, split, console)
+    each: dict[ScoreName, Scores] = {}
+    if len(split.held_out.roles):
+        with image_progress(console, "scoring held-out images", len(split.held_out.images)) as advance:
+            each = scoring.score_each(split.held_out.images, advance)
+    chosen: list[Candidate] = []
+    if len(candidates) > 1:
+        chosen = _choose(scoring, candidates, each, split.held_out.roles == ABNORMAL)
+        scoring = scoring.narrowed(next(candidate.scoring for candidate in chosen if candidate.chosen))
+        scoring_source = f"chosen of {len(chosen)} on {counted(len(split.held_out.roles), 'held-out labelled image')}"
+    if scoring_source != AS_CONFIGURED:
+        say(console, f"score {scoring.name}, {scoring_source}")
+    threshold, threshold_source = _fit_threshold(scoring, split, each, known, console)
     tape.cut()
     found = evaluate_calibrated(
         scoring, split.test, split.class_names, split.normal_class, threshold, threshold_source, console
     )
     taped_test, scoring.on_features = tape.cut(), None
+    found = replace(found, candidates=chosen, scoring_source=scoring_source)
     if not is_comparable(split):
         return found
     features = (
@@ -99,6 +134,14 @@ def evaluate(
     )
     with console.status("comparing with simple detectors"):
         return replace(found, baselines=compare(split, features, seed=seed))
+
+
+def _choose(
+    scoring: Scoring, candidates: Sequence[str], each: dict[ScoreName, Scores], abnormal: NDArray[np.bool_]
+) -> list[Candidate]:
+    narrowed = {name: scoring.narrowed(name) for name in candidates}
+    scores = {name: candidate.summed(each) for name, candidate in narrowed.items()}
+    return choose(scores, {name: candidate.passes for name, candidate in narrowed.items()}, abnormal)
 
 
 def evaluate_calibrated(
@@ -116,6 +159,9 @@ def evaluate_calibrated(
         scores = scoring.score(test.images, advance)
         seconds = time.perf_counter() - started
     return Evaluation(
+        scoring=scoring,
+        scoring_source="that of the evaluated run",
+        candidates=[],
         scores=scores,
         threshold=threshold,
         threshold_source=threshold_source,
@@ -126,16 +172,15 @@ def evaluate_calibrated(
     )
 
 
-def _fit_threshold(scoring: Scoring, split: Split, console: Console) -> tuple[float, str]:
+def _fit_threshold(
+    scoring: Scoring, split: Split, held_out: dict[ScoreName, Scores], known: AnyImages, console: Console
+) -> tuple[float, str]:
     """Fit the decision threshold on held-out labelled images or, if there are none, on the training scores."""
-    held_out = split.held_out
-    if len(held_out.roles):
-        with image_progress(console, "fitting the threshold", len(held_out.images)) as advance:
-            scores = scoring.score(held_out.images, advance)
-        return fit_threshold(scores, held_out.roles == ABNORMAL), counted(
-            len(held_out.roles), "held-out labelled image"
+    roles = split.held_out.roles
+    if len(roles):
+        return fit_threshold(scoring.summed(held_out), roles == ABNORMAL), counted(
+            len(roles), "held-out labelled image"
         )
-    known = take(split.training.images, split.training.roles >= 0)
     with image_progress(console, "fitting the threshold", len(known)) as advance:
         scores = scoring.score_known(known, advance)
     source = f"{_TRAINING_QUANTILE:.0%} quantile of the training scores (no labelled images were held out)"

@@ -127,19 +127,45 @@ def auroc_interval(scores: npt.ArrayLike, abnormal: npt.ArrayLike) -> tuple[floa
     (1.0, 1.0)
     """
     values, flags = checked_scores(scores, abnormal)
-    normals, anomalies = np.sort(values[~flags]), np.sort(values[flags])
-    if len(normals) < 2 or len(anomalies) < 2:
+    won, lost = _placements(values, flags)
+    if len(won) < 2 or len(lost) < 2:
         return None
-    # For each normal the share of anomalies below it, for each anomaly the share of normals above it; ties count half.
-    won = (np.searchsorted(anomalies, normals) + np.searchsorted(anomalies, normals, "right")) / (2 * len(anomalies))
-    lost = (np.searchsorted(normals, anomalies) + np.searchsorted(normals, anomalies, "right")) / (2 * len(normals))
-    value = float(won.mean())
-    deviation = float(np.sqrt(won.var(ddof=1) / len(normals) + lost.var(ddof=1) / len(anomalies)))
+    value, deviation = float(won.mean()), _deviation(won, lost)
     if not 0 < value < 1:
         return value, value
     # On the scale of log(p / (1 - p)), where the interval is nearer to symmetric and cannot leave [0, 1].
     middle, margin = np.log(value / (1 - value)), _NORMAL_95 * deviation / (value * (1 - value))
     return float(1 / (1 + np.exp(margin - middle))), float(1 / (1 + np.exp(-margin - middle)))
+
+
+def paired_deviation(scores: npt.ArrayLike, others: npt.ArrayLike, abnormal: npt.ArrayLike) -> float:
+    """Return the standard error of the difference of two AUROCs on the same images, by DeLong (Biometrics 1988).
+
+    Parameters
+    ----------
+    scores, others : float [m]
+        Two normality scores of each image; higher is more normal.
+    abnormal : bool [m]
+        True for anomalies; there must be two of them, and two normals.
+    """
+    won, lost = _placements(*checked_scores(scores, abnormal))
+    other_won, other_lost = _placements(*checked_scores(others, abnormal))
+    return _deviation(won - other_won, lost - other_lost)
+
+
+def _placements(values: Scores, flags: Flags) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return each normal's share of anomalies below it and each anomaly's share of normals below it, ties half."""
+    normals, anomalies = values[~flags], values[flags]
+
+    def below(some: Scores, others: Scores) -> npt.NDArray[np.float64]:
+        ordered = np.sort(others)
+        return (np.searchsorted(ordered, some) + np.searchsorted(ordered, some, "right")) / max(1, 2 * len(others))
+
+    return below(normals, anomalies), below(anomalies, normals)
+
+
+def _deviation(won: npt.NDArray[np.float64], lost: npt.NDArray[np.float64]) -> float:
+    return float(np.sqrt(won.var(ddof=1) / len(won) + lost.var(ddof=1) / len(lost)))
 
 
 def _fpr95(values: Scores, flags: Flags) -> float:

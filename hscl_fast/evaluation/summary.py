@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from hscl_fast.data.split.split import Counts
 from hscl_fast.evaluation.baselines.baseline import Baseline
+from hscl_fast.evaluation.candidates import Candidate
 from hscl_fast.evaluation.metrics import Aupr
 from hscl_fast.evaluation.standings import Standing, standings, verdict
 from hscl_fast.evaluation.threshold import Decisions
@@ -23,8 +24,10 @@ class Summary:
         The data set, and the name of its normal class.
     checkpoint, step
         The checkpoint that was evaluated, and its step.
-    scoring, score_direction
-        The normality score, and its direction.
+    scoring, scoring_source, score_direction
+        The normality score, why it is this one, in words, and its direction.
+    candidates
+        The scores it was chosen among on held-out labelled images; empty if there was no choice.
     auroc, auroc_interval, auroc_mean, auroc_per_class, aupr, fpr95
         As in :class:`hscl_fast.evaluation.metrics.Detection`.
     threshold, threshold_source
@@ -50,6 +53,8 @@ class Summary:
     checkpoint: str
     step: int
     scoring: str
+    scoring_source: str
+    candidates: list[Candidate]
     score_direction: str
     auroc: float | None
     auroc_interval: tuple[float, float] | None

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from hscl_fast.config.scores import AUTO
 from hscl_fast.config.sections import CheckpointName, Config, EvaluateConfig
 from hscl_fast.console import silent
 from hscl_fast.data.loaders.choose import is_held_in_memory
@@ -20,9 +21,9 @@ from hscl_fast.data.split.record import read_record
 from hscl_fast.data.split.split import Split
 from hscl_fast.device import resolve_device
 from hscl_fast.errors import UsageError
-from hscl_fast.evaluation.evaluate import evaluate
+from hscl_fast.evaluation.candidates import LEAST_HELD_OUT, all_scores, candidate_scorings
+from hscl_fast.evaluation.evaluate import AS_CONFIGURED, evaluate
 from hscl_fast.evaluation.report.page import ScoredImages
-from hscl_fast.evaluation.scorable import require_scorable
 from hscl_fast.evaluation.summary import Summary
 from hscl_fast.runs.backends import prepare_backends
 from hscl_fast.runs.calibration import Calibration, load_calibration, save_calibration
@@ -36,6 +37,8 @@ from hscl_fast.runs.trained import initial_network, load_scoring
 from hscl_fast.runs.write_results import summarise, writing_results
 
 _SHARED = {"threshold", "threshold_source", "scoring", "checkpoint", "step"}  # values of summary and calibration
+
+_BY_DEFAULT = f"by default: fewer than {LEAST_HELD_OUT} labelled images of either kind are held out to choose on"
 
 
 def evaluate_run(
@@ -180,16 +183,25 @@ def evaluate_trained(
 
     Test labels affect neither the threshold nor the choice of the checkpoint.
     """
-    require_scorable(config.evaluate.scoring, split.training.roles)
-    scoring, state = load_scoring(directory, config, split.training.images.shape[1], device)
-    initial = initial_network(config, scoring.network, device)
-    found = evaluate(scoring, split, console, seed=config.data.seed, initial=initial)
+    candidates = candidate_scorings(config, split.training.roles, split.held_out.roles)
+    every = replace(config, evaluate=replace(config.evaluate, scoring=all_scores(candidates)))
+    scoring, state = load_scoring(directory, every, split.training.images.shape[1], device)
+    source = _BY_DEFAULT if config.evaluate.scoring == AUTO else AS_CONFIGURED
+    found = evaluate(
+        scoring,
+        split,
+        console,
+        seed=config.data.seed,
+        candidates=candidates,
+        scoring_source=source,
+        initial=initial_network(config, scoring.network, device),
+    )
     test = ScoredImages(split.test, split.class_names, found.scores)
     summary = summarise(directory, config, split.class_names[split.normal_class], split.counts, state, found)
     calibration = Calibration(
         threshold=summary.threshold,
         threshold_source=summary.threshold_source,
-        scoring=config.evaluate.scoring,
+        scoring=found.scoring.name,
         checkpoint=config.evaluate.checkpoint,
         step=summary.step,
         image_size=split.training.images.shape[1],
@@ -200,7 +212,7 @@ def evaluate_trained(
     try:
         results.path.mkdir(parents=True, exist_ok=True)
         with writing_results(results, directory, config, summary, test, split.remarks, split.duplicates):
-            save_calibration(results, calibration, scoring.constants)
+            save_calibration(results, calibration, found.scoring.constants)
     except OSError as error:
         raise UsageError(
             f"The results in {results.path} cannot be written: {error.strerror or error}. Free some space or make the "

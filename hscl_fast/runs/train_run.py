@@ -22,7 +22,7 @@ from hscl_fast.data.split.record import read_record
 from hscl_fast.data.split.split import Split
 from hscl_fast.device import resolve_device, resolve_execution
 from hscl_fast.errors import UsageError
-from hscl_fast.evaluation.scorable import require_scorable
+from hscl_fast.evaluation.candidates import candidate_scorings
 from hscl_fast.evaluation.validation import held_out_auroc
 from hscl_fast.interrupt import Interrupted
 from hscl_fast.ranks.group import Ranks, start_ranks
@@ -205,7 +205,7 @@ def _prepare(
         load=not (resume and (directory.checkpoint("last") / MANIFEST).exists()),
     )
     with ranks.together():
-        require_scorable(config.evaluate.scoring, split.training.roles)
+        candidate_scorings(config, split.training.roles, split.held_out.roles)  # refuses what cannot be had
         if validate is None and config.evaluate.checkpoint == "best":
             raise UsageError(
                 "--evaluate.checkpoint is 'best', which is chosen on held-out labelled images, but not both normal and "

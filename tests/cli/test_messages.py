@@ -66,7 +66,10 @@ def test_a_wrong_value_is_named_with_what_is_expected(nowhere, capsys, name, val
         (["train", "digits", "--scoring=knn"], "Did you mean --evaluate.scoring?"),
         (["train", "digits", "-out=3"], "Did you mean --out?"),
         (["eval", "run", "--scorring", "knn"], "Did you mean --scoring? See `hscl eval --help`."),
-        (["eval", "run", "--scoring", "nkk"], "--evaluate.scoring is 'nkk', but must be one of paper, rotations,"),
+        (
+            ["eval", "run", "--scoring", "nkk"],
+            "--evaluate.scoring is 'nkk', but must be auto, one of paper,",
+        ),
         (["data", "views", "digits", "--out=a.png", "--view-seed=3"], "Did you mean --view_seed?"),
         (["data", "prepare", "digits", "--out=a.beton", "--skipbad"], "Did you mean --skip_bad?"),
         (["data", "prepare", "digits", "--out=a.beton", "--encoding=jpg"], "--encoding is 'jpg', but must be one of"),

@@ -58,6 +58,8 @@ def summarise(scores: np.ndarray, abnormal: np.ndarray, threshold: float, **chan
         checkpoint="last",
         step=40,
         scoring="paper",
+        scoring_source="as configured",
+        candidates=[],
         score_direction=SCORE_DIRECTION,
         auroc=0.912,
         auroc_interval=(0.881, 0.943),
