@@ -19,7 +19,7 @@ RESULTS := benchmarks/results
 .PHONY: demo test quick faults hostile fuzz coverage bench accuracy gpu-check check format clean
 
 demo: $(INSTALLED)
-	$(BIN)/hscl train digits --out $(DEMO_RUN) --overwrite
+	$(BIN)/hscl train digits --recipe minute --out $(DEMO_RUN) --overwrite
 
 # Each test uses one thread, so there is one process per core; --dist worksteal evens out long and short ones.
 test: $(INSTALLED)

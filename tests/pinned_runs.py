@@ -29,6 +29,7 @@ COMMON = {
     "data.labelled_ratio": 0.2,  # so that every batch has labels, and every term a value
     "model.width": 16,
     "model.embedding_dim": 16,
+    "augment.rotations": 4,
     "optim.epochs": 100,
     "optim.max_steps": 40,
     "optim.batch_size": 32,

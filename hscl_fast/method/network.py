@@ -59,6 +59,8 @@ class Network(nn.Module):
         Raw prototypes, ``[K, D]``; every use normalises them.
     encoder_features
         F, the number of features that the encoder returns.
+    starts_trained
+        Whether the encoder began with trained weights.
     image_size
         Side of the images in pixels.
     """
@@ -73,6 +75,7 @@ class Network(nn.Module):
         # Some timm models widen their pooled features once more before the classifier that is left out here.
         features = getattr(encoder, "head_hidden_size", None) or encoder.num_features
         self.encoder_features: int = features
+        self.starts_trained = config.starts_trained
         self.standardise = StandardDirections(features) if config.freeze else None
         hidden = features if config.projection_hidden is None else config.projection_hidden
         self.projection = nn.Sequential(*_layers(features, hidden, config.embedding_dim))

@@ -15,7 +15,7 @@ from hscl_fast.data.types import TrainingImages
 from hscl_fast.device import Execution
 from hscl_fast.errors import UsageError
 from hscl_fast.evaluation import evaluate as evaluation
-from hscl_fast.evaluation.candidates import PREFERENCE, all_scores, candidate_scorings, choose
+from hscl_fast.evaluation.candidates import FROM_SCRATCH, PRETRAINED, all_scores, candidate_scorings, choose
 from hscl_fast.evaluation.metrics import auroc, paired_deviation
 from hscl_fast.method.network import build_network
 from hscl_fast.method.scoring.registry import SCORES
@@ -26,35 +26,39 @@ HELD_OUT = np.repeat([1, -1], 10).astype(np.int8)
 ABNORMAL = HELD_OUT < 0
 
 
-def possible(roles=ROLES, held_out=HELD_OUT, **objective):
-    config = tiny_config(objective=objective, evaluate={"scoring": AUTO})
+def possible(roles=ROLES, held_out=HELD_OUT, model=None, **objective):
+    config = tiny_config(objective=objective, evaluate={"scoring": AUTO}, model=model or {})
     return candidate_scorings(config, np.asarray(roles, np.int8), held_out)
 
 
-def test_the_order_of_preference():
-    assert all("+".join(parse_scoring(name)) == name for name in PREFERENCE)
-    assert {name for candidate in PREFERENCE for name in candidate.split("+")} == SCORES.keys() - {"released"}
-    sums = ["+" in name for name in PREFERENCE]
+@pytest.mark.parametrize("preference", [FROM_SCRATCH, PRETRAINED])
+def test_the_order_of_preference(preference):
+    assert all("+".join(parse_scoring(name)) == name for name in preference)
+    assert {name for candidate in preference for name in candidate.split("+")} == SCORES.keys() - {"released"}
+    sums = ["+" in name for name in preference]
     assert all(first >= second for first, second in pairwise(sums))
 
 
 def test_candidates_are_what_the_run_can_have():
-    assert possible() == tuple(name for name in PREFERENCE if "likelihood" not in name)
-    assert possible(shift_loss=True) == PREFERENCE
-    without = possible(lambda_prototype=0.0)
-    assert without == ("knn+mahalanobis+regression", "knn", "mahalanobis", "regression")
-    unlabelled = possible([0, 0, 0])
-    assert unlabelled[0] == "contrast+knn+mahalanobis"
-    assert not any("regression" in name for name in unlabelled)
+    assert possible() == tuple(name for name in FROM_SCRATCH if "likelihood" not in name)
+    assert possible(shift_loss=True) == FROM_SCRATCH
+    assert possible(lambda_prototype=0.0) == ("regression", "mahalanobis", "knn")
+    assert possible([0, 0, 0]) == ("paper", "contrast", "rotations", "mahalanobis", "knn")
     assert possible([1, -1, -1]) == ("paper", "rotations")
     with pytest.raises(UsageError, match="needs 2 training images or more that are not labelled anomalies"):
         possible([1, -1, -1], lambda_prototype=0.0)
 
 
+def test_a_pretrained_encoder_has_an_order_of_its_own():
+    pretrained = {"weights": "w.safetensors", "width": 64}
+    assert possible(model=pretrained, shift_loss=True) == PRETRAINED
+    assert possible([0, 0, 0], model=pretrained)[0] == "paper+mahalanobis"
+
+
 @pytest.mark.parametrize("held_out", [HELD_OUT[:0], HELD_OUT[1:], HELD_OUT[:-1], HELD_OUT[:10]])
 def test_with_few_held_out_images_there_is_no_choice(held_out):
-    assert possible(held_out=held_out) == PREFERENCE[:1]
-    assert possible([0, 0, 0], held_out[:0]) == ("contrast+knn+mahalanobis",)
+    assert possible(held_out=held_out) == FROM_SCRATCH[:1]
+    assert possible([0, 0, 0], held_out[:0]) == ("paper",)
 
 
 def test_a_configured_score_is_the_only_one():
@@ -106,7 +110,7 @@ def split(digits):
     return replace(digits, held_out=TrainingImages(digits.test.images[np.concatenate((normal, abnormal))], roles))
 
 
-def evaluated(split, monkeypatch, candidates=PREFERENCE):
+def evaluated(split, monkeypatch, candidates=FROM_SCRATCH):
     monkeypatch.setattr(evaluation, "compare", lambda *_, **__: {})
     model = build_network(tiny_config().model, 8, rotation_head=True, seed=0).eval()
     rows = []
@@ -121,7 +125,9 @@ def test_one_pass_serves_all_candidates(split, monkeypatch):
     found, rows, said = evaluated(split, monkeypatch)
     (best,) = (candidate for candidate in found.candidates if candidate.chosen)
     assert found.scoring.name == best.scoring
-    assert f"score {best.scoring}, chosen of {len(PREFERENCE)} on 24 held-out labelled images" in " ".join(said.split())
+    assert f"score {best.scoring}, chosen of {len(FROM_SCRATCH)} on 24 held-out labelled images" in " ".join(
+        said.split()
+    )
     assert rows == 4 * (len(split.training.roles) + 24) + best.passes * len(split.test.abnormal)
     alone = found.scoring.score(split.held_out.images)
     assert auroc(alone, split.held_out.roles < 0) == pytest.approx(best.held_out_auroc, abs=0.01)

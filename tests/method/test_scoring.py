@@ -98,8 +98,9 @@ def test_contrast_without_labelled_anomalies_is_paper(model, images, anomalies):
 
 
 def units(model, images):
-    """The directions of the encoder's features, float64."""
-    found = features(model, images).encoder.double().numpy()
+    """The directions of the embeddings, or of the encoder's features if it began with trained weights, float64."""
+    found = features(model, images)
+    found = (found.encoder if model.starts_trained else found.embeddings).double().numpy()
     return found / np.linalg.norm(found, axis=1, keepdims=True)
 
 
@@ -109,6 +110,14 @@ def test_knn_is_the_mean_over_the_nearest_training_images(model, images, trainin
     np.testing.assert_allclose(scores, similarities[:, -5:].mean(axis=1), atol=2e-6)
     few = scorer(model, "knn").calibrate(training[:3]).score(images)
     np.testing.assert_allclose(few, (units(model, images) @ units(model, training[:3]).T).mean(axis=1), atol=2e-6)
+
+
+def test_the_features_are_the_encoders_if_it_began_with_trained_weights(model, images, training, monkeypatch):
+    monkeypatch.setattr(model, "starts_trained", True)
+    own = scorer(model, "knn").calibrate(training)
+    assert own.constants["neighbours"].shape == (11, 128)
+    similarities = np.sort(units(model, images) @ units(model, training).T, axis=1)
+    np.testing.assert_allclose(own.score(images), similarities[:, -5:].mean(axis=1), atol=2e-6)
 
 
 def test_mahalanobis_leaves_out_the_farthest_fifth(model, images, training):
@@ -129,7 +138,7 @@ def test_mahalanobis_of_equal_training_images(model, images, training):
 def test_regression_is_one_on_standardised_features(model, images, training, anomalies):
     normal = np.arange(11) < 4
     known = units(model, training)
-    mean, deviation = known.mean(axis=0), np.maximum(known.std(axis=0), 0.01 / np.sqrt(128))
+    mean, deviation = known.mean(axis=0), np.maximum(known.std(axis=0), 0.01 / np.sqrt(16))
     labelled = np.concatenate((known[normal], units(model, anomalies)))
     fitted = LogisticRegression(C=1e-3, class_weight="balanced")
     fitted.fit((labelled - mean) / deviation, np.arange(13) < 4)
@@ -282,8 +291,8 @@ def test_a_network_that_is_not_finite_cannot_be_calibrated(images):
         ("knn", {"neighbours": torch.ones(3, 5)}, r"neighbours as float32 \[3, 5\], expected float32 \[n, \d+\]"),
         ("knn", {"neighbours": torch.ones(8)}, r"has neighbours as float32 \[8\]"),
         ("knn", {"neighbours": torch.ones(3, 8, dtype=torch.int64)}, "has neighbours as int64"),
-        ("mahalanobis", {"mean": torch.ones(128), "whitening": torch.ones(128, 1)}, r"has whitening as .* \[128, 1\]"),
-        ("regression", {"weight": torch.ones(128), "bias": torch.tensor(1.0)}, r"has bias as float32 \[\]"),
+        ("mahalanobis", {"mean": torch.ones(16), "whitening": torch.ones(16, 1)}, r"has whitening as .* \[16, 1\]"),
+        ("regression", {"weight": torch.ones(16), "bias": torch.tensor(1.0)}, r"has bias as float32 \[\]"),
         ("paper+rotations", {"center": torch.ones(2), "scale": torch.ones(3)}, "has scale as"),
         ("paper+rotations", {"center": torch.ones(2), "scale": torch.zeros(2)}, "scale that is not positive"),
         ("paper+knn", {"center": torch.ones(2), "scale": torch.ones(2)}, r"expected \['center', 'knn.neighbours'"),
@@ -298,7 +307,7 @@ def test_constants_of_another_score_are_refused(model, scoring, constants, messa
 
 def test_no_features_at_all_are_refused(model):
     with pytest.raises(ValueError, match="is empty or not finite"):
-        scorer(model, "knn").use({"neighbours": torch.ones(0, 128)})
+        scorer(model, "knn").use({"neighbours": torch.ones(0, 16)})
 
 
 def test_every_name_has_a_score():

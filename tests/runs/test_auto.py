@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import tiny_config
 
-from hscl_fast.evaluation.candidates import PREFERENCE
+from hscl_fast.evaluation.candidates import FROM_SCRATCH
 from hscl_fast.runs.calibration import load_calibrated
 from hscl_fast.runs.evaluate_run import evaluate_run
 from hscl_fast.runs.train_run import train_run
@@ -22,11 +22,11 @@ def test_the_chosen_score_is_what_predicts(tmp_path, digits, labelled_ratio):
     report = run.directory.report.read_text()
     assert f"<code>{summary['scoring']}</code>, {summary['scoring_source']}." in report
     if labelled_ratio == 0.45:
-        assert [row["scoring"] for row in summary["candidates"]] == [x for x in PREFERENCE if "likelihood" not in x]
+        assert [row["scoring"] for row in summary["candidates"]] == [x for x in FROM_SCRATCH if "likelihood" not in x]
         assert [row["scoring"] for row in summary["candidates"] if row["chosen"]] == [summary["scoring"]]
         assert "AUROC, held out" in report
     else:
-        assert (summary["scoring"], summary["candidates"]) == (PREFERENCE[0], [])
+        assert (summary["scoring"], summary["candidates"]) == (FROM_SCRATCH[0], [])
         assert "fewer than 10" in summary["scoring_source"]
     scoring, calibration = load_calibrated(run.directory, run.config, torch.device("cpu"))
     assert calibration.scoring == scoring.name == summary["scoring"]

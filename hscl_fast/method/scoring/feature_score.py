@@ -1,4 +1,4 @@
-"""The base class of the scores on the directions of the encoder's features, which need no prototypes."""
+"""The base class of the scores on the directions of features, which need no prototypes."""
 
 from __future__ import annotations
 
@@ -12,16 +12,21 @@ from hscl_fast.method.scoring.views import Outputs
 
 
 class FeatureScore(Score):
-    """Scores unit features ``u [B, F]`` of the upright view, from before the projection head."""
+    """Scores unit features ``u [B, F]`` of the upright view.
+
+    They are the encoder's, from before the projection head, if the encoder began with trained weights. From scratch the
+    embeddings serve better: all that a short training has learned is what the objective asks of them.
+    """
 
     def evidence(self, outputs: Outputs) -> Tensor:
         """Return the unit features."""
-        return unit(outputs.turns.encoder[0])
+        turns = outputs.turns
+        return unit((turns.encoder if self.network.starts_trained else turns.embeddings)[0])
 
     @property
     def width(self) -> int:
         """F, the number of features."""
-        return self.network.encoder_features
+        return self.network.encoder_features if self.network.starts_trained else self.network.prototypes.shape[1]
 
 
 def as_array(features: Tensor) -> NDArray[np.float64]:
