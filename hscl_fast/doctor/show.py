@@ -94,19 +94,30 @@ def show_outcomes(console: Console, title: str, outcomes: list[Outcome]) -> None
 
 def show_estimate(console: Console, found: Estimate) -> None:
     """Print the estimated cost of a training step and of the whole run."""
-    rate = found.rows / found.seconds_per_step
     timed = f"measured on {counted(found.steps_measured, 'step')}"
     memory = "not known on this system" if found.extra_bytes is None else f"{found.extra_bytes / _MIB:,.0f} MiB"
+    images, rows_of = counted(found.batch_size, "image"), counted(found.rows, "row")
+    if found.seconds_per_view is None:
+        step = f"{images}, {rows_of} of {found.image_size} px"
+        took = f"{found.seconds_per_step:.3g} s ({found.rows / found.seconds_per_step:,.0f} views/s), {timed}"
+    else:
+        step, took = f"{images}, {rows_of} of cached features", f"{found.seconds_per_step:.3g} s, {timed}"
     rows = [
         ["for", found.data],
         ["network", f"{found.encoder}, {found.parameters / 1e6:.2f} M parameters, {found.precision}"],
-        ["per step", f"{counted(found.batch_size, 'image')}, {counted(found.rows, 'row')} of {found.image_size} px"],
-        ["time per step", f"{found.seconds_per_step:.3g} s ({rate:,.0f} views/s), {timed}"],
+        ["per step", step],
+        ["time per step", took],
         ["extra memory", f"{memory} at the peak for weights, optimizer and activations; the data set is not included"],
     ]
+    if found.seconds_per_view is not None:
+        once = "" if found.encoded_views is None else f"{found.encoded_views:,} of {found.image_size} px, once: "
+        whole = "" if found.encoded_views is None else _duration(found.encoded_views * found.seconds_per_view) + ", "
+        rows.append(["encoded views", f"{once}{whole}{found.seconds_per_view:.3g} s per view"])
     if found.total_steps is not None and found.total_seconds is not None:
         bound = "" if found.training_images is not None else " (--optim.max_steps; fewer if the epochs end sooner)"
-        rows.append(["training", f"{_duration(found.total_seconds)} for {counted(found.total_steps, 'step')}{bound}"])
+        first = "" if found.encoded_views is None else "the encoded views and "
+        steps = f"{first}{counted(found.total_steps, 'step')}{bound}"
+        rows.append(["training", f"{_duration(found.total_seconds)} for {steps}"])
     else:
         rows.append(["training", "its length depends on the number of images, which is not known here"])
     if found.loader is not None:

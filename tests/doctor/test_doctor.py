@@ -4,15 +4,23 @@ import json
 import time
 
 import pytest
+import timm
 import torch
 from hscl_kernels import selfcheck
 from hscl_kernels.selfcheck import Finding, Value
+from rich.console import Console
+from safetensors.torch import save_file
 
 from hscl_fast.cli import main as cli
-from hscl_fast.doctor import examine, machine
+from hscl_fast.config.sections import DataConfig
+from hscl_fast.data.open import load_split
+from hscl_fast.doctor import estimate, examine, machine
 from hscl_fast.doctor.outcome import Outcome, attempt
+from hscl_fast.doctor.show import show_estimate
+from hscl_fast.training import trainer
 
 CPU = torch.device("cpu")
+ENCODER = "test_byobnet"  # timm's smallest convolutional network
 QUICK = ("--model.width=16", "--model.embedding_dim=16", "--optim.batch_size=8", "--optim.max_steps=7")
 
 
@@ -84,14 +92,45 @@ def test_an_estimate(few_checks, capsys):
     for name in ("parameters", "seconds_per_step", "steps_measured", "training_images", "total_seconds"):
         assert found[name] > 0, name
     assert found["extra_bytes"] is None or found["extra_bytes"] > 0
-    assert (found["batch_size"], found["rows"], found["image_size"], found["total_steps"]) == (8, 64, 8, 7)
+    assert (found["batch_size"], found["rows"], found["image_size"], found["total_steps"]) == (8, 16, 8, 7)
     assert found["total_seconds"] == pytest.approx(7 * found["seconds_per_step"])
     assert found["loader"].startswith("resident")
 
 
-def test_the_estimate_leaves_out_the_time_of_compiling(few_checks, monkeypatch, capsys):
-    from hscl_fast.doctor import estimate
+@pytest.fixture
+def weights(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save_file(timm.create_model(ENCODER).state_dict(), path)
+    return path
 
+
+def test_a_frozen_run_is_one_pass_of_each_image_and_cheap_steps(few_checks, weights, monkeypatch, capsys):
+    monkeypatch.setattr(trainer, "require_whole_image", lambda *arguments: None)
+    monkeypatch.setattr(estimate, "resolve_image_size", lambda data, model: 16)  # that of the weights is 256
+    flags = (f"--model.encoder={ENCODER}", f"--model.weights={weights}", "--optim.batch_size=8", "--optim.max_steps=7")
+    code, said, _ = run("digits", "--recipe", "frozen", *flags, "--json", capsys=capsys)
+    assert code == 0, said
+    found = json.loads(said)["estimate"]
+    split = load_split(DataConfig(name="digits", image_size=16))
+    assert found["encoded_views"] == len(split.training.images) + len(split.held_out.images)
+    assert (found["image_size"], found["rows"], found["loader"]) == (16, 16, None)
+    encoding = found["encoded_views"] * found["seconds_per_view"]
+    assert found["total_seconds"] == pytest.approx(encoding + 7 * found["seconds_per_step"])
+    assert encoding > 0
+
+
+def test_a_frozen_estimate_is_shown(capsys):
+    found = estimate.Estimate(
+        *("digits", "a_net", 1000, "float32", 16, 8, 16, 5, 0.001, None, 0.01, 900, 800, 7, 9.007, None)
+    )
+    show_estimate(Console(), found)
+    said = capsys.readouterr().out
+    for words in ("16 rows of cached features", "900 of 16 px, once: 9 s", "the encoded views and 7 steps"):
+        assert words in said
+    assert "views/s" not in said
+
+
+def test_the_estimate_leaves_out_the_time_of_compiling(few_checks, monkeypatch, capsys):
     def slow_at_first(function, **options):
         calls = []
 
@@ -120,8 +159,6 @@ def test_an_estimate_without_the_data_says_what_it_assumes(few_checks, tmp_path,
 
 
 def test_too_little_memory_is_a_failure_with_its_fix(few_checks, monkeypatch, capsys):
-    from hscl_fast.doctor import estimate
-
     def exhausted(*arguments):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
