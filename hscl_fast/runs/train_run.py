@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from hscl_fast.config.parsing import to_dict
-from hscl_fast.config.sections import Config
+from hscl_fast.config.sections import Config, ModelConfig
 from hscl_fast.console import say, silent
 from hscl_fast.data.bad_images import BadImages
 from hscl_fast.data.bit_depth import with_scale
@@ -112,9 +112,7 @@ def _resolve_config(config: Config | None, directory: RunDirectory, *, resume: b
         if config is None:
             raise UsageError("config is None, but a new run needs a configuration. Pass one, or resume a run.")
         require_threads(config.runtime)
-        model, data = config.model, absolute_places(config.data)
-        if model.weights is not None:
-            model = replace(model, weights=os.path.abspath(at_home(model.weights)))
+        model, data = _with_absolute_weights(config.model), absolute_places(config.data)
         data = replace(data, image_size=resolve_image_size(data, model))
         return replace(config, data=data, model=model)
     saved = directory.load_config()
@@ -123,13 +121,20 @@ def _resolve_config(config: Config | None, directory: RunDirectory, *, resume: b
     asked, was = absolute_places(config.data), absolute_places(saved.data)
     asked = replace(  # what was unset at the start has been found since
         asked,
+        image_size=was.image_size if asked.image_size is None else asked.image_size,
         bit_depth=was.bit_depth if asked.bit_depth is None else asked.bit_depth,
         float_white=was.float_white if asked.float_white is None else asked.float_white,
     )
-    _require_same(replace(config, data=replace(asked, root=was.root)), replace(saved, data=was), directory)
+    model = _with_absolute_weights(config.model)
+    _require_same(replace(config, data=replace(asked, root=was.root), model=model), replace(saved, data=was), directory)
     if config.data.root is None or asked.root == was.root:
         return saved
     return replace(saved, data=moved_to(was, read_record(directory.split).kind, config.data.root))
+
+
+def _with_absolute_weights(model: ModelConfig) -> ModelConfig:
+    """Return the model with its weights file as an absolute path, which holds in any working directory."""
+    return model if model.weights is None else replace(model, weights=os.path.abspath(at_home(model.weights)))
 
 
 def _require_same(config: Config, saved: Config, directory: RunDirectory) -> None:

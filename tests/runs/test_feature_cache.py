@@ -1,6 +1,7 @@
 """Runs with a frozen encoder whose features are cached: each image once, resumed bit for bit, never half a cache."""
 
 import signal
+from pathlib import Path
 
 import pytest
 import timm
@@ -117,7 +118,9 @@ def test_a_stopped_run_resumes_bit_for_bit_without_encoding_again(weights, whole
         with pytest.raises(Interrupted):
             train_run.train_run(frozen(weights), tmp_path / "run")
     monkeypatch.setattr(feature_cache, "encode_images", lambda *given, **options: pytest.fail("encoded again"))
-    run = train_run.train_run(None, tmp_path / "run", resume=True).directory
+    monkeypatch.chdir(Path(weights).parent)
+    again = frozen(Path(weights).name, data={"image_size": None})  # as a user repeats the command that began the run
+    run = train_run.train_run(again, tmp_path / "run", resume=True).directory
     assert_same_weights(run, whole)
     assert run.scores.read_text() == whole.scores.read_text()
 
