@@ -119,7 +119,7 @@ def check_skipping(config, split, ranks):
         size = len(features.rotation_logits) // 8
         right = torch.arange(4).repeat_interleave(size).repeat(2)
         wrong = torch.full((8 * size, 4), 3e38).scatter(1, right[:, None], -3e38)
-        return Features(features.embeddings, wrong + 0 * features.rotation_logits)
+        return features._replace(rotation_logits=wrong + 0 * features.rotation_logits)
 
     batches = loader.batches(0, 10)
     for count, spoil in enumerate((not_a_number, infinite_loss_with_finite_gradient), start=1):

@@ -139,7 +139,7 @@ def test_a_reader_that_leaves_stops_the_run_with_everything_saved(uninterrupted,
 def test_resume_with_another_configuration_is_refused(uninterrupted, capsys):
     before = (uninterrupted / "config.yaml").read_text()
     assert train_here("--out", uninterrupted, "--resume", "--optim.learning_rate=0.5") == 2
-    assert "optim.learning_rate is 0.5 and was 0.001" in capsys.readouterr().err
+    assert "optim.learning_rate is 0.5 and was 0.003" in capsys.readouterr().err
     assert (uninterrupted / "config.yaml").read_text() == before
 
 
