@@ -27,7 +27,7 @@ from hscl_fast.data.loaders.resident import ResidentLoader
 from hscl_fast.data.open import load_split
 from hscl_fast.device import Execution, resolve_device
 from hscl_fast.errors import FailedElsewhere, UsageError
-from hscl_fast.method.network import Features, build_network
+from hscl_fast.method.network import build_network
 from hscl_fast.ranks.group import SINGLE, start_ranks
 from hscl_fast.runs.directory import RunDirectory
 from hscl_fast.training.step import TrainingStep
