@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from rich.console import Console
@@ -12,6 +12,7 @@ from torch import Tensor
 from hscl_fast.data.split.split import Split
 from hscl_fast.data.types import ABNORMAL, AnyImages, take
 from hscl_fast.evaluation.baselines.detector import Roles, Rows
+from hscl_fast.method.encode import encode_images
 from hscl_fast.method.network import Network
 from hscl_fast.method.scoring.scoring import Scoring
 from hscl_fast.progress import image_progress
@@ -80,7 +81,7 @@ def complete_features(
     initial
         The network whose encoder is used, in evaluation mode on its device.
     scoring
-        Its device, precision and batch size are used.
+        Its device and precision are used.
     console
         Console for progress.
     training
@@ -105,17 +106,10 @@ def complete_features(
 
 
 def _encode(images: AnyImages, initial: Network, scoring: Scoring, console: Console) -> Taped:
-    """Compute the features of images; the score that does it is of no use."""
-    # Compiling takes longer than one pass.
-    execution = replace(scoring.execution, compile="off")
-    encoding = Scoring("paper", initial, execution, scoring.batch_size, scoring.augment)
-    tape = FeatureTape()
-    encoding.on_features = tape
+    started = time.perf_counter()
     with image_progress(console, "encoding", len(images)) as advance:
-        encoding.score(images, advance)
-    taped = tape.cut()
-    assert taped is not None
-    return taped
+        found = encode_images(initial, images, scoring.augment, scoring.execution, views=1, seed=0, advance=advance)
+    return Taped(found.flatten(1).numpy(), time.perf_counter() - started)
 
 
 def _in_order(anomalies_last: Rows, roles: Roles) -> Rows:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -19,28 +18,16 @@ from hscl_fast.config.scores import ScoreName, parse_scoring
 from hscl_fast.config.sections import AugmentConfig
 from hscl_fast.device import Execution, encoder_precision
 from hscl_fast.errors import UsageError
+from hscl_fast.method.image_batches import Advance, ImageSequence, ignore, on_device, slices
 from hscl_fast.method.network import Features, Network
 from hscl_fast.method.scoring.registry import SCORES
 from hscl_fast.method.scoring.score import Score, Shape, Training
 from hscl_fast.method.scoring.views import Outputs, ViewSet
 
-Advance = Callable[[int], object]
 Scores = NDArray[np.float64]
 _Forward = Callable[[Network, Tensor, torch.dtype], Features]
 # By the method that computed it, which several scores may have inherited from one class.
 _Evidence = dict[object, Tensor]
-
-
-class ImageSequence(Protocol):
-    """Images uint8 ``[n, H, W, 3]`` in memory, or read when a slice of them is accessed."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, key: slice, /) -> NDArray[np.uint8]: ...
-
-
-def ignore(images: int) -> None:
-    """Ignore the number of images done."""
 
 
 class Scoring:
@@ -183,7 +170,7 @@ class Scoring:
 
     def score(self, images: ImageSequence, advance: Advance = ignore) -> Scores:
         """Return the score of every image: uint8 ``[n, H, W, 3]`` -> float64 ``[n]``, higher = more normal."""
-        return self.score_batches(self._slices(images), advance)
+        return self.score_batches(slices(images, self.images_per_batch), advance)
 
     def score_batches(self, batches: Iterator[NDArray[np.uint8]], advance: Advance = ignore) -> Scores:
         """Return the score of every image of batches, as :meth:`score` does.
@@ -194,7 +181,7 @@ class Scoring:
 
     def score_each(self, images: ImageSequence, advance: Advance = ignore) -> dict[ScoreName, Scores]:
         """Return what each score says of every image, before it is standardised."""
-        return self._score_each(self._slices(images), advance)
+        return self._score_each(slices(images, self.images_per_batch), advance)
 
     def summed(self, each: dict[ScoreName, Scores]) -> Scores:
         """Return the score, from what each of its scores says."""
@@ -211,7 +198,7 @@ class Scoring:
     def _score_each(self, batches: Iterator[NDArray[np.uint8]], advance: Advance) -> dict[ScoreName, Scores]:
         twins = _Twins()
         found: dict[ScoreName, list[Tensor]] = {name: [] for name in self._scores}
-        for batch in self._on_device(map(twins.noted, batches), advance):
+        for batch in on_device(map(twins.noted, batches), self.execution.device, advance):
             evidence = self._evidence(batch)
             for name, score in self._scores.items():
                 found[name].append(score.score(evidence[type(score).evidence]))
@@ -234,7 +221,10 @@ class Scoring:
 
     def _gather(self, images: ImageSequence, advance: Advance) -> _Evidence:
         """Return the evidence of all images."""
-        batches = [self._evidence(batch) for batch in self._on_device(self._slices(images), advance)]
+        batches = [
+            self._evidence(batch)
+            for batch in on_device(slices(images, self.images_per_batch), self.execution.device, advance)
+        ]
         evidence = {kind: torch.cat([batch[kind] for batch in batches]) for kind in batches[0]}
         if not all(tensor.isfinite().all() for tensor in evidence.values()):
             raise UsageError(
@@ -275,28 +265,6 @@ class Scoring:
         found = _compiled_forward(self.execution.compile)(self.network, views, precision)
         # Copies, because a captured CUDA graph overwrites its results in the next call.
         return found.map(lambda x: x[:rows].clone())
-
-    def _slices(self, images: ImageSequence) -> Iterator[NDArray[np.uint8]]:
-        size = self.images_per_batch
-        return (images[first : first + size] for first in range(0, len(images), size))
-
-    def _on_device(self, batches: Iterator[NDArray[np.uint8]], advance: Advance) -> Iterator[Tensor]:
-        """Yield batches on the device; the next batch is read meanwhile."""
-        device = self.execution.device
-
-        def read() -> Tensor | None:
-            pixels = next(batches, None)
-            if pixels is None:
-                return None
-            batch = torch.from_numpy(pixels)
-            return batch.pin_memory() if device.type == "cuda" else batch
-
-        with ThreadPoolExecutor(1, "reader") as reader:
-            ahead = reader.submit(read)
-            while (batch := ahead.result()) is not None:
-                ahead = reader.submit(read)
-                yield batch.to(device, non_blocking=True)
-                advance(len(batch))
 
 
 class _Twins:
