@@ -118,14 +118,14 @@ def _resolve_config(config: Config | None, directory: RunDirectory, *, resume: b
     saved = directory.load_config()
     if config is None:
         return saved
+    model = _with_absolute_weights(config.model)
     asked, was = absolute_places(config.data), absolute_places(saved.data)
     asked = replace(  # what was unset at the start has been found since
         asked,
-        image_size=was.image_size if asked.image_size is None else asked.image_size,
+        image_size=resolve_image_size(asked, model),
         bit_depth=was.bit_depth if asked.bit_depth is None else asked.bit_depth,
         float_white=was.float_white if asked.float_white is None else asked.float_white,
     )
-    model = _with_absolute_weights(config.model)
     _require_same(replace(config, data=replace(asked, root=was.root), model=model), replace(saved, data=was), directory)
     if config.data.root is None or asked.root == was.root:
         return saved

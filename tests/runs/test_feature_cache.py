@@ -120,6 +120,9 @@ def test_a_stopped_run_resumes_bit_for_bit_without_encoding_again(weights, whole
     monkeypatch.setattr(feature_cache, "encode_images", lambda *given, **options: pytest.fail("encoded again"))
     monkeypatch.chdir(Path(weights).parent)
     again = frozen(Path(weights).name, data={"image_size": None})  # as a user repeats the command that began the run
+    with pytest.raises(UsageError, match="image_size is 40 and was 16"):  # if that command gave a size
+        train_run.train_run(again, tmp_path / "run", resume=True)
+    monkeypatch.setattr(train_run, "resolve_image_size", lambda data, model: data.image_size or 16)
     run = train_run.train_run(again, tmp_path / "run", resume=True).directory
     assert_same_weights(run, whole)
     assert run.scores.read_text() == whole.scores.read_text()
