@@ -123,7 +123,7 @@ def _run(files: list[RunFiles], planned: list[PlannedRun], name: str, table: Tab
         if figures is None:
             todo.setdefault(one.run.folder, one)
         else:
-            left.add(one.run, figures["total_seconds"] + sum(peer["seconds"] for peer in figures["peers"].values()))
+            left.add(one.run, figures["total_seconds"])
     merge(files)
     different = len({one.run.folder for one in files})
     print(f"{different} runs, {different - len(todo)} finished before; logs in {options.runs}/*.log", flush=True)

@@ -50,7 +50,7 @@ def _run(request: dict[str, Any]) -> None:
     start = time.monotonic()
     run = train_run(config, directory.path, resume=resume, overwrite=not resume, console=Console(width=120))
     # Of a run that was stopped, the training up to its last checkpoint is counted as well.
-    figures = measured(run, before + time.monotonic() - start)
+    figures = measured(run, before + time.monotonic() - start, before + time.process_time())
     write_json(Path(request["figures"]), figures)
 
 

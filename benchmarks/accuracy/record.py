@@ -16,7 +16,7 @@ from hscl_fast.runs.calibration import load_calibration
 from hscl_fast.runs.run import Run
 
 
-def measured(run: Run, total_seconds: float) -> dict[str, Any]:
+def measured(run: Run, total_seconds: float, cpu_seconds: float) -> dict[str, Any]:
     """Return the figures of a finished run as JSON values, without a path of this machine.
 
     Parameters
@@ -24,13 +24,14 @@ def measured(run: Run, total_seconds: float) -> dict[str, Any]:
     run
         The run; its figures are read from its files.
     total_seconds
-        From the configuration to the report.
+        From the configuration to the report, with its peers.
+    cpu_seconds
+        CPU time of the same, all threads together. With one thread it is what a machine without other work takes.
 
     Returns
     -------
     dict
-        ``total_seconds`` is without the time of the peers, which belongs to them. Each peer has ``auroc``,
-        ``auroc_mean`` and ``seconds``.
+        Each peer has ``auroc``, ``auroc_mean`` and ``seconds``.
     """
     config, directory = run.config, run.directory
     summary = json.loads(directory.summary.read_text(encoding="utf-8"))
@@ -62,7 +63,8 @@ def measured(run: Run, total_seconds: float) -> dict[str, Any]:
         "view_flops": view.encoder + view.heads,
         "training_flops": training_flops(config, view, views=views, images=images),
         "train_seconds": round(summary["train_seconds"], 1),
-        "total_seconds": round(total_seconds - sum(peer["seconds"] for peer in peers.values()), 1),
+        "total_seconds": round(total_seconds, 1),
+        "cpu_seconds": round(cpu_seconds, 1),
         "score_images_per_second": summary["score_images_per_second"],
         "peers": peers,
         "threads": config.runtime.threads or made_on["threads"],

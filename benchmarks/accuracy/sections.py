@@ -20,7 +20,7 @@ from benchmarks.accuracy.statistics import DATA_SETS, PAIRS, Mean, may_change_de
 from benchmarks.markdown import number, table
 
 HEAD = [
-    *("trial", "AUROC, %", "pooled, %", "above the best peer", "training, s", "total, s"),
+    *("trial", "AUROC, %", "pooled, %", "above the best peer", "training, s", "total, s", "CPU, s"),
     *("views", "training PFLOP"),
 ]
 
@@ -86,6 +86,7 @@ def _trial_row(trial: str, runs: Sequence[Record]) -> list[str]:
         signed(mean_of(leads)) if leads else "",
         number(mean(run["train_seconds"] for run in runs)),
         number(mean(run["total_seconds"] for run in runs)),
+        number(mean(run["cpu_seconds"] for run in runs)),
         f"{mean(run['views'] for run in runs):,.0f}",
         f"{mean(run['training_flops'] for run in runs) / 1e15:.3g}",
     ]
@@ -93,7 +94,7 @@ def _trial_row(trial: str, runs: Sequence[Record]) -> list[str]:
 
 def _peer_row(name: str, figures: Sequence[Record]) -> list[str]:
     seconds = number(mean(figure["seconds"] for figure in figures))
-    return [f"*{name.replace('_', ' ')}*", _percent(figures), _pooled(figures), "", "", seconds, "", ""]
+    return [f"*{name.replace('_', ' ')}*", _percent(figures), _pooled(figures), "", "", seconds, "", "", ""]
 
 
 def _percent(figures: Sequence[Record]) -> str:

@@ -29,6 +29,7 @@ def record(trial="cpu", auroc=0.8, **others):
         "training_flops": 3 * 10**12,
         "train_seconds": 10.0,
         "total_seconds": 20.0,
+        "cpu_seconds": 25.0,
         "peers": {"isolation_forest": peer(0.75)},
         "threads": 1,
         "cpu": "a CPU",

@@ -138,7 +138,7 @@ def test_a_run_that_was_killed_before_it_began_starts_over(folder, monkeypatch):
     files = planned(folder)[0]
     asked = []
     monkeypatch.setattr(one, "train_run", lambda *given, **options: asked.append(options))
-    monkeypatch.setattr(one, "measured", lambda run, seconds: {})
+    monkeypatch.setattr(one, "measured", lambda *given: {})
     files.directory.path.mkdir()
     (files.directory.path / MARKER).touch()  # without a configuration there is nothing to resume
     InProcess(files)
