@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor
 
@@ -26,6 +27,11 @@ class Taped:
 
     features: Rows
     seconds: float
+
+    @classmethod
+    def of_training(cls, features: Rows, roles: Roles, seconds: float) -> Taped:
+        """Return features in the order of the split as a calibration computes them, with the anomalies last."""
+        return cls(features[_anomalies_last(roles)], seconds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +102,7 @@ def complete_features(
     """
     images, roles = split.training.images, split.training.roles
     if training is None or len(training.features) != len(roles):
-        anomalies_last = np.argsort(roles == ABNORMAL, kind="stable")
-        training = _encode(take(images, anomalies_last), initial, scoring, console)
+        training = _encode(take(images, _anomalies_last(roles)), initial, scoring, console)
     if test is None:
         test = _encode(split.test.images, initial, scoring, console)
     if not (np.isfinite(training.features).all() and np.isfinite(test.features).all()):
@@ -114,5 +119,9 @@ def _encode(images: AnyImages, initial: Network, scoring: Scoring, console: Cons
 
 def _in_order(anomalies_last: Rows, roles: Roles) -> Rows:
     features = np.empty_like(anomalies_last)
-    features[np.argsort(roles == ABNORMAL, kind="stable")] = anomalies_last
+    features[_anomalies_last(roles)] = anomalies_last
     return features
+
+
+def _anomalies_last(roles: Roles) -> NDArray[np.intp]:
+    return np.argsort(roles == ABNORMAL, kind="stable")

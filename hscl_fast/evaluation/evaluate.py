@@ -14,13 +14,15 @@ from hscl_fast.config.scores import ScoreName
 from hscl_fast.console import say
 from hscl_fast.counted import counted
 from hscl_fast.data.split.split import Split
-from hscl_fast.data.types import ABNORMAL, NORMAL, AnyImages, TestImages, take
+from hscl_fast.data.types import ABNORMAL, NORMAL, TestImages, take
 from hscl_fast.evaluation.baselines.baseline import Baseline
 from hscl_fast.evaluation.candidates import Candidate, choose
 from hscl_fast.evaluation.compare import compare, is_comparable
-from hscl_fast.evaluation.encoder_features import FeatureTape, complete_features
+from hscl_fast.evaluation.encoder_features import FeatureTape, Taped, complete_features
 from hscl_fast.evaluation.metrics import Detection, detection_metrics
 from hscl_fast.evaluation.threshold import Decisions, decide, fit_threshold
+from hscl_fast.method.encode import CachedFeatures
+from hscl_fast.method.image_batches import ImageSequence
 from hscl_fast.method.network import Network
 from hscl_fast.method.scoring.scoring import Scoring
 from hscl_fast.progress import image_progress
@@ -74,6 +76,7 @@ def evaluate(
     candidates: Sequence[str] = (),
     scoring_source: str = AS_CONFIGURED,
     initial: Network | str | None = None,
+    cached: CachedFeatures | None = None,
 ) -> Evaluation:
     """Calibrate on the training images, choose a score, fit the threshold, score the test images and compare.
 
@@ -98,19 +101,26 @@ def evaluate(
         A network whose encoder is the pretrained one as it was before training, on whose features detectors are
         compared as well: that of ``scoring`` if its encoder is frozen. A sentence says why there is none; None stands
         for an encoder from scratch.
+    cached
+        What a frozen encoder has made of the training and the held-out images already; None if it has not.
     """
     images, roles = split.training.images, split.training.roles
-    known = take(images, roles >= 0)
+    known: ImageSequence = take(images, roles >= 0)
+    anomalies: ImageSequence = take(images, roles == ABNORMAL)
+    held_out: ImageSequence = split.held_out.images
+    if cached is not None:
+        known, anomalies = cached.of_training(known, roles >= 0), cached.of_training(anomalies, roles == ABNORMAL)
+        held_out = cached.of_held_out(held_out)
     tape = FeatureTape()
     if initial is scoring.network:
         scoring.on_features = tape
     with image_progress(console, "calibrating", len(known)) as advance:
-        scoring.calibrate(known, advance, normal=roles[roles >= 0] == NORMAL, anomalies=take(images, roles == ABNORMAL))
-    taped_training = tape.cut()
+        scoring.calibrate(known, advance, normal=roles[roles >= 0] == NORMAL, anomalies=anomalies)
+    training = tape.cut() if cached is None else Taped.of_training(cached.views[:, 0].numpy(), roles, cached.seconds)
     each: dict[ScoreName, Scores] = {}
-    if len(split.held_out.roles):
-        with image_progress(console, "scoring held-out images", len(split.held_out.images)) as advance:
-            each = scoring.score_each(split.held_out.images, advance)
+    if len(held_out):
+        with image_progress(console, "scoring held-out images", len(held_out)) as advance:
+            each = scoring.score_each(held_out, advance)
     chosen: list[Candidate] = []
     if len(candidates) > 1:
         chosen = _choose(scoring, candidates, each, split.held_out.roles == ABNORMAL)
@@ -128,7 +138,7 @@ def evaluate(
     if not is_comparable(split):
         return found
     features = (
-        complete_features(split, initial, scoring, console, training=taped_training, test=taped_test)
+        complete_features(split, initial, scoring, console, training=training, test=taped_test)
         if isinstance(initial, Network)
         else initial
     )
@@ -173,7 +183,7 @@ def evaluate_calibrated(
 
 
 def _fit_threshold(
-    scoring: Scoring, split: Split, held_out: dict[ScoreName, Scores], known: AnyImages, console: Console
+    scoring: Scoring, split: Split, held_out: dict[ScoreName, Scores], known: ImageSequence, console: Console
 ) -> tuple[float, str]:
     """Fit the decision threshold on held-out labelled images or, if there are none, on the training scores."""
     roles = split.held_out.roles

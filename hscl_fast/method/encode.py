@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 import torch
 from hscl_kernels import ViewParameters, augment_views
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hscl_fast.config.sections import AugmentConfig
@@ -13,6 +18,55 @@ from hscl_fast.method.image_batches import Advance, ImageSequence, ignore, on_de
 from hscl_fast.method.network import Network
 
 _BATCH = 64  # images; larger batches leave the caches of a CPU
+
+
+@dataclass(frozen=True, eq=False)
+class CachedFeatures:
+    """The encoder's features of the images that training and calibration see.
+
+    Attributes
+    ----------
+    views
+        float32 ``[n, V, F]`` of the training images; the first view is upright and not augmented.
+    held_out
+        float32 ``[m, F]`` of the held-out images, upright.
+    seconds
+        Time to compute them.
+    """
+
+    views: Tensor
+    held_out: Tensor
+    seconds: float
+
+    def of_training(self, images: ImageSequence, rows: NDArray[np.bool_]) -> EncodedImages:
+        """Return training images ``[k, H, W, 3]`` with their features: those of which ``rows [n]`` is True."""
+        return EncodedImages(images, self.views[:, 0][torch.from_numpy(rows)])
+
+    def of_held_out(self, images: ImageSequence) -> EncodedImages:
+        """Return the held-out images with their features."""
+        return EncodedImages(images, self.held_out)
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedImages:
+    """Images that a frozen encoder has seen already; a sequence of the images.
+
+    Attributes
+    ----------
+    images
+        uint8 ``[n, H, W, 3]``.
+    features
+        float32 ``[n, F]`` of the upright images.
+    """
+
+    images: ImageSequence
+    features: Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, key: slice) -> NDArray[Any]:
+        return self.images[key]
 
 
 @torch.no_grad()  # not inference_mode, whose tensors a loss cannot be differentiated through

@@ -30,6 +30,7 @@ from hscl_fast.runs.calibration import Calibration, load_calibration, save_calib
 from hscl_fast.runs.checkpoint import load_checkpoint
 from hscl_fast.runs.directory import Results, RunDirectory
 from hscl_fast.runs.evaluate_other import evaluate_other
+from hscl_fast.runs.feature_cache import cached_features
 from hscl_fast.runs.lock import RunLock
 from hscl_fast.runs.run import Run
 from hscl_fast.runs.show import show_duplicates, show_remarks, show_slow_precision
@@ -187,6 +188,9 @@ def evaluate_trained(
     every = replace(config, evaluate=replace(config.evaluate, scoring=all_scores(candidates)))
     scoring, state = load_scoring(directory, every, split.training.images.shape[1], device)
     source = _BY_DEFAULT if config.evaluate.scoring == AUTO else AS_CONFIGURED
+    cached = None
+    if config.augment.cached_views is not None:
+        cached = cached_features(directory, config, split, scoring.network, scoring.execution, console)
     found = evaluate(
         scoring,
         split,
@@ -195,6 +199,7 @@ def evaluate_trained(
         candidates=candidates,
         scoring_source=source,
         initial=initial_network(config, scoring.network, device),
+        cached=cached,
     )
     test = ScoredImages(split.test, split.class_names, found.scores)
     summary = summarise(directory, config, split.class_names[split.normal_class], split.counts, state, found)

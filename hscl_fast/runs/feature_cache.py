@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+import math
+import time
 
 import torch
 from rich.console import Console
-from torch import Tensor
 
 from hscl_fast.config.parsing import to_dict
 from hscl_fast.config.sections import Config
@@ -16,27 +16,11 @@ from hscl_fast.console import say
 from hscl_fast.data.split.split import Split
 from hscl_fast.device import Execution
 from hscl_fast.errors import UsageError
-from hscl_fast.method.encode import encode_images
+from hscl_fast.method.encode import CachedFeatures, encode_images
 from hscl_fast.method.network import Network
 from hscl_fast.progress import image_progress
 from hscl_fast.runs.checkpoint import DamagedCheckpoint, NoCheckpoint, load_checkpoint, write_checkpoint
 from hscl_fast.runs.directory import RunDirectory
-
-
-@dataclass(frozen=True, eq=False)
-class CachedFeatures:
-    """The encoder's features of the images that training and calibration see.
-
-    Attributes
-    ----------
-    views
-        float32 ``[n, V, F]`` of the training images; the first view is upright and not augmented.
-    held_out
-        float32 ``[m, F]`` of the held-out images, upright.
-    """
-
-    views: Tensor
-    held_out: Tensor
 
 
 def cached_features(
@@ -83,9 +67,10 @@ def cached_features(
     was_training = network.training
     network.eval()
     count = len(split.training.roles) + len(split.held_out.roles)
+    started = time.perf_counter()
     with image_progress(console, "encoding", count) as advance:
-        found = CachedFeatures(
-            encode_images(
+        tensors = {
+            "views": encode_images(
                 network,
                 split.training.images,
                 config.augment,
@@ -94,37 +79,41 @@ def cached_features(
                 seed=config.runtime.seed,
                 advance=advance,
             ),
-            encode_images(
+            "held_out": encode_images(
                 network, split.held_out.images, config.augment, execution, views=1, seed=0, advance=advance
             ).flatten(1),
-        )
+        }
+    seconds = time.perf_counter() - started
     network.train(was_training)
-    if not all(tensor.isfinite().all() for tensor in vars(found).values()):
+    if not all(tensor.isfinite().all() for tensor in tensors.values()):
         raise UsageError(
             f"The features of {config.model.encoder} are not finite in {execution.precision_name}. Use "
             "--runtime.precision float32 or other weights."
         )
     try:
-        write_checkpoint(directory.features, weights=vars(found), info={"key": key})
+        write_checkpoint(directory.features, weights=tensors, info={"key": key, "seconds": seconds})
     except OSError as error:
         raise UsageError(
             f"The features in {directory.features} could not be written: {error.strerror or error}. Free some space or "
             "make the directory writable, then continue with --resume."
         ) from error
-    return found
+    return CachedFeatures(**tensors, seconds=seconds)
 
 
 def _read(directory: RunDirectory, key: str, shapes: dict[str, tuple[int, ...]]) -> CachedFeatures:
     saved = load_checkpoint(directory.features)
-    if saved.info != {"key": key}:
+    seconds = saved.info.get("seconds")
+    if saved.info.get("key") != key:
         raise DamagedCheckpoint(directory.features, "it is of other weights, images or views")
+    if not isinstance(seconds, float) or not 0 <= seconds < math.inf:
+        raise DamagedCheckpoint(directory.features, f"its seconds are {seconds!r}, expected a number of 0 or more")
     found = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in saved.weights.items()}
     expected = {name: (torch.float32, shape) for name, shape in shapes.items()}
     if found != expected:
         raise DamagedCheckpoint(directory.features, f"it has {found}, expected {expected}")
     if not all(tensor.isfinite().all() for tensor in saved.weights.values()):
         raise DamagedCheckpoint(directory.features, "it has values that are not finite")
-    return CachedFeatures(**saved.weights)
+    return CachedFeatures(**saved.weights, seconds=seconds)
 
 
 def _key(config: Config, split: Split, network: Network) -> str:

@@ -94,6 +94,8 @@ def train_run(
             if config.augment.cached_views is not None:
                 cached = cached_features(directory, config, split, trainer.model, trainer.execution, console)
                 trainer.use_features(cached.views)
+                if trainer.validate is not None:
+                    trainer.validate = held_out_auroc(config, split, trainer.execution, cached)
             try:
                 trainer.train()
             except Interrupted as stopped:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Callable, Iterator
-from typing import Self
+from typing import Self, TypeGuard
 
 import numpy as np
 import torch
@@ -18,11 +18,12 @@ from hscl_fast.config.scores import ScoreName, parse_scoring
 from hscl_fast.config.sections import AugmentConfig
 from hscl_fast.device import Execution, encoder_precision
 from hscl_fast.errors import UsageError
+from hscl_fast.method.encode import EncodedImages
 from hscl_fast.method.image_batches import Advance, ImageSequence, ignore, on_device, slices
 from hscl_fast.method.network import Features, Network
 from hscl_fast.method.scoring.registry import SCORES
 from hscl_fast.method.scoring.score import Score, Shape, Training
-from hscl_fast.method.scoring.views import Outputs, ViewSet
+from hscl_fast.method.scoring.views import Outputs, Views, ViewSet
 
 Scores = NDArray[np.float64]
 _Forward = Callable[[Network, Tensor, torch.dtype], Features]
@@ -33,8 +34,9 @@ _Evidence = dict[object, Tensor]
 class Scoring:
     """Scores images with a trained network: by one score, or by the sum of several standardised ones.
 
-    The network runs once per batch, on the views that all the scores need together. In a sum each score is taken minus
-    its mean over the training images and divided by their standard deviation.
+    The network runs once per batch, on the views that all the scores need together; of :class:`EncodedImages` only its
+    heads, unless a score needs more than the upright view. In a sum each score is taken minus its mean over the
+    training images and divided by their standard deviation.
 
     Parameters
     ----------
@@ -170,18 +172,23 @@ class Scoring:
 
     def score(self, images: ImageSequence, advance: Advance = ignore) -> Scores:
         """Return the score of every image: uint8 ``[n, H, W, 3]`` -> float64 ``[n]``, higher = more normal."""
-        return self.score_batches(slices(images, self.images_per_batch), advance)
+        return self.summed(self.score_each(images, advance))
 
     def score_batches(self, batches: Iterator[NDArray[np.uint8]], advance: Advance = ignore) -> Scores:
         """Return the score of every image of batches, as :meth:`score` does.
 
         All batches must have ``images_per_batch`` images but the last one, which may have fewer.
         """
-        return self.summed(self._score_each(batches, advance))
+        twins = _Twins()
+        return self.summed(self._score_each(self._evidence_of(map(twins.noted, batches), advance), twins))
 
     def score_each(self, images: ImageSequence, advance: Advance = ignore) -> dict[ScoreName, Scores]:
         """Return what each score says of every image, before it is standardised."""
-        return self._score_each(slices(images, self.images_per_batch), advance)
+        twins = _Twins()
+        batches = map(twins.noted, slices(images, self.images_per_batch))
+        if self._has_seen(images):
+            return self._score_each(self._evidence_of_seen(images, advance, batches), twins)
+        return self._score_each(self._evidence_of(batches, advance), twins)
 
     def summed(self, each: dict[ScoreName, Scores]) -> Scores:
         """Return the score, from what each of its scores says."""
@@ -195,11 +202,9 @@ class Scoring:
         return self.summed(self._known) if self._known else self.score(images, advance)
 
     @torch.inference_mode()
-    def _score_each(self, batches: Iterator[NDArray[np.uint8]], advance: Advance) -> dict[ScoreName, Scores]:
-        twins = _Twins()
+    def _score_each(self, batches: Iterator[_Evidence], twins: _Twins) -> dict[ScoreName, Scores]:
         found: dict[ScoreName, list[Tensor]] = {name: [] for name in self._scores}
-        for batch in on_device(map(twins.noted, batches), self.execution.device, advance):
-            evidence = self._evidence(batch)
+        for evidence in batches:
             for name, score in self._scores.items():
                 found[name].append(score.score(evidence[type(score).evidence]))
         # The last digits of a sum depend on the place in a batch, but equal images must not be ranked.
@@ -221,10 +226,10 @@ class Scoring:
 
     def _gather(self, images: ImageSequence, advance: Advance) -> _Evidence:
         """Return the evidence of all images."""
-        batches = [
-            self._evidence(batch)
-            for batch in on_device(slices(images, self.images_per_batch), self.execution.device, advance)
-        ]
+        if self._has_seen(images):
+            batches = [*self._evidence_of_seen(images, advance)]
+        else:
+            batches = [*self._evidence_of(slices(images, self.images_per_batch), advance)]
         evidence = {kind: torch.cat([batch[kind] for batch in batches]) for kind in batches[0]}
         if not all(tensor.isfinite().all() for tensor in evidence.values()):
             raise UsageError(
@@ -233,9 +238,28 @@ class Scoring:
             )
         return evidence
 
-    def _evidence(self, images: Tensor) -> _Evidence:
-        """Return the evidence of images uint8 ``[B, H, W, 3]``."""
-        outputs = self._outputs(images)
+    def _has_seen(self, images: ImageSequence) -> TypeGuard[EncodedImages]:
+        """Return whether the features that the images come with are all that the scores need of the encoder."""
+        return isinstance(images, EncodedImages) and self._views == ViewSet.of({Views.UPRIGHT})
+
+    def _evidence_of(self, batches: Iterator[NDArray[np.uint8]], advance: Advance) -> Iterator[_Evidence]:
+        for batch in on_device(batches, self.execution.device, advance):
+            yield self._evidence(self._outputs(batch))
+
+    def _evidence_of_seen(
+        self, images: EncodedImages, advance: Advance, batches: Iterator[object] | None = None
+    ) -> Iterator[_Evidence]:
+        """Yield the evidence of every batch; ``batches`` of the images are read alongside, for their own sake."""
+        precision, device = self.execution.precision, self.execution.device
+        for features in images.features.split(self.images_per_batch):
+            if batches is not None:
+                next(batches)
+            with encoder_precision(device, precision):
+                found: Features = self.network.heads(features.to(device))
+            yield self._evidence(self._views.split(found.map(Tensor.float), len(features)))
+            advance(len(features))
+
+    def _evidence(self, outputs: Outputs) -> _Evidence:
         if self.on_features is not None and self._views.turns:
             self.on_features(outputs.turns.encoder[0])
         by_kind = {type(score).evidence: score for score in self._scores.values()}
