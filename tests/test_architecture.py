@@ -45,7 +45,7 @@ DATA = (
     {"bit_depth", "find", "skip_bad"},
     {"named", "user", "beton", "readable", "shrinking"},
     {"kinds", "places", "split"},
-    {"open", "other_test"},
+    {"open", "originals", "other_test"},
     {"prepare", "verify"},
     {"loaders"},
 )

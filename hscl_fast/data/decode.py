@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +84,37 @@ def lazy_files(paths: Sequence[Path], decoding: Decoding) -> LazyImages:
 
 def load_image(path: Path, decoding: Decoding) -> npt.NDArray[np.uint8]:
     """Decode one image file: see :func:`load_images`."""
+    return _load(path, decoding, lambda image: _resize(image, decoding.size))
+
+
+def load_shrunk(path: Path, decoding: Decoding, longest: int) -> npt.NDArray[np.uint8]:
+    """Decode one image file for people to look at: at its own aspect ratio, and no larger than it is.
+
+    Parameters
+    ----------
+    path, decoding
+        As for :func:`load_images`; the size does not matter.
+    longest
+        The most pixels per side.
+
+    Returns
+    -------
+    uint8 [h, w, 3]
+
+    Raises
+    ------
+    BadImages
+        As in :func:`load_images`.
+    """
+
+    def shrink(image: Image.Image) -> Image.Image:
+        image.thumbnail((longest, longest), Image.Resampling.BILINEAR, reducing_gap=None)
+        return image
+
+    return _load(path, decoding, shrink)
+
+
+def _load(path: Path, decoding: Decoding, resize: Callable[[Image.Image], Image.Image]) -> npt.NDArray[np.uint8]:
     # os.path returns False where pathlib raises, as for a name that is too long.
     if not os.path.isfile(path):
         if os.path.isdir(path):
@@ -98,7 +129,7 @@ def load_image(path: Path, decoding: Decoding) -> npt.NDArray[np.uint8]:
             with _LARGE_IMAGE if image.width * image.height > _LARGE else nullcontext():
                 values = values_of(image)
                 rgb = to_rgb(ImageOps.exif_transpose(image), values, decoding)
-                return np.asarray(_resize(rgb, decoding.size))
+                return np.asarray(resize(rgb))
     except Image.UnidentifiedImageError:
         raise _refusal(path, "its content is not an image of a known format") from None
     except Exception as error:  # a hostile file makes Pillow's readers raise almost anything
