@@ -229,14 +229,28 @@ def _eval_parser() -> ArgumentParser:
 def _predict_parser() -> ArgumentParser:
     parser = PlainParser(description="Score images; higher anomaly_score = more anomalous.")
     parser.add_argument("RUN", type=str, help="run directory")
-    parser.add_argument("PATH", type=str, nargs="+", help="image files, and folders of images")
-    parser.add_argument("--out", type=str, required=True, help="CSV to write, - for the standard output")
+    parser.add_argument(
+        "PATH",
+        type=str,
+        nargs="+",
+        help="image files, folders, patterns in quotes, @list.txt with one path per line, .csv, .npz or .beton",
+    )
+    parser.add_argument("--out", type=str, help="table to write: x.csv, x.json, or - for the standard output")
+    parser.add_argument("--format", type=Literal["csv", "json"], help="of --out (unset: json for x.json, else csv)")
+    parser.add_argument("--sort", action="store_true", help="most anomalous first (unset: in the order given)")
+    parser.add_argument("--top", type=int, help="only so many images, the most anomalous, sorted (unset: all)")
+    _add_scorer(parser)
+    parser.add_argument("--root", type=str, help="folder that the paths of a .csv are relative to (unset: its own)")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+    return parser
+
+
+def _add_scorer(parser: ArgumentParser) -> None:
+    """Add the options on how a run scores new images, and which it finds in folders."""
     parser.add_argument("--device", type=str, help=f"{_DEVICES} (unset: as trained)")
     _add_search(parser)
     parser.add_argument("--evaluation", type=str, help="whose score and threshold to use (unset: the run's own)")
     parser.add_argument("--max_megapixels", type=int, help="refuse files with more million pixels (unset: as trained)")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing --out")
-    return parser
 
 
 def _add_search(parser: ArgumentParser) -> None:

@@ -32,7 +32,11 @@ def run(options: Namespace, console: Console) -> int:
         evaluation=options.evaluation,
         exclude=(options.exclude,) if isinstance(options.exclude, str) else options.exclude,
         follow_links=options.follow_links,
+        root=options.root,
         max_megapixels=options.max_megapixels,
+        sort=options.sort,
+        top=options.top,
+        table=options.format,
         overwrite=options.overwrite,
         console=console,
     )

@@ -120,9 +120,9 @@ def _load(path: Path, decoding: Decoding, resize: Callable[[Image.Image], Image.
         if os.path.isdir(path):
             raise _refusal(path, "it is a folder")
         raise _refusal(path, "it is not a regular file" if os.path.exists(path) else "there is no such file")
-    if path.stat().st_size == 0:
-        raise _refusal(path, "the file is empty")
     try:
+        if path.stat().st_size == 0:
+            raise ValueError("the file is empty")
         with open_image(path, decoding.max_pixels) as image:
             if (damage := find_damage(path, image, decoding.max_pixels)) is not None:
                 raise ValueError(damage)

@@ -23,5 +23,9 @@ def scores_csv(
             continue
         decision = "normal" if score >= threshold else "abnormal"
         writer.writerow([name, f"{threshold - score:.8g}", decision, *rest])
-    # A file name that is not UTF-8 is escaped, rather than stopping the table with an error.
-    return text.getvalue().encode("utf-8", "backslashreplace").decode("utf-8")
+    return printable(text.getvalue())
+
+
+def printable(text: str) -> str:
+    """Return text that UTF-8 can encode: bytes of a file name that are not UTF-8 are escaped, as in ``\\udcff``."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

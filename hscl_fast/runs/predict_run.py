@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import math
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-import numpy as np
 from rich.console import Console
 
-from hscl_fast.atomic import write_text
+from hscl_fast.config.sections import Config
 from hscl_fast.console import silent
-from hscl_fast.data.find import Finder
+from hscl_fast.data.given_images import GivenImages
+from hscl_fast.data.new_images import NewImage
 from hscl_fast.data.paths import at_home
-from hscl_fast.data.readable import ReadableFiles
+from hscl_fast.data.readable import ReadableImages
 from hscl_fast.data.types import Decoding
 from hscl_fast.device import resolve_device
 from hscl_fast.errors import UsageError
-from hscl_fast.evaluation.scores_csv import scores_csv
+from hscl_fast.evaluation.predictions import Predictions
 from hscl_fast.method.scoring.scoring import Scoring
 from hscl_fast.progress import image_progress
 from hscl_fast.runs.backends import prepare_backends
 from hscl_fast.runs.calibration import Calibration, load_calibrated
 from hscl_fast.runs.directory import RunDirectory
+from hscl_fast.runs.output_files import require_writable, write_output
 from hscl_fast.runs.show import show_remarks, show_slow_precision
+
+TableFormat = Literal["csv", "json"]
 
 
 class FileError(NamedTuple):
-    """A file that has no score, and the reason."""
+    """An image that has no score, and the reason."""
 
     path: str
     reason: str
@@ -48,9 +49,9 @@ class Prediction(NamedTuple):
     calibration
         The score and the threshold that were used.
     errors
-        The files that have no score, in the order of the table.
+        The images that have no score, in the order given.
     table
-        The content of the CSV file.
+        The content of the CSV or JSON file.
     """
 
     images: int
@@ -70,23 +71,28 @@ def predict_run(
     evaluation: str | None = None,
     exclude: Sequence[str] = (),
     follow_links: bool = False,
+    root: str | Path | None = None,
     max_megapixels: int | None = None,
+    sort: bool = False,
+    top: int | None = None,
+    table: TableFormat | None = None,
     overwrite: bool = False,
     console: Console | None = None,
 ) -> Prediction:
-    """Score image files and folders of images, and write ``path,anomaly_score,decision,error`` as a CSV.
+    """Score new images, and write ``path,anomaly_score,decision,error`` as CSV or JSON.
 
-    A file that cannot be read as an image has its reason in the column ``error`` and no score; the scores of the others
-    are the same, bit for bit, as without it. No more than two batches of images are in memory at a time.
+    An image that cannot be read has its reason in the column ``error`` and no score; the scores of the others are the
+    same, bit for bit, as without it. No more than two batches of images are in memory at a time.
 
     Parameters
     ----------
     path
         The directory of a trained and evaluated run.
     files
-        Files of any size and colour mode, and folders, searched recursively.
+        Image files of any size and colour mode, folders, patterns, lists, or CSV, NPZ and beton files: see
+        :class:`hscl_fast.data.given_images.GivenImages`.
     out
-        The CSV file, written atomically after every image was scored; None: none is written.
+        The file, written atomically after every image was scored; None: none is written.
     device
         As ``runtime.device``; None: as trained.
     evaluation
@@ -94,8 +100,16 @@ def predict_run(
     exclude, follow_links
         What to leave out of folders, and whether links in them are followed: see :class:`hscl_fast.data.find.Finder`.
         A file that ``files`` names is scored in any case.
+    root
+        The folder that the paths of CSV files are relative to; None: that of the CSV file.
     max_megapixels
         As ``data.max_megapixels``; None: as trained.
+    sort
+        Most anomalous first, in place of the order given.
+    top
+        Only so many images, the most anomalous, sorted; those that cannot be read are all there, at the end.
+    table
+        The format; None: JSON if ``out`` ends with ``.json``, else CSV.
     overwrite
         Whether an existing file may be replaced.
     console
@@ -104,112 +118,98 @@ def predict_run(
     Raises
     ------
     UsageError
-        A path does not exist, a folder holds no image files, ``out`` exists or cannot be written, or the run is not
-        usable.
+        A path does not exist, a folder holds no image files, ``out`` exists or cannot be written, ``top`` is not
+        positive, or the run is not usable.
     """
     directory = RunDirectory(at_home(path))
     out = None if out is None else at_home(out)
     console = silent() if console is None else console
-    config = directory.load_config()
+    if top is not None and top < 1:
+        raise UsageError(f"--top is {top}, but must be 1 or more. Leave it out for all images.")
+    config = _with_options(directory.load_config(), device, max_megapixels)
+    if out is not None:
+        require_writable("--out", out, overwrite=overwrite, kind="CSV or JSON file")
+    root = None if root is None else at_home(root)
+    given = GivenImages(files, exclude=exclude, follow_links=follow_links, root=root)
+    show_remarks(given.remarks, console)
+    scoring, calibration = open_scoring(directory, config, evaluation, console)
+    given.require_size(calibration.image_size)
+    started = time.perf_counter()
+    found = _score(scoring, given.images, decoding_of(config, calibration), calibration, console)
+    shown = found.most_anomalous_first(top) if sort or top is not None else found
+    text = _table(shown, table or _format_of(out), directory, calibration)
+    if out is not None:
+        write_output("--out", out, text.encode("utf-8"))
+    scores = [score for score in found.scores if score is not None]
+    return Prediction(
+        images=len(scores),
+        seconds=time.perf_counter() - started,
+        abnormal=sum(score < calibration.threshold for score in scores),
+        calibration=calibration,
+        errors=tuple(FileError(*pair) for pair in zip(found.names, found.errors, strict=True) if pair[1]),
+        table=text,
+    )
+
+
+def open_scoring(
+    directory: RunDirectory, config: Config, evaluation: str | None, console: Console
+) -> tuple[Scoring, Calibration]:
+    """Return a run's calibrated score on the device that the configuration names, ready to score new images.
+
+    Raises
+    ------
+    UsageError
+        As in :func:`load_calibrated`, or there is no such device.
+    """
+    prepare_backends(config.runtime)
+    where = resolve_device(config.runtime.device)
+    show_slow_precision(where, config.runtime.precision, console)
+    return load_calibrated(directory, config, where, evaluation)
+
+
+def decoding_of(config: Config, calibration: Calibration) -> Decoding:
+    """Return how new image files are decoded: as those that the run was trained on."""
+    data = config.data
+    return Decoding(calibration.image_size, data.bit_depth, data.float_white, data.max_megapixels)
+
+
+def _with_options(config: Config, device: str | None, max_megapixels: int | None) -> Config:
     if device is not None:
         config = replace(config, runtime=replace(config.runtime, device=device))
     if max_megapixels is not None:
         config = replace(config, data=replace(config.data, max_megapixels=max_megapixels))
-    if out is not None:
-        _require_writable(out, overwrite=overwrite)
-    found = _collect([at_home(file) for file in files], exclude, follow_links, console)
-    prepare_backends(config.runtime)
-    where = resolve_device(config.runtime.device)
-    show_slow_precision(where, config.runtime.precision, console)
-    scoring, calibration = load_calibrated(directory, config, where, evaluation)
-    started = time.perf_counter()
-    data = config.data
-    decoding = Decoding(calibration.image_size, data.bit_depth, data.float_white, data.max_megapixels)
-    scores, reasons = _score(scoring, found, decoding, console)
-    names = [str(file) for file in found]
-    table = scores_csv(names, scores, calibration.threshold, error=reasons)
-    if out is not None:
-        _write(out, table)
-    given = [score for score in scores if score is not None]
-    return Prediction(
-        images=len(given),
-        seconds=time.perf_counter() - started,
-        abnormal=sum(score < calibration.threshold for score in given),
-        calibration=calibration,
-        errors=tuple(FileError(name, reason) for name, reason in zip(names, reasons, strict=True) if reason),
-        table=table,
+    return config
+
+
+def _format_of(out: Path | None) -> TableFormat:
+    return "json" if out is not None and out.suffix.lower() == ".json" else "csv"
+
+
+def _table(shown: Predictions, table: TableFormat, directory: RunDirectory, calibration: Calibration) -> str:
+    if table == "csv":
+        return shown.csv()
+    return shown.json(
+        run=str(directory.path),
+        scoring=calibration.scoring,
+        checkpoint=calibration.checkpoint,
+        step=calibration.step,
     )
 
 
 def _score(
-    scoring: Scoring, files: Sequence[Path], decoding: Decoding, console: Console
-) -> tuple[list[float | None], list[str]]:
-    """Return for each file its score, or None and the reason for that."""
-    readable = ReadableFiles(files, decoding)
-    with image_progress(console, "scoring", len(files)) as advance:
+    scoring: Scoring, images: Sequence[NewImage], decoding: Decoding, calibration: Calibration, console: Console
+) -> Predictions:
+    """Return for each image its score, or None and the reason for that."""
+    readable = ReadableImages(images, decoding)
+    with image_progress(console, "scoring", len(images)) as advance:
         found = iter(scoring.score_batches(readable.batches(scoring.images_per_batch, advance), advance).tolist())
     scores: list[float | None] = []
-    reasons: list[str] = []
-    for place in range(len(files)):
+    errors: list[str] = []
+    for place in range(len(images)):
         score = None if place in readable.bad else next(found)
-        reason = " ".join(readable.bad.get(place, "").split())
-        if score is not None and not np.isfinite(score):
-            score, reason = None, f"its score is {score}, which is not a finite number"
+        error = readable.bad.get(place, "")
+        if score is not None and not math.isfinite(score):
+            score, error = None, f"its score is {score}, which is not a finite number"
         scores.append(score)
-        reasons.append(reason)
-    return scores, reasons
-
-
-def _require_writable(out: Path, *, overwrite: bool) -> None:
-    """Refuse a place where the CSV cannot be written, before the images are scored."""
-    # os.path returns False where pathlib raises, as for a name that is too long.
-    if os.path.lexists(out) and not os.path.isfile(out):
-        kind = "is a folder" if os.path.isdir(out) else "is not a regular file"
-        raise UsageError(f"--out {out} {kind}. Give the CSV file to write.")
-    if os.path.lexists(out) and not overwrite:
-        raise UsageError(f"--out {out} already exists. Give another file, or add --overwrite to replace it.")
-    if not os.path.isdir(out.parent):
-        raise UsageError(f"--out {out}: the folder {out.parent} does not exist. Create it, or give another file.")
-    try:
-        tempfile.TemporaryFile(dir=out.parent).close()
-        with suppress(FileNotFoundError):
-            os.lstat(out)  # fails for a name that is too long
-    except OSError as error:
-        raise _unwritable(out, error) from error
-
-
-def _write(out: Path, table: str) -> None:
-    try:
-        write_text(out, table)
-    except OSError as error:
-        raise _unwritable(out, error) from error
-
-
-def _unwritable(out: Path, error: OSError) -> UsageError:
-    return UsageError(
-        f"--out {out} cannot be written: {error.strerror or error}. Give a file that you may write to, on a disk with "
-        "free space."
-    )
-
-
-def _collect(paths: Sequence[Path], exclude: Sequence[str], follow_links: bool, console: Console) -> list[Path]:
-    # Paths that do not exist come first, so that a long list is not searched in vain.
-    for path in paths:
-        if not os.path.exists(path):
-            raise UsageError(f"{path} does not exist. Give image files, or folders that hold images.")
-    finders = {path: Finder(path, exclude, follow_links=follow_links, flags="--") for path in paths if path.is_dir()}
-    if (exclude or follow_links) and not finders:
-        given = f"--exclude is {list(exclude)}" if exclude else "--follow_links is True"
-        raise UsageError(f"{given}, but no PATH is a folder, so it would do nothing. Leave it out, or give a folder.")
-    files: list[Path] = []
-    for path in paths:
-        found = finders[path].find() if path in finders else [path]
-        if path in finders:
-            show_remarks(finders[path].remarks, console)
-        if not found:
-            raise UsageError(f"The folder {path} holds no image files. Give image files, or folders that hold images.")
-        files += found
-    if finders:
-        first, *others = finders.values()
-        first.require_used(*others)
-    return list(dict.fromkeys(files))  # a file that is named twice is scored once
+        errors.append(error)
+    return Predictions([image.name for image in images], scores, errors, calibration.threshold, range(len(images)))

@@ -13,7 +13,7 @@ from conftest import TINY, hscl, subprocess_environment, tiny_config
 from PIL import Image
 from test_cli import refused, run
 
-from hscl_fast.data import readable
+from hscl_fast.data import new_images
 from hscl_fast.errors import UsageError
 from hscl_fast.runs import predict_run as module
 from hscl_fast.runs.evaluate_run import evaluate_run
@@ -108,8 +108,8 @@ def test_a_score_that_is_not_finite_is_an_error_of_its_file(trained, pictures, m
 
 def test_no_more_than_a_batch_is_decoded_at_a_time(trained, pictures, tmp_path, monkeypatch):
     decoded, scored = [], []
-    load, score = readable.load_image, module.Scoring.score_batches
-    monkeypatch.setattr(readable, "load_image", lambda path, size: decoded.append(path) or load(path, size))
+    load, score = new_images.load_image, module.Scoring.score_batches
+    monkeypatch.setattr(new_images, "load_image", lambda path, size: decoded.append(path) or load(path, size))
 
     def noted(batches):
         for batch in batches:

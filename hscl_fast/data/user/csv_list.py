@@ -92,6 +92,32 @@ def list_csv(
     return Listing("csv", root, tuple(parts["train"]), tuple(parts["test"]), _remarks(rows, separator, root))
 
 
+def list_paths(path: Path, root: Path, *, follow_links: bool = False) -> list[tuple[str, bool]]:
+    """Return each path of a CSV file that has a column ``path``, whatever else it has, and whether it may be read.
+
+    Parameters
+    ----------
+    path, root, follow_links
+        As for :func:`list_csv`.
+
+    Returns
+    -------
+    list
+        The path, with ``/`` where there is a file of that name only, and whether it leads to a place in ``root``.
+        Whether there is a file is not looked at.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be read, or has no column ``path`` or no path.
+    """
+    rows, _ = _rows(path, ("path",))
+    if not rows:
+        raise UsageError(f"{path} lists no image. Expected a column path with one image per line.")
+    names = [_with_slashes(row["path"], root) for _, row in rows]
+    return [(name, bool(name) and name_inside(root, name, follow_links=follow_links) is not None) for name in names]
+
+
 def _remarks(rows: _Rows, separator: str, root: Path) -> tuple[Remark, ...]:
     remarks = []
     if separator != ",":
@@ -112,12 +138,12 @@ def _with_slashes(name: str, root: Path) -> str:
     return slashed if os.path.isfile(root / slashed) else name
 
 
-def _separator(text: str) -> str:
+def _separator(text: str, columns: tuple[str, ...]) -> str:
     """Return what separates the columns that the header must have; a comma if nothing does."""
     first = text.partition("\n")[0].rstrip("\r")
     for separator in _SEPARATORS:
         names = [name.strip().strip('"').lower() for name in first.split(separator)]
-        if all(column in names for column in _COLUMNS):
+        if all(column in names for column in columns):
             return separator
     return ","
 
@@ -140,17 +166,17 @@ def _text(path: Path) -> str:
         raise _error(path, line, "the text is not UTF-8", "save the file in UTF-8") from None
 
 
-def _rows(path: Path) -> tuple[_Rows, str]:
+def _rows(path: Path, columns: tuple[str, ...] = _COLUMNS) -> tuple[_Rows, str]:
     text = _text(path)
     if text.count("\n") > _MOST_LINES:
         reason = f"it has more than {_MOST_LINES:,} lines"
-        raise _error(path, _MOST_LINES, reason, "prepare the images in parts, or give a folder")
-    separator = _separator(text)
+        raise _error(path, _MOST_LINES, reason, "prepare the images in parts, or give a folder", columns)
+    separator = _separator(text, columns)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
     rows = []
     try:
         header = [name.strip().lower() for name in next(reader, [])]
-        _check_header(path, header)
+        _check_header(path, header, columns)
         for fields in reader:
             if not any(field.strip() for field in fields):
                 continue
@@ -158,24 +184,26 @@ def _rows(path: Path) -> tuple[_Rows, str]:
                 reason = f"it has {counted(len(fields), 'field')}, the header {len(header)}"
                 used = _SEPARATORS[separator]
                 fix = f"put {used} between the fields, as in the header, and quote paths that contain {used}"
-                raise _error(path, reader.line_num, reason, fix)
+                raise _error(path, reader.line_num, reason, fix, columns)
             rows.append((reader.line_num, dict(zip(header, (field.strip() for field in fields), strict=True))))
     except csv.Error as error:
-        raise _error(path, reader.line_num, f"it is not valid CSV ({error})", "fix the quotes") from None
+        raise _error(path, reader.line_num, f"it is not valid CSV ({error})", "fix the quotes", columns) from None
     return rows, separator
 
 
-def _check_header(path: Path, header: list[str]) -> None:
-    missing = [name for name in _COLUMNS if header.count(name) != 1]
+def _check_header(path: Path, header: list[str], columns: tuple[str, ...]) -> None:
+    missing = [name for name in columns if header.count(name) != 1]
     if not missing:
         return
     line = ",".join(header)
     if line.startswith("sep="):
-        raise _error(path, 1, f"{line!r} is a line for Excel only", "take it out, so that the header is the first line")
+        raise _error(
+            path, 1, f"{line!r} is a line for Excel only", "take it out, so that the header is the first line", columns
+        )
     if {"train", "test"} & set(header):
-        raise _error(path, 1, f"{line!r} is not a header", "write path,label,split above it")
+        raise _error(path, 1, f"{line!r} is not a header", f"write {','.join(columns)} above it", columns)
     fix = f"give one column {' and '.join(missing)}, with commas, semicolons or tabs between the columns"
-    raise _error(path, 1, f"the header is {line!r}", fix)
+    raise _error(path, 1, f"the header is {line!r}", fix, columns)
 
 
 def _image(path: Path, line: int, row: dict[str, str], root: Path, *, follow_links: bool) -> tuple[ListedImage, str]:
@@ -216,5 +244,6 @@ def _missing(path: Path, missing: list[tuple[int, str]], root: Path) -> UsageErr
     return _error(path, line, reason, fix)
 
 
-def _error(path: Path, line: int, reason: str, fix: str) -> UsageError:
-    return UsageError(f"{path}, line {line}: {reason}. Expected the columns path,label,split; to fix this, {fix}.")
+def _error(path: Path, line: int, reason: str, fix: str, columns: tuple[str, ...] = _COLUMNS) -> UsageError:
+    expected = f"column{'s' * (len(columns) > 1)} {','.join(columns)}"
+    return UsageError(f"{path}, line {line}: {reason}. Expected the {expected}; to fix this, {fix}.")

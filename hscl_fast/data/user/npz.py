@@ -32,6 +32,7 @@ _CONTENT = (
     "test_y in {+1, -1} to test on"
 )
 _TRAIN_NAMES, _TEST_NAMES = ("images", "y"), ("test_images", "test_y")
+_IMAGE_NAMES = ("images", "test_images")
 
 
 def load_npz(path: Path) -> UserImages:
@@ -62,10 +63,7 @@ def load_npz(path: Path) -> UserImages:
         test_images, test_roles = _part(path, arrays, "test_images", "test_y")
     _require_labels(path, "test_y", test_roles)
     if len(test_images) and test_images.shape[1:] != images.shape[1:]:
-        raise UsageError(
-            f"{path}: images are {images.shape[1]} x {images.shape[2]} pixels and test_images "
-            f"{test_images.shape[1]} x {test_images.shape[2]}. Give both the same size."
-        )
+        raise _unequal(path, images, test_images)
     train, test = _labelled("train", images, roles), _labelled("test", test_images, test_roles)
     remarks = remark_on_zeros_and_ones({*roles.tolist(), *test_roles.tolist()}, "y")
     return UserImages("npz", Source(path.stem, train, test, _CLASS_NAMES), roles, remarks=remarks)
@@ -94,6 +92,36 @@ def load_test_npz(path: Path) -> UserImages:
     return UserImages("npz", source, roles[:0], remarks=remarks)
 
 
+def load_npz_images(path: Path) -> LabelledImages:
+    """Read all images of an ``.npz`` file, ``images`` and ``test_images``, whether they have labels or not.
+
+    Returns
+    -------
+    LabelledImages
+        Of unknown labels, named ``images/0`` and ``test_images/0``.
+
+    Raises
+    ------
+    UsageError
+        The file is not an ``.npz`` file, or has no images of the type and shape that :func:`load_npz` expects.
+    """
+    arrays = _read(path, labels=False)
+    parts = {name: _images(path, arrays, name) for name in _IMAGE_NAMES if name in arrays}
+    if len({images.shape[1:] for images in parts.values()}) > 1:
+        raise _unequal(path, *parts.values())
+    names = tuple(name for part, images in parts.items() for name in numbered(part, len(images)))
+    if not names:
+        raise UsageError(f"{path} has no image. Expected {_CONTENT}.")
+    return LabelledImages(np.concatenate([*parts.values()]), np.full(len(names), -1), names)
+
+
+def _unequal(path: Path, images: Images, test_images: Images) -> UsageError:
+    return UsageError(
+        f"{path}: images are {images.shape[1]} x {images.shape[2]} pixels and test_images "
+        f"{test_images.shape[1]} x {test_images.shape[2]}. Give both the same size."
+    )
+
+
 def _require_labels(path: Path, name: str, roles: Roles) -> None:
     """Refuse test images that are unlabelled."""
     if (roles == UNLABELLED).any():
@@ -104,7 +132,7 @@ def _require_labels(path: Path, name: str, roles: Roles) -> None:
         )
 
 
-def _read(path: Path, *, only_test: bool = False) -> dict[str, np.ndarray]:
+def _read(path: Path, *, only_test: bool = False, labels: bool = True) -> dict[str, np.ndarray]:
     if not zipfile.is_zipfile(path):
         raise _unreadable(path, _other_kind(path))
     arrays: dict[str, np.ndarray] = {}
@@ -123,6 +151,8 @@ def _read(path: Path, *, only_test: bool = False) -> dict[str, np.ndarray]:
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):  # numpy returns the bytes of what is not an array
             raise _unreadable(path, f"{name} in it is not an array")
+    if not labels and arrays.keys() & {*_IMAGE_NAMES}:
+        return arrays
     needed = _TEST_NAMES if only_test and arrays.keys() & {*_TEST_NAMES} else _TRAIN_NAMES
     if missing := [name for name in needed if name not in arrays]:
         raise UsageError(
@@ -165,12 +195,7 @@ def _part(path: Path, arrays: dict[str, np.ndarray], images_name: str, y_name: s
     for name in (images_name, y_name):
         if name not in arrays:
             raise UsageError(f"{path} has no array {name}. Expected {_CONTENT}.")
-    images = arrays[images_name]
-    if images.ndim == 3:
-        images = images[..., None]
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape[1:]:
-        found = f"{images.dtype} {list(arrays[images_name].shape)}"
-        raise UsageError(f"{path}: {images_name} is {found}.{_conversion(images, images_name)} Expected {_CONTENT}.")
+    images = _images(path, arrays, images_name)
     try:
         roles = check_labels(arrays[y_name])
     except UsageError as error:
@@ -180,7 +205,17 @@ def _part(path: Path, arrays: dict[str, np.ndarray], images_name: str, y_name: s
             f"{path}: {images_name} has {counted(len(images), 'image')}, {y_name} {counted(len(roles), 'label')}. "
             "Match them."
         )
-    return np.repeat(images, 3, axis=3) if images.shape[3] == 1 else images, roles
+    return images, roles
+
+
+def _images(path: Path, arrays: dict[str, np.ndarray], name: str) -> Images:
+    images = arrays[name]
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape[1:]:
+        found = f"{images.dtype} {list(arrays[name].shape)}"
+        raise UsageError(f"{path}: {name} is {found}.{_conversion(images, name)} Expected {_CONTENT}.")
+    return np.repeat(images, 3, axis=3) if images.shape[3] == 1 else images
 
 
 def _conversion(images: np.ndarray, name: str) -> str:
