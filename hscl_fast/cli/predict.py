@@ -21,6 +21,8 @@ _STANDARD_OUTPUT = "-"
 
 def run(options: Namespace, console: Console) -> int:
     """Score the images, and print where the scores are and which files have none."""
+    if options.out is None:
+        raise UsageError("`hscl predict` needs --out, the table to write: x.csv, x.json, or - for the standard output.")
     to_pipe = options.out == _STANDARD_OUTPUT
     if to_pipe:
         console = PatientConsole(stderr=True)

@@ -67,7 +67,10 @@ class GivenImages:
         groups = [_existing(str(at_home(path))) for path in given]
         found = [image for group in groups for path in group for image in self._open(path)]
         self._require_options_used()
-        self.images: list[NewImage] = list({image.name: image for image in reversed(found)}.values())[::-1]
+        unique: dict[str, NewImage] = {}
+        for image in found:
+            unique.setdefault(image.name, image)
+        self.images = list(unique.values())
 
     @property
     def remarks(self) -> tuple[Remark, ...]:

@@ -2,6 +2,8 @@
 
 import csv
 import errno
+import io
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +16,8 @@ from PIL import Image
 from test_cli import refused, run
 
 from hscl_fast.data import new_images
+from hscl_fast.data.decode import load_images
+from hscl_fast.data.types import Decoding
 from hscl_fast.errors import UsageError
 from hscl_fast.runs import predict_run as module
 from hscl_fast.runs.evaluate_run import evaluate_run
@@ -211,3 +215,64 @@ def test_warnings_of_pillow_are_not_shown(trained, pictures, tmp_path):
     assert done.returncode == 3, done.stderr
     assert "header.tif" in done.stdout + done.stderr
     assert "UserWarning" not in done.stdout + done.stderr
+
+
+def test_sorted_and_at_most_so_many(trained, pictures, tmp_path, capsys):
+    bad = spoil(pictures)
+    paths = [tmp_path / name for name in ("plain.csv", "sorted.csv", "top.csv")]
+    for path, options in zip(paths, ((), ("--sort",), ("--top", 3)), strict=True):
+        assert run("predict", trained, pictures, "--out", path, *options, capsys=capsys)[0] == 3
+    plain, ordered, top = (rows(path) for path in paths)
+    assert sorted(map(str, plain)) == sorted(map(str, ordered))
+    scores = [float(row["anomaly_score"]) for row in ordered[: -len(bad)]]
+    assert scores == sorted(scores, reverse=True)
+    assert [row["path"] for row in ordered[-len(bad) :]] == bad
+    assert top == ordered[:3] + ordered[-len(bad) :]
+    refused("predict", trained, pictures, "--out", "-", "--top", 0, capsys=capsys, match="--top is 0, but must be 1")
+
+
+def test_json_is_valid_whatever_the_names(trained, pictures, tmp_path, capsys):
+    odd = pictures / '"><script>\n\udcff.png'
+    (pictures / "3.png").rename(odd)
+    (pictures / "bad\udcff.png").write_text("not an image")
+    out = tmp_path / "scores.json"
+    assert run("predict", trained, pictures, "--out", out, capsys=capsys)[0] == 3
+    found = json.loads(out.read_bytes().decode("ascii"))
+    assert not any(0xD800 <= ord(letter) < 0xE000 for image in found["images"] for letter in image["path"])
+    assert found["run"] == str(trained)
+    table = rows_of(run_table(trained, pictures))
+    assert [image["path"] for image in found["images"]] == [row["path"] for row in table]
+    for image, row in zip(found["images"], table, strict=True):
+        assert (image["decision"] or "", image["error"] or "") == (row["decision"], row["error"])
+        assert (image["anomaly_score"] is None) == (row["anomaly_score"] == "")
+        if image["anomaly_score"] is not None:
+            assert (image["anomaly_score"] > found["threshold"]) == (image["decision"] == "abnormal")
+    done = hscl("predict", trained, pictures, "--format", "json", "--out", "-")
+    assert json.loads(done.stdout) == found
+
+
+def run_table(trained, pictures):
+    return predict_run(trained, [pictures], None).table
+
+
+def rows_of(table):
+    return list(csv.DictReader(io.StringIO(table, newline="")))
+
+
+def test_other_kinds_of_input_are_scored_alike(trained, pictures, tmp_path):
+    wanted = {Path(row["path"]).name: row["anomaly_score"] for row in rows_of(run_table(trained, pictures))}
+    (pictures / "list.csv").write_text("path\n" + "".join(f"{name}\n" for name in wanted))
+    (tmp_path / "list.txt").write_text("".join(f"{pictures / name}\n" for name in wanted))
+    size = predict_run(trained, [pictures], None).calibration.image_size
+    stack = load_images([pictures / name for name in wanted], Decoding(size))
+    np.savez(tmp_path / "stack.npz", images=stack)
+    for given in (pictures / "list.csv", f"@{tmp_path / 'list.txt'}", tmp_path / "stack.npz", f"{pictures}/*.png"):
+        found = rows_of(predict_run(trained, [given], None).table)
+        assert [row["anomaly_score"] for row in found] == [*wanted.values()]
+
+
+def test_a_list_may_name_files_that_are_not_there(trained, pictures, tmp_path, capsys):
+    (tmp_path / "list.txt").write_text(f"{pictures / '1.png'}\nnowhere.png\n")
+    out = tmp_path / "scores.csv"
+    assert run("predict", trained, f"@{tmp_path / 'list.txt'}", "--out", out, capsys=capsys)[0] == 3
+    assert [row["error"] for row in rows(out)] == ["", "there is no such file"]
