@@ -44,7 +44,8 @@ class Case(NamedTuple):
 
     kernel: str
     target: str
-    variant: str  # hscl, info_nce, online (a temperature below 0.03), tf32 (float32 products may be TF32), rgb or grey
+    variant: str  # hscl, info_nce, online (a temperature below 0.03), tf32 (float32 products may be TF32), rgb or grey;
+    # "sharded" and "sharded online": the forward sweep over own rows only, as with several GPUs
     itemsize: int
     width: int  # features, or the side of the images in pixels
     tile: Tile
@@ -62,13 +63,15 @@ class Case(NamedTuple):
 def cases(targets: list[str]) -> Iterator[Case]:
     """Yield every kernel at every entry of the tables of :mod:`hscl_kernels.launch`."""
     for target, itemsize, width in itertools.product(targets, _TYPES, launch.WIDTHS):
-        for variant in ("hscl", "info_nce", "online", "tf32"):
+        for variant in ("hscl", "info_nce", "online", "tf32", "sharded", "sharded online"):
             if variant == "tf32" and (itemsize == 2 or target.startswith("gfx")):
                 continue
-            for kernel in ("sweep_forward_kernel", "sweep_backward_kernel"):
-                table = launch.forward_entry if kernel == "sweep_forward_kernel" else launch.backward_entry
-                tile = table(target, width, itemsize, online=variant == "online")
-                yield Case(kernel, target, variant, itemsize, width, tile)
+            online = variant.endswith("online")
+            tile = launch.forward_entry(target, width, itemsize, online=online)
+            yield Case("sweep_forward_kernel", target, variant, itemsize, width, tile)
+            if not variant.startswith("sharded"):
+                tile = launch.backward_entry(target, width, itemsize, online=online)
+                yield Case("sweep_backward_kernel", target, variant, itemsize, width, tile)
         for kernel in ("unit_rows_kernel", "input_gradients_kernel", "prototype_gradients_kernel"):
             yield Case(kernel, target, "hscl", itemsize, width, launch.row_tile(width))
     for target, variant in itertools.product(targets, ("hscl", "online")):
@@ -91,7 +94,7 @@ def audit(case: Case, rows: int = 65536) -> dict[str, Any]:
     Returns
     -------
     dict
-        kernel, target, config, registers, spill_bytes, shared_bytes, shared_limit, blocks_per_sm,
+        kernel, target, config, form (single, or sharded over several GPUs), dtype, registers, spill_bytes, shared_bytes, shared_limit, blocks_per_sm,
         tensor_core_instructions, mufu_instructions, flops, bytes, predicted_us.
     """
     gpu = GPUS[case.target]
@@ -107,6 +110,8 @@ def audit(case: Case, rows: int = 65536) -> dict[str, Any]:
         "kernel": case.kernel,
         "target": case.target,
         "config": case.config,
+        "form": "sharded" if case.variant.startswith("sharded") else "single",
+        "dtype": _TYPES[case.itemsize],
         "registers": code["registers"],
         "spill_bytes": code["spill_bytes"],
         "shared_bytes": code["shared_bytes"],
@@ -125,12 +130,14 @@ def _work(case: Case, rows: int) -> tuple[float, float, float]:
     features = case.width
     matrix = rows * features
     size = case.itemsize
-    plan = launch.forward_plan(rows, rows, case.tile.rows, GPUS[case.target].processors, triangular=True)
+    triangular = not case.variant.startswith("sharded")
+    plan = launch.forward_plan(rows, rows, case.tile.rows, GPUS[case.target].processors, triangular=triangular)
     quantities = 2 if case.variant == "info_nce" else 4
     match case.kernel:
         case "sweep_forward_kernel":
             slots = quantities * plan.slots * rows * 4
-            return rows * rows * features, rows * rows / 2, matrix * size + slots
+            pairs = rows * rows / 2 if triangular else rows * rows
+            return 2 * pairs * features, pairs, matrix * size + slots
         case "sweep_backward_kernel":
             return 4.0 * rows * rows * features, rows * rows, matrix * (size + 4)
         case "row_terms_kernel" | "log_sums_kernel":
@@ -234,13 +241,13 @@ def _specialise(case: Case) -> tuple[Any, dict[str, str], dict[str, Any]]:
     }
     counts = "rows columns first_row supers slots tiles blocks splits programs prototype_count blocks_per_program count"
     types |= dict.fromkeys([*counts.split(), "row_stride", "feature_stride"], "i32")
-    contrasts, online = case.variant != "info_nce", case.variant == "online"
+    contrasts, online = case.variant != "info_nce", case.variant.endswith("online")
     known = {
         "PROTOTYPES": True,
         "ROLES": True,
         "TRUSTED": True,
         "WIDE_IDS": True,
-        "TRIANGULAR": True,
+        "TRIANGULAR": not case.variant.startswith("sharded"),
         "CONTRASTS": contrasts,
         "SAMPLED": False,
         "ONLINE": online,
@@ -251,7 +258,7 @@ def _specialise(case: Case) -> tuple[Any, dict[str, str], dict[str, Any]]:
         "HAS_TERM": False,
         "SWEEP": True,
         "SATURATE": 0.0,
-        "PRECISION": "ieee" if case.itemsize == 4 and case.variant != "tf32" else "tf32",
+        "PRECISION": "tf32" if case.variant == "tf32" else "ieee",
         "FEATURES": case.width,
         "HEIGHT": case.width,
         "WIDTH": case.width,

@@ -207,8 +207,11 @@ def backward_plan(rows: int, columns: int, tile: Tile, multiprocessors: int) -> 
 
 
 def dot_precision(dtype: torch.dtype) -> str:
-    """Return the precision of float32 products: that of torch's own matrix products, TF32 only if it is allowed."""
+    """Return the precision of products: of float32 that of torch's own, TF32 only if it is allowed.
+
+    Half precision has one kind only, and on AMD "tf32" fails to compile with it.
+    """
     policy = torch.backends.cuda.matmul.fp32_precision
     policy = getattr(torch.backends, "fp32_precision", "ieee") if policy == "none" else policy
     allowed = policy == "tf32" and torch.version.hip is None and not INTERPRETED
-    return "tf32" if dtype != torch.float32 or allowed else "ieee"
+    return "tf32" if dtype == torch.float32 and allowed else "ieee"

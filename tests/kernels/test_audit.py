@@ -77,6 +77,21 @@ def test_a_spill_is_seen_for_real():
     assert int(output.stdout) > 0
 
 
+def test_the_sharded_form_compiles():
+    """A branch of the triangular form must not be compiled in it: the interpreter would not notice."""
+    program = (
+        "from hscl_kernels import audit, launch;"
+        "case = next(case for case in audit.cases(['sm_90']) if case.variant == 'sharded' and case.itemsize == 4);"
+        "print(audit.audit(case)['form'])"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "kernels")}
+    environment.pop("TRITON_INTERPRET", None)
+    output = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True
+    )
+    assert output.stdout == "sharded\n"
+
+
 def test_work_is_counted_by_hand():
     """N^2 D for the triangle's multiply-adds, 4 N^2 D for the row-owned backward, N^2 / 2 and N^2 exponentials."""
     tile = Tile(128, 64, 8, 2)

@@ -74,6 +74,13 @@ def with_identical_rows(z, v, ids, roles):
     return z, v, ids, roles
 
 
+def with_an_opposite_row(z, v, ids, roles):
+    """The last row is the opposite of all others: e = 1 outside the matrix is far above all of its own."""
+    z[:-1] = z[0].clone()
+    z[-1] = -z[0]
+    return z, v, ids, roles
+
+
 def with_ties(z, v, ids, roles):
     return z, v[[0, 0, 2, 2, 1, 1]], ids, roles
 
@@ -119,6 +126,8 @@ CASES = {
     "rows too short": {"change": with_rows_too_short_to_normalise},
     "identical rows": {"change": with_identical_rows},
     "identical rows, tau 0.02": {"change": with_identical_rows, "temperature": 0.02},
+    "opposite, tau 0.1": {"change": with_an_opposite_row, "temperature": 0.1, "rows": 70},
+    "2 opposite rows, tau 0.01": {"change": with_an_opposite_row, "temperature": 0.01, "rows": 2},
     "ties": {"change": with_ties},
     # Gradients by such rows are tiny: as with float16 training, the loss is scaled.
     "lengths beyond float16": {"change": with_long_rows, "upstream": (2.0**14, None, None, None)},
@@ -256,6 +265,8 @@ SIMILARITIES = {
     "20 features": {"features": 20},
     "192 features": {"features": 192},
     "zero rows": {"change": with_zero_rows},
+    "opposite, tau 0.1": {"change": with_an_opposite_row, "temperature": 0.1, "rows": 70},
+    "2 opposite rows, tau 0.01": {"change": with_an_opposite_row, "temperature": 0.01, "rows": 2},
     "ties": {"change": with_ties},
     "every second feature": {"change": every_second_feature, "features": 64},
     "column-major": {"change": column_major},

@@ -97,14 +97,15 @@ def sweep_forward_kernel(
     else:
         super_row, super_column = program // supers, program % supers
     EMPTY: tl.constexpr = float("-inf") if ONLINE else 0.0
-    diagonal = TRIANGULAR and super_row == super_column
     ACROSS: tl.constexpr = ROWS // COLUMNS
     row_tiles = tl.minimum(tiles, tl.cdiv(rows - super_row * tiles * ROWS, ROWS))
     column_tiles = tl.minimum(tiles * ACROSS, tl.cdiv(columns - super_column * tiles * ROWS, COLUMNS))
     quantity = tl.cast(slots, tl.int64) * rows  # from one of the four sums to the next
     across = super_column * tiles * ROWS + tl.arange(0, COLUMNS)
 
+    # `TRIANGULAR and ...` of a tensor would be a tensor, whose branch is compiled in either form.
     if TRIANGULAR:
+        diagonal = super_row == super_column
         # This program alone writes the column sums of its super-tile; those of the diagonal have a slot of their own.
         column_slot = partials + tl.where(diagonal, supers, super_row).to(tl.int64) * rows
         for step in range(column_tiles):
@@ -134,8 +135,11 @@ def sweep_forward_kernel(
             row_normal = tl.full([ROWS], EMPTY, tl.float32)
             row_abnormal = tl.full([ROWS], EMPTY, tl.float32)
 
-        # On the diagonal, the tiles of the rows' own block come first: they hold both sides, those after them one.
-        for column_step in range(tl.where(diagonal, row_step * ACROSS, 0), column_tiles):
+        first_step = 0
+        if TRIANGULAR:
+            # On the diagonal, the tiles of the rows' own block come first: they hold both sides, those after them one.
+            first_step = tl.where(diagonal, row_step * ACROSS, 0)
+        for column_step in range(first_step, column_tiles):
             column_start = super_column * tiles * ROWS + column_step * COLUMNS
             column = across + column_step * COLUMNS
             u_column = _load_tile(units, column, columns, FEATURES, WIDTH)
@@ -149,17 +153,18 @@ def sweep_forward_kernel(
                 values = tl.where(other, values, float("-inf"))
             if not ONLINE:
                 values = tl.exp2(values)
-            mirrored = TRIANGULAR and (column_start >= row_start + ROWS)
             some = column < columns
             row_all = _merge(row_all, _reduce(values, 1, ONLINE), ONLINE)
-            if mirrored:
-                _add_to(column_slot + column, some, _reduce(values, 0, ONLINE), ONLINE)
+            if TRIANGULAR:
+                if column_start >= row_start + ROWS:
+                    _add_to(column_slot + column, some, _reduce(values, 0, ONLINE), ONLINE)
             if (tl.max(id_column, 0) >= lowest_id) & (tl.min(id_column, 0) <= highest_id):
                 id_again = tl.load(ids + number, mask=inside, other=0).to(tl.int32)
                 same = tl.where(id_again[:, None] == id_column[None, :], values, EMPTY)
                 row_same = _merge(row_same, _reduce(same, 1, ONLINE), ONLINE)
-                if mirrored:
-                    _add_to(column_slot + quantity + column, some, _reduce(same, 0, ONLINE), ONLINE)
+                if TRIANGULAR:
+                    if column_start >= row_start + ROWS:
+                        _add_to(column_slot + quantity + column, some, _reduce(same, 0, ONLINE), ONLINE)
             if CONTRASTS:
                 role_column = tl.load(roles + column, mask=some, other=2).to(tl.int32)
                 if row_contrasts & (tl.min(tl.abs(role_column), 0) < 2):
@@ -168,13 +173,14 @@ def sweep_forward_kernel(
                     row_normal = _merge(row_normal, _reduce(weighed, 1, ONLINE), ONLINE)
                     weighed = _weigh(values, (role_column == -1).to(tl.float32)[None, :], ONLINE)
                     row_abnormal = _merge(row_abnormal, _reduce(weighed, 1, ONLINE), ONLINE)
-                    if mirrored:
-                        c_row = tl.load(positives + number, mask=inside, other=0.0)
-                        weighed = _weigh(values, c_row[:, None], ONLINE)
-                        _add_to(column_slot + 2 * quantity + column, some, _reduce(weighed, 0, ONLINE), ONLINE)
-                        role_again = tl.load(roles + number, mask=inside, other=2).to(tl.int32)
-                        weighed = _weigh(values, (role_again == -1).to(tl.float32)[:, None], ONLINE)
-                        _add_to(column_slot + 3 * quantity + column, some, _reduce(weighed, 0, ONLINE), ONLINE)
+                    if TRIANGULAR:
+                        if column_start >= row_start + ROWS:
+                            c_row = tl.load(positives + number, mask=inside, other=0.0)
+                            weighed = _weigh(values, c_row[:, None], ONLINE)
+                            _add_to(column_slot + 2 * quantity + column, some, _reduce(weighed, 0, ONLINE), ONLINE)
+                            role_again = tl.load(roles + number, mask=inside, other=2).to(tl.int32)
+                            weighed = _weigh(values, (role_again == -1).to(tl.float32)[:, None], ONLINE)
+                            _add_to(column_slot + 3 * quantity + column, some, _reduce(weighed, 0, ONLINE), ONLINE)
 
         row_slot = partials + tl.cast(super_column, tl.int64) * rows + row
         tl.store(row_slot, row_all, mask=inside)
@@ -425,10 +431,11 @@ def sweep_backward_kernel(
         else:
             gradient_column = tl.full([COLUMNS], 1.0, tl.float32) * ss
         x = tl.dot(u_row, tl.trans(u_column), input_precision=PRECISION)  # [ROWS, COLUMNS] float32
-        # Columns outside have zero units, which add nothing; the product of a row with itself has to be masked.
+        # The product of a row with itself has no share. Nor have columns outside: their units are zero, but e = 1
+        # there may be far larger than any similarity of the row, so that g overflows, and infinity times zero is NaN.
         distance = first_row + block * ROWS - column_start
-        if (distance < COLUMNS) & (distance > -ROWS):
-            x = tl.where(number[:, None] == column[None, :], float("-inf"), x)
+        if ((distance < COLUMNS) & (distance > -ROWS)) | (column_start + COLUMNS > columns):
+            x = tl.where((number[:, None] == column[None, :]) | ~some[None, :], float("-inf"), x)
         overlap = (tl.max(id_column, 0) >= lowest_id) & (tl.min(id_column, 0) <= highest_id)
         if ONLINE:
             g = gradient_row[:, None] * tl.exp2(x + alpha_row[:, None])

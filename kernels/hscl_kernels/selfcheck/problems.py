@@ -65,6 +65,13 @@ def _identical_rows(batch: Batch) -> Batch:
     return batch._replace(embeddings=batch.embeddings[:1].repeat(len(batch.ids), 1))
 
 
+def _opposite_rows(batch: Batch) -> Batch:
+    """Make the last row the opposite of all others, whose exponentials are far below those of anything else."""
+    batch.embeddings[:-1] = batch.embeddings[0]
+    batch.embeddings[-1] = -batch.embeddings[0]
+    return batch
+
+
 CASES = {
     "raw rows": Case(),
     "2 rows": Case(rows=2),
@@ -79,6 +86,8 @@ CASES = {
         concerns="hp",
     ),
     "temperature 0.02": Case(temperature=0.02, concerns="hi"),
+    "opposite rows": Case(rows=70, change=_opposite_rows, temperature=0.1, concerns="hi"),
+    "2 opposite rows": Case(rows=2, change=_opposite_rows, temperature=0.01, concerns="hi"),
     "many positives": Case(change=lambda batch: batch._replace(ids=batch.ids % 4), concerns="hi"),
     "no positives": Case(change=lambda batch: batch._replace(ids=torch.arange(len(batch.ids))), concerns="hi"),
     "no labelled normal": Case(roles=(0, -1, 2), concerns="h"),
@@ -88,7 +97,16 @@ CASES = {
 }
 VIEW_CASES = {"8 px": (8, 8, 3), "9 x 31 px": (9, 31, 3), "32 px": (32, 32, 3), "32 px, grey": (32, 32, 1)}
 # Cases that Triton's interpreter computes in seconds.
-SMALL_CASES = ("raw rows", "zero rows", "tied prototypes", "temperature 0.02", "no abnormal", "8 px")
+SMALL_CASES = (
+    "raw rows",
+    "zero rows",
+    "tied prototypes",
+    "temperature 0.02",
+    "opposite rows",
+    "2 opposite rows",
+    "no abnormal",
+    "8 px",
+)
 
 
 def hostile_problems(operation: str, *, small: bool) -> dict[str, Problem]:
