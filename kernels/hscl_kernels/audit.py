@@ -94,8 +94,9 @@ def audit(case: Case, rows: int = 65536) -> dict[str, Any]:
     Returns
     -------
     dict
-        kernel, target, config, form (single, or sharded over several GPUs), dtype, registers, spill_bytes, shared_bytes, shared_limit, blocks_per_sm,
-        tensor_core_instructions, mufu_instructions, flops, bytes, predicted_us.
+        kernel, target, config, form (single, or sharded over several GPUs), dtype, registers, spill_bytes,
+        shared_bytes, shared_limit, blocks_per_sm, tensor_core_instructions, mufu_instructions, flops, bytes,
+        predicted_us.
     """
     gpu = GPUS[case.target]
     code = _compile(case, gpu)

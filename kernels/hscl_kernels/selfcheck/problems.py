@@ -98,6 +98,9 @@ CASES = {
 VIEW_CASES = {"8 px": (8, 8, 3), "9 x 31 px": (9, 31, 3), "32 px": (32, 32, 3), "32 px, grey": (32, 32, 1)}
 # Cases that Triton's interpreter computes in seconds.
 SMALL_CASES = (
+    *("raw rows", "zero rows", "tied prototypes", "temperature 0.02", "opposite rows", "2 opposite rows"),
+    *("no abnormal", "8 px"),
+)
     "raw rows",
     "zero rows",
     "tied prototypes",
