@@ -101,15 +101,6 @@ SMALL_CASES = (
     *("raw rows", "zero rows", "tied prototypes", "temperature 0.02", "opposite rows", "2 opposite rows"),
     *("no abnormal", "8 px"),
 )
-    "raw rows",
-    "zero rows",
-    "tied prototypes",
-    "temperature 0.02",
-    "opposite rows",
-    "2 opposite rows",
-    "no abnormal",
-    "8 px",
-)
 
 
 def hostile_problems(operation: str, *, small: bool) -> dict[str, Problem]:
