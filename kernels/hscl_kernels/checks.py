@@ -46,7 +46,7 @@ def check_prototypes(prototypes: Tensor, embeddings: Tensor, backend: str) -> No
             f"prototypes have shape {_shape(prototypes)}, embeddings {_shape(embeddings)}: both need the same number "
             "of features"
         )
-    if backend == "triton" and len(prototypes) > 256:
+    if backend == "triton" and prototypes.shape[0] > 256:
         raise ValueError(f"there are {len(prototypes)} prototypes, backend 'triton' takes up to 256: use 'reference'")
     check_device("prototypes", prototypes, embeddings)
 

@@ -1,5 +1,6 @@
 """The operations as torch.library sees them: compiled, differentiated, autocast, checked; and how they are launched."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -9,11 +10,17 @@ import torch
 import torch._inductor.config
 from conftest import ROOT
 from forms import make_batch
-from hscl_kernels import backends, hscl_loss, info_nce, launch, prototype_similarity
+from hscl_kernels import backends, hscl_loss, info_nce, launch, prototype_similarity, registration
+from hscl_kernels.contrast import op as contrast_op
+from hscl_kernels.contrast import sharded
 from hscl_kernels.contrast import triton_form as contrast_form
 from hscl_kernels.contrast import triton_kernels as contrast_kernels
+from hscl_kernels.prototypes import op as prototypes_op
 from hscl_kernels.prototypes import triton_form as prototype_form
 from hscl_kernels.prototypes import triton_kernels as prototype_kernels
+from hscl_kernels.views import op as views_op
+from torch._dynamo.testing import CompileCounter
+from torch.library import CustomOpDef
 from torch.utils._python_dispatch import TorchDispatchMode
 
 BACKENDS = ["cpu", "triton"]
@@ -95,15 +102,69 @@ def test_second_derivatives(backend):
                 torch.autograd.grad(gradient.square().sum(), leaf)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_autocast_computes_in_float32(backend):
-    z, v, ids, roles, _ = inputs()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = hscl_loss(z.bfloat16(), v, ids, roles, backend=backend)
-        plain = info_nce(z.bfloat16(), ids, backend=backend)
-    assert loss.total.dtype == plain.dtype == torch.float32
-    same = hscl_loss(z.bfloat16().float(), v, ids, roles, backend=backend)
-    assert torch.equal(loss.total, same.total)
+def test_autocast_changes_nothing(backend, dtype):
+    """Half precision is not cast up, to a slower kernel, nor float32 down within an operation; sums are float32."""
+
+    def results():
+        z, v, ids, roles, _ = inputs(dtype=dtype)
+        a, b = leaves(z, v)
+        loss = hscl_loss(a, b, ids, roles, backend=backend)
+        plain = info_nce(a, ids, backend=backend)
+        similarity, _ = prototype_similarity(a, b, backend=backend)
+        (loss.total + plain + similarity.sum()).backward()
+        assert loss.total.dtype == plain.dtype == similarity.dtype == torch.float32
+        return loss.total, plain, similarity, a.grad, b.grad
+
+    with torch.autocast("cpu", dtype=torch.float16):
+        found = results()
+    assert all(torch.equal(ours, expected) for ours, expected in zip(found, results(), strict=True))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_any_number_of_rows_is_compiled_once(backend):
+    frames = CompileCounter()
+
+    def step(z, v, ids, roles):
+        total = hscl_loss(z, v, ids, roles, backend=backend).total
+        return total + info_nce(z, ids, backend=backend) + prototype_similarity(z, v, backend=backend)[0].mean()
+
+    torch._dynamo.reset()
+    compiled = torch.compile(step, fullgraph=True, backend=frames)
+    for rows in (20, 26, 32, 38):
+        z, v, ids, roles, _ = inputs(rows)
+        for rowwise in (z, ids, roles):
+            torch._dynamo.mark_dynamic(rowwise, 0)  # an error where something specialises on the number
+        torch.testing.assert_close(compiled(z, v, ids, roles), step(z, v, ids, roles))
+    assert frames.frame_count == 1
+
+
+def test_an_operation_runs_on_the_device_of_its_tensors(monkeypatch):
+    """Triton launches on the current device, whatever the tensors' own."""
+    entered, ran_in = [], []
+
+    @contextlib.contextmanager
+    def device(which):
+        entered.append(which)
+        yield
+        entered.pop()
+
+    monkeypatch.setattr(torch.cuda, "device", device)
+    run = registration.on_device(lambda *given, **options: ran_in.append([*entered]))
+    second = type("OnSecond", (torch.Tensor,), {"device": torch.device("cuda:1")})
+    run(None, 0.5, torch.ones(2).as_subclass(second))
+    run(backend="cpu", z=torch.ones(2))
+    assert ran_in == [[torch.device("cuda:1")], []]
+
+
+@pytest.mark.parametrize("name", ["info_nce", "hscl_loss", "prototype_similarity", "augment_views", "row_log_sums"])
+def test_every_operation_is_guarded(name):
+    """A function that is registered some other way would launch on the wrong device."""
+    modules = (contrast_op, prototypes_op, views_op, sharded)
+    operations = [value for module in modules for value in vars(module).values() if isinstance(value, CustomOpDef)]
+    assert name in {operation._name for operation in operations}
+    assert all(hasattr(operation._init_fn, "__wrapped__") for operation in operations)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

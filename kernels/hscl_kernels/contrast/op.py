@@ -1,11 +1,12 @@
 """``info_nce`` and ``hscl_loss``: the public functions, and the torch.library operations behind them.
 
-Each operation has a fake kernel (for torch.compile), an autograd formula, an autocast rule (float32, as torch's own
-losses) and a backward operation that refuses to be differentiated again.
+Each operation has a fake kernel (for torch.compile), an autograd formula and a backward operation that refuses to be
+differentiated again.
 """
 
 from __future__ import annotations
 
+import functools
 from types import ModuleType
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from hscl_kernels.backends import Backend, resolve
 from hscl_kernels.contrast import cpu, reference, sharded
 from hscl_kernels.contrast.reference import HSCLLoss
 from hscl_kernels.prototypes.rows import compute_dtype
+from hscl_kernels.registration import differentiable, operation
 
 _Ten = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
@@ -193,7 +195,7 @@ def hscl_loss(
 
 
 def _uniforms(given: Tensor | None, generator: torch.Generator | None, embeddings: Tensor, ranks: int) -> Tensor:
-    rows = ranks * len(embeddings)
+    rows = ranks * embeddings.shape[0]
     if given is None and ranks == 1:
         return torch.rand(2, rows, dtype=torch.float64, device=embeddings.device, generator=generator)
     if given is None:
@@ -212,30 +214,28 @@ def _form(backend: str) -> ModuleType:
     return triton_form
 
 
-def _units_dtype(embeddings: Tensor, backend: str) -> torch.dtype:
-    return embeddings.dtype if backend == "triton" else compute_dtype(embeddings.dtype)
+def _empty_units(embeddings: Tensor, backend: str) -> Tensor:
+    dtype = embeddings.dtype if backend == "triton" else compute_dtype(embeddings.dtype)
+    return torch.empty_like(embeddings, dtype=dtype, memory_format=torch.contiguous_format)
 
 
-@torch.library.custom_op("hscl_kernels::info_nce", mutates_args=())
+def _fake_info_nce(embeddings: Tensor, *rest: Any) -> tuple[Tensor, ...]:
+    rows, floats = embeddings.shape[0], compute_dtype(embeddings.dtype)
+    empty = functools.partial(embeddings.new_empty, dtype=floats)
+    return empty(rows), _empty_units(embeddings, rest[-1]), empty(rows), empty((6, rows))
+
+
+@operation("info_nce", fake=_fake_info_nce)
 def _info_nce(
     embeddings: Tensor, instance_ids: Tensor, temperature: float, backend: str
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return _form(backend).info_nce_forward(embeddings, instance_ids, temperature)
 
 
-@_info_nce.register_fake
-def _(embeddings: Tensor, instance_ids: Tensor, temperature: float, backend: str) -> tuple[Tensor, ...]:
-    rows = len(embeddings)
-    floats = compute_dtype(embeddings.dtype)
-    return (
-        embeddings.new_empty(rows, dtype=floats),
-        torch.empty_like(embeddings, dtype=_units_dtype(embeddings, backend), memory_format=torch.contiguous_format),
-        embeddings.new_empty(rows, dtype=floats),
-        embeddings.new_empty((6, rows), dtype=floats),
-    )
-
-
-@torch.library.custom_op("hscl_kernels::info_nce_backward", mutates_args=())
+@operation(
+    "info_nce_backward",
+    fake=lambda gradients, embeddings, ids, units, *_: torch.empty_like(units, dtype=embeddings.dtype),
+)
 def _info_nce_backward(
     gradients: Tensor,
     embeddings: Tensor,
@@ -250,20 +250,6 @@ def _info_nce_backward(
     return _form(backend).info_nce_backward(gradients, *saved, temperature, embeddings.dtype)
 
 
-@_info_nce_backward.register_fake
-def _(
-    gradients: Tensor,
-    embeddings: Tensor,
-    instance_ids: Tensor,
-    units: Tensor,
-    lengths: Tensor,
-    row_state: Tensor,
-    temperature: float,
-    backend: str,
-) -> Tensor:
-    return torch.empty_like(units, dtype=embeddings.dtype)
-
-
 def _save_info_nce(ctx: Any, inputs: tuple, output: tuple) -> None:
     embeddings, instance_ids, ctx.temperature, ctx.backend = inputs
     ctx.mark_non_differentiable(*output[1:])
@@ -276,7 +262,21 @@ def _differentiate_info_nce(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor
     return _info_nce_backward(gradient, *saved, ctx.temperature, ctx.backend), None, None, None
 
 
-@torch.library.custom_op("hscl_kernels::hscl_loss", mutates_args=())
+def _fake_hscl_loss(embeddings: Tensor, *rest: Any) -> tuple[Tensor, ...]:
+    rows, floats = embeddings.shape[0], compute_dtype(embeddings.dtype)
+    empty = functools.partial(embeddings.new_empty, dtype=floats)
+    return (
+        *(empty(()) for _ in range(4)),
+        empty(rows),
+        _empty_units(embeddings, rest[-1]),
+        empty(rows),
+        embeddings.new_empty(rows, dtype=torch.int64),
+        empty((6, rows)),
+        empty(()),
+    )
+
+
+@operation("hscl_loss", fake=_fake_hscl_loss)
 def _hscl_loss(
     embeddings: Tensor,
     prototypes: Tensor,
@@ -295,33 +295,13 @@ def _hscl_loss(
     return _form(backend).hscl_forward(embeddings, prototypes, instance_ids, roles, uniforms, *options)
 
 
-@_hscl_loss.register_fake
-def _(
-    embeddings: Tensor,
-    prototypes: Tensor,
-    instance_ids: Tensor,
-    roles: Tensor,
-    uniforms: Tensor | None,
-    temperature: float,
-    lambda_prototype: float,
-    lambda_abnormal: float,
-    weight_threshold: float,
-    backend: str,
-) -> tuple[Tensor, ...]:
-    rows = len(embeddings)
-    floats = compute_dtype(embeddings.dtype)
-    return (
-        *(embeddings.new_empty((), dtype=floats) for _ in range(4)),
-        embeddings.new_empty(rows, dtype=floats),
-        torch.empty_like(embeddings, dtype=_units_dtype(embeddings, backend), memory_format=torch.contiguous_format),
-        embeddings.new_empty(rows, dtype=floats),
-        embeddings.new_empty(rows, dtype=torch.int64),
-        embeddings.new_empty((6, rows), dtype=floats),
-        embeddings.new_empty((), dtype=floats),
-    )
+def _fake_hscl_loss_backward(*given: Any) -> tuple[Tensor, Tensor]:
+    embeddings, prototypes, units = given[4], given[5], given[8]
+    by_embeddings = torch.empty_like(units, dtype=embeddings.dtype)
+    return by_embeddings, torch.empty_like(prototypes, memory_format=torch.contiguous_format)
 
 
-@torch.library.custom_op("hscl_kernels::hscl_loss_backward", mutates_args=())
+@operation("hscl_loss_backward", fake=_fake_hscl_loss_backward)
 def _hscl_loss_backward(
     total: Tensor | None,
     sample_to_sample: Tensor | None,
@@ -347,31 +327,6 @@ def _hscl_loss_backward(
     return _form(backend).hscl_backward(gradients, *saved, *options, embeddings.dtype)
 
 
-@_hscl_loss_backward.register_fake
-def _(
-    total: Tensor | None,
-    sample_to_sample: Tensor | None,
-    sample_to_prototype: Tensor | None,
-    normal_to_abnormal: Tensor | None,
-    embeddings: Tensor,
-    prototypes: Tensor,
-    instance_ids: Tensor,
-    roles: Tensor,
-    units: Tensor,
-    lengths: Tensor,
-    index: Tensor,
-    row_state: Tensor,
-    largest_anchor: Tensor,
-    temperature: float,
-    lambda_prototype: float,
-    lambda_abnormal: float,
-    backend: str,
-) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(units, dtype=embeddings.dtype), torch.empty_like(
-        prototypes, memory_format=torch.contiguous_format
-    )
-
-
 def _save_hscl_loss(ctx: Any, inputs: tuple, output: tuple) -> None:
     embeddings, prototypes, instance_ids, roles, _, *options, _, ctx.backend = inputs
     ctx.options = options
@@ -385,17 +340,9 @@ def _differentiate_hscl_loss(ctx: Any, *gradients: Tensor | None) -> tuple[Tenso
     return *by_inputs, *(None,) * 8
 
 
-def _refuse(ctx: Any, *gradients: Tensor | None) -> None:
-    raise RuntimeError(
-        "hscl_kernels does not provide second derivatives of its losses: use backend='reference', which can be "
-        "differentiated any number of times, or drop create_graph=True"
-    )
-
-
-_info_nce.register_autograd(_differentiate_info_nce, setup_context=_save_info_nce)
-_hscl_loss.register_autograd(_differentiate_hscl_loss, setup_context=_save_hscl_loss)
-_info_nce_backward.register_autograd(_refuse)
-_hscl_loss_backward.register_autograd(_refuse)
-for _device in ("cpu", "cuda"):
-    _info_nce.register_autocast(_device, torch.float32)
-    _hscl_loss.register_autocast(_device, torch.float32)
+differentiable(
+    _info_nce, _info_nce_backward, save=_save_info_nce, differentiate=_differentiate_info_nce, what="its losses"
+)
+differentiable(
+    _hscl_loss, _hscl_loss_backward, save=_save_hscl_loss, differentiate=_differentiate_hscl_loss, what="its losses"
+)

@@ -23,6 +23,7 @@ from hscl_kernels.contrast.row_terms import row_terms
 from hscl_kernels.contrast.temperature import is_online, unit_scale
 from hscl_kernels.prototypes.cpu import broken, input_gradients, nearest_prototype, prototype_slopes, unit_rows
 from hscl_kernels.prototypes.reference import normal_weights, sample_to_prototype
+from hscl_kernels.registration import operation
 
 
 def hscl_loss(
@@ -125,7 +126,10 @@ def _form(backend: str) -> ModuleType:
     return triton_form
 
 
-@torch.library.custom_op("hscl_kernels::row_log_sums", mutates_args=())
+@operation(
+    "row_log_sums",
+    fake=lambda units, ids, roles, positives, start, stop, *_: positives.new_empty((4, stop - start)),
+)
 def _row_log_sums(
     units: Tensor, ids: Tensor, roles: Tensor, positives: Tensor, start: int, stop: int, online: bool, backend: str
 ) -> Tensor:
@@ -135,14 +139,12 @@ def _row_log_sums(
     return _form(backend).own_log_sums(everyone, start, stop, online=online)
 
 
-@_row_log_sums.register_fake
-def _(
-    units: Tensor, ids: Tensor, roles: Tensor, positives: Tensor, start: int, stop: int, online: bool, backend: str
-) -> Tensor:
-    return positives.new_empty((4, stop - start))
+def _fake_unit_gradients(*given: Any) -> Tensor:
+    units, positives, start, stop = given[2], given[5], given[7], given[8]
+    return positives.new_empty((stop - start, units.shape[1]))
 
 
-@torch.library.custom_op("hscl_kernels::unit_gradients", mutates_args=())
+@operation("unit_gradients", fake=_fake_unit_gradients)
 def _unit_gradients(
     sample_gradient: Tensor,
     abnormal_gradient: Tensor,
@@ -159,23 +161,6 @@ def _unit_gradients(
     everyone = _everyone(units, ids, roles, positives, coefficients)
     gradients = (sample_gradient, abnormal_gradient)
     return _form(backend).own_unit_gradients(everyone, start, stop, *gradients, temperature)
-
-
-@_unit_gradients.register_fake
-def _(
-    sample_gradient: Tensor,
-    abnormal_gradient: Tensor,
-    units: Tensor,
-    ids: Tensor,
-    roles: Tensor,
-    positives: Tensor,
-    coefficients: Tensor,
-    start: int,
-    stop: int,
-    temperature: float,
-    backend: str,
-) -> Tensor:
-    return positives.new_empty((stop - start, units.shape[1]))
 
 
 def _everyone(units: Tensor, ids: Tensor, roles: Tensor, positives: Tensor, coefficients: Tensor) -> Rows:

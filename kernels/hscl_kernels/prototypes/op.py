@@ -12,6 +12,7 @@ from hscl_kernels import checks
 from hscl_kernels.backends import Backend, resolve
 from hscl_kernels.prototypes import cpu, reference
 from hscl_kernels.prototypes.rows import compute_dtype
+from hscl_kernels.registration import differentiable, operation
 
 
 def prototype_similarity(embeddings: Tensor, prototypes: Tensor, *, backend: Backend = "auto") -> tuple[Tensor, Tensor]:
@@ -68,30 +69,32 @@ def _form(backend: str) -> ModuleType:
     return triton_form
 
 
-def _units_dtype(embeddings: Tensor, backend: str) -> torch.dtype:
-    return embeddings.dtype if backend == "triton" else compute_dtype(embeddings.dtype)
+def _fake_similarity(embeddings: Tensor, prototypes: Tensor, backend: str) -> tuple[Tensor, ...]:
+    rows, floats = embeddings.shape[0], compute_dtype(embeddings.dtype)
+    units = embeddings.dtype if backend == "triton" else floats
+    return (
+        embeddings.new_empty(rows, dtype=floats),
+        embeddings.new_empty(rows, dtype=torch.int64),
+        torch.empty_like(embeddings, dtype=units, memory_format=torch.contiguous_format),
+        embeddings.new_empty(rows, dtype=floats),
+    )
 
 
-@torch.library.custom_op("hscl_kernels::prototype_similarity", mutates_args=())
+@operation("prototype_similarity", fake=_fake_similarity)
 def _prototype_similarity(
     embeddings: Tensor, prototypes: Tensor, backend: str
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return _form(backend).similarity_forward(embeddings, prototypes)
 
 
-@_prototype_similarity.register_fake
-def _(embeddings: Tensor, prototypes: Tensor, backend: str) -> tuple[Tensor, ...]:
-    rows = len(embeddings)
-    floats = compute_dtype(embeddings.dtype)
-    return (
-        embeddings.new_empty(rows, dtype=floats),
-        embeddings.new_empty(rows, dtype=torch.int64),
-        torch.empty_like(embeddings, dtype=_units_dtype(embeddings, backend), memory_format=torch.contiguous_format),
-        embeddings.new_empty(rows, dtype=floats),
-    )
+def _fake_backward(
+    gradients: Tensor, embeddings: Tensor, prototypes: Tensor, index: Tensor, units: Tensor, *_: Any
+) -> tuple[Tensor, Tensor]:
+    by_embeddings = torch.empty_like(units, dtype=embeddings.dtype)
+    return by_embeddings, torch.empty_like(prototypes, memory_format=torch.contiguous_format)
 
 
-@torch.library.custom_op("hscl_kernels::prototype_similarity_backward", mutates_args=())
+@operation("prototype_similarity_backward", fake=_fake_backward)
 def _prototype_similarity_backward(
     gradients: Tensor,
     embeddings: Tensor,
@@ -102,21 +105,6 @@ def _prototype_similarity_backward(
     backend: str,
 ) -> tuple[Tensor, Tensor]:
     return _form(backend).similarity_backward(gradients, prototypes, index, units, lengths, embeddings.dtype)
-
-
-@_prototype_similarity_backward.register_fake
-def _(
-    gradients: Tensor,
-    embeddings: Tensor,
-    prototypes: Tensor,
-    index: Tensor,
-    units: Tensor,
-    lengths: Tensor,
-    backend: str,
-) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(units, dtype=embeddings.dtype), torch.empty_like(
-        prototypes, memory_format=torch.contiguous_format
-    )
 
 
 def _save(ctx: Any, inputs: tuple, output: tuple) -> None:
@@ -130,14 +118,10 @@ def _differentiate(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, 
     return *_prototype_similarity_backward(gradient, *ctx.saved_tensors, ctx.backend), None
 
 
-def _refuse(ctx: Any, *gradients: Tensor | None) -> None:
-    raise RuntimeError(
-        "hscl_kernels does not provide second derivatives of prototype_similarity: use backend='reference', which can "
-        "be differentiated any number of times, or drop create_graph=True"
-    )
-
-
-_prototype_similarity.register_autograd(_differentiate, setup_context=_save)
-_prototype_similarity_backward.register_autograd(_refuse)
-for _device in ("cpu", "cuda"):
-    _prototype_similarity.register_autocast(_device, torch.float32)
+differentiable(
+    _prototype_similarity,
+    _prototype_similarity_backward,
+    save=_save,
+    differentiate=_differentiate,
+    what="prototype_similarity",
+)

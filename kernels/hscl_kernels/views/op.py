@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from hscl_kernels.backends import Backend, resolve
+from hscl_kernels.registration import operation
 from hscl_kernels.views import cpu, reference
 from hscl_kernels.views.checks import check_view_parameters, check_view_values, check_views, per_channel
 from hscl_kernels.views.parameters import ViewParameters
@@ -68,7 +69,17 @@ def augment_views(
     return _augment_views(images, *parameters, dtype, means, stds, form)
 
 
-@torch.library.custom_op("hscl_kernels::augment_views", mutates_args=())
+def _empty(images: Tensor, rows: int, dtype: torch.dtype) -> Tensor:
+    _, height, width, channels = images.shape
+    shape = (rows, channels, height, width)
+    return torch.empty(shape, dtype=dtype, device=images.device, memory_format=torch.channels_last)
+
+
+def _fake(images: Tensor, image: Tensor, *rest: Any) -> Tensor:
+    return _empty(images, image.shape[0], rest[-4])
+
+
+@operation("augment_views", fake=_fake)
 def _augment_views(
     images: Tensor,
     image: Tensor,
@@ -100,14 +111,3 @@ def _augment_views(
     else:
         form = cpu if backend == "cpu" else reference
     return form.augment_views(images, parameters, dtype=dtype, mean=mean, std=std)
-
-
-@_augment_views.register_fake
-def _(images: Tensor, image: Tensor, *rest: Any) -> Tensor:
-    return _empty(images, len(image), rest[-4])
-
-
-def _empty(images: Tensor, rows: int, dtype: torch.dtype) -> Tensor:
-    _, height, width, channels = images.shape
-    shape = (rows, channels, height, width)
-    return torch.empty(shape, dtype=dtype, device=images.device, memory_format=torch.channels_last)
