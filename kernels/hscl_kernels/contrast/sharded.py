@@ -68,6 +68,8 @@ class _Sharded(torch.autograd.Function):
         scale, online = unit_scale(temperature), is_online(temperature)
         here = slice(group.rank() * len(embeddings), (group.rank() + 1) * len(embeddings))
         own_units, lengths = unit_rows(embeddings, scale)
+        if backend == "triton":
+            own_units = torch.where(_is_readable(instance_ids, roles)[:, None], own_units, float("nan"))
         own_similarity, index = nearest_prototype(own_units, scale, prototypes)
         if backend == "triton":
             own_units = own_units.to(embeddings.dtype)
@@ -111,8 +113,18 @@ class _Sharded(torch.autograd.Function):
         return *by_inputs, *(None,) * 9
 
 
+def _is_readable(ids: Tensor, roles: Tensor) -> Tensor:
+    """Return bool ``[N]``: whether the kernels read a row's id, in 32 bits, and its role as they are.
+
+    Other rows are made NaN, because looking for them would wait for a GPU.
+    """
+    return (ids == ids.to(torch.int32)) & (roles >= -1) & (roles <= 2)
+
+
 def _gather(own: Tensor, group: ProcessGroup) -> Tensor:
     """Return the tensors of all ranks, concatenated in the order of the ranks."""
+    if group.size() == 1:
+        return own
     everyone = own.new_empty((group.size() * len(own), *own.shape[1:]))
     dist.all_gather_into_tensor(everyone, own.contiguous(), group=group)
     return everyone

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from hscl_kernels.backends import Backend
 from hscl_kernels.contrast.op import hscl_loss, info_nce
+from hscl_kernels.contrast.reference import HSCLLoss
 from hscl_kernels.prototypes.op import prototype_similarity
 from hscl_kernels.selfcheck.loss_problem import LossProblem
 from hscl_kernels.selfcheck.views_problem import ViewsProblem
@@ -17,6 +19,7 @@ from hscl_kernels.views.parameters import ViewParameters
 OPERATIONS = (
     "hscl_loss, expectation",
     "hscl_loss, multinomial",
+    "hscl_loss, sharded",
     "info_nce",
     "prototype_similarity",
     "augment_views",
@@ -153,7 +156,24 @@ def make_loss(operation: str, batch: Batch, temperature: float) -> LossProblem:
         uniforms = torch.rand(2, len(batch.ids), dtype=torch.float64, generator=generator)
         options |= {"na_estimator": "multinomial", "uniforms": uniforms}
     upstream = tuple(torch.tensor(value) for value in _UPSTREAM)
-    return LossProblem(hscl_loss, _HSCL_OUTPUTS, both, (batch.ids, batch.roles), upstream, options)
+    loss = _sharded_loss if operation.endswith("sharded") else hscl_loss
+    return LossProblem(loss, _HSCL_OUTPUTS, both, (batch.ids, batch.roles), upstream, options)
+
+
+class _OneRank:
+    """A process group of this process alone, in which nothing is communicated."""
+
+    def rank(self) -> int:
+        return 0
+
+    def size(self) -> int:
+        return 1
+
+
+def _sharded_loss(*tensors: Tensor, backend: Backend, **options: Any) -> HSCLLoss:
+    """Return the loss by the kernels of several GPUs; the reference has no such form."""
+    group: Any = None if backend == "reference" else _OneRank()
+    return hscl_loss(*tensors, group=group, backend=backend, **options)
 
 
 def make_views(count: int, rows: int, height: int, width: int, channels: int) -> ViewsProblem:
