@@ -16,6 +16,7 @@ LEAVES = {
         "compiling",
         "console",
         "counted",
+        "csv_text",
         "deferred_compiler",
         "device",
         "errors",

@@ -9,7 +9,10 @@ from jsonargparse import Namespace
 from hscl_fast.errors import UsageError
 
 # The options that are paths, the lists of paths too.
-_PATHS = ("out", "root", "RUN", "PATH", "DATA", "data", "data.name", "data.root", "data.split_record")
+_PATHS = (
+    *("out", "root", "from", "RUN", "PATH", "DATA", "data"),
+    *("data.name", "data.root", "data.split_record", "data.labels", "model.warm_start"),
+)
 # What the commands write that cannot be printed.
 _WRITTEN = {
     "train": "a run directory",

@@ -46,6 +46,8 @@ def parse(arguments: list[str]) -> tuple[str, Namespace]:
     if name in _CONFIGURED:
         first = _first_pass(parser, parsers[name], name, arguments)
         at_home(first)
+        if name == "train" and first["from"] is not None:
+            parsers[name].set_defaults(_defaults_of(first["from"]))
         parsers[name].default_config_files = [_literally(path) for path in _starting_points(name, first)]
     options = parser.parse_args(arguments)
     own = options.data[options.data.action] if name == "data" else options[options.command]
@@ -96,7 +98,12 @@ def _first_pass(parser: ArgumentParser, own: ArgumentParser, name: str, argument
     own.set_defaults({"data.name": ""})  # to see whether anything names the data
     options = parser.parse_args(quiet)[name]
     own.set_defaults({"data.name": DataConfig.name})
-    if not options.data.name and not options.resume and len(quiet) == len(arguments):
+    earlier = options["from"]
+    if options.resume and earlier is not None:
+        raise UsageError(
+            f"--resume continues the run in --out, and --from {earlier} begins another one. Leave one of the two out."
+        )
+    if not options.data.name and not options.resume and earlier is None and len(quiet) == len(arguments):
         raise UsageError(
             "`hscl train` needs DATA: a data set of `hscl data list`, or the path of your own images. `hscl train "
             "digits` is a first try. See `hscl train --help`."
@@ -116,9 +123,19 @@ def _starting_points(name: str, options: Namespace) -> list[Path]:
         directory = RunDirectory(Path(options.out))
         directory.load_config()  # for its errors, which say what is wrong with the file
         files.append(directory.config)
-    if options.recipe is not None or not resume:
+    begun = name == "train" and options["from"] is not None
+    if options.recipe is not None or not (resume or begun):
         files.append(recipe_path(options.recipe or _default_recipe()))
     return files
+
+
+def _defaults_of(earlier: str) -> dict[str, Any]:
+    """Return the configuration of the run to go on from, by flag, as what recipes, files and flags override."""
+    from hscl_fast.config.parsing import to_dict
+    from hscl_fast.runs.warm_start import without_beginning
+
+    plain = to_dict(without_beginning(earlier))
+    return {f"{section}.{name}": value for section, values in plain.items() for name, value in values.items()}
 
 
 def _default_recipe() -> str:
@@ -172,6 +189,11 @@ def _train_parser() -> ArgumentParser:
     _add_configuration(parser)
     parser.add_argument("--out", type=str, help="run directory (unset: runs/NAME-TIME)")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
+    parser.add_argument(
+        "--from",
+        type=str,
+        help="run to go on from: its configuration, split, labels and weights, with what the other flags change",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace the run in --out")
     add_sections(parser)
     return parser

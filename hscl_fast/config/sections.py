@@ -79,6 +79,9 @@ class DataConfig:
         Seed of the split.
     split_record
         A ``split.json`` whose split is reloaded exactly, instead of drawing a new one.
+    labels
+        A CSV file ``path,label`` with labels of training images, such as those that ``hscl review`` gives. They are put
+        on top of the labels that the data or the split record has; what is held out or tested stays.
     exclude
         Files and folders of a folder of images to leave out: a pattern, such as ``*_mask.png``, or a list of patterns,
         ``["*_mask.png", "train/normal/old"]``. One with ``/`` is matched with the path relative to the folder, another
@@ -104,6 +107,7 @@ class DataConfig:
     held_out_ratio: float = 0.2
     seed: int = 0
     split_record: str | None = None
+    labels: str | None = None
     exclude: tuple[str, ...] | str = ()
     follow_links: bool = False
     skip_bad: bool = False
@@ -136,11 +140,11 @@ class DataConfig:
 
 
 # The fields that are not flags of `hscl data prepare`: DATA is the name, and the others matter to training only.
-NOT_PREPARED = {"name", "held_out_ratio", "split_record", "skip_bad"}
+NOT_PREPARED = {"name", "held_out_ratio", "split_record", "labels", "skip_bad"}
 # The fields that are flags of `hscl data verify`, beside the data and its root.
 VERIFIED = {"bit_depth", "float_white", "max_megapixels"}
 # The fields that are not flags of `hscl data views`.
-NO_PICTURE = {"name", "split_record"}
+NO_PICTURE = {"name", "split_record", "labels"}
 
 
 @dataclass(frozen=True)
@@ -159,6 +163,9 @@ class ModelConfig:
     freeze
         Keep the encoder as it begins, and train the projection head and the prototypes only. Its features are
         standardised before the head.
+    warm_start
+        A run whose weights the training begins with, all of them, heads and prototypes included; the optimizer begins
+        anew. ``--from`` sets it. The other fields of this section must be those of that run.
     width
         Channels of a ``resnet*``'s first stage, 16 or more (64 is the full network); the later stages double it.
     stem_stride
@@ -177,6 +184,7 @@ class ModelConfig:
     pretrained: bool = False
     weights: str | None = None
     freeze: bool = False
+    warm_start: str | None = None
     width: int = 64
     stem_stride: Literal[1, 2] = 1
     projection_hidden: int | None = None

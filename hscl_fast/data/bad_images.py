@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 
+from hscl_fast.csv_text import csv_text
 from hscl_fast.errors import UsageError
 
 SHOWN = 20
@@ -33,8 +32,4 @@ class BadImages(UsageError):
 
 def skipped_csv(files: Sequence[tuple[str, str]]) -> str:
     """Return a table of the files that were left out, ``path,reason``; what is not UTF-8 in a name is escaped."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "reason"])
-    writer.writerows((path, " ".join(reason.split())) for path, reason in files)
-    return text.getvalue().encode("utf-8", "backslashreplace").decode("utf-8")
+    return csv_text(["path", "reason"], [(path, " ".join(reason.split())) for path, reason in files])

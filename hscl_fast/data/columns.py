@@ -31,7 +31,13 @@ ClassNames = Annotated[Column[_ClassName], Field(min_length=1), AfterValidator(_
 
 
 def check_columns(
-    class_names: list[str], normal_class: int, train: StrictModel, test: StrictModel, *, images: str
+    class_names: list[str],
+    normal_class: int,
+    train: StrictModel,
+    test: StrictModel,
+    *,
+    images: str,
+    consistent: bool = True,
 ) -> None:
     """Raise a ValueError unless every image has one value per column, and roles, labels and classes fit together.
 
@@ -46,6 +52,8 @@ def check_columns(
         Has the column ``label``.
     images
         The column that the messages call the images by.
+    consistent
+        Whether the role of a labelled image must be that of its class.
     """
     if not 0 <= normal_class < len(class_names):
         raise ValueError(f"normal_class is {short(normal_class)}, but the number of classes is {len(class_names)}")
@@ -57,7 +65,7 @@ def check_columns(
             raise ValueError(f"the role of {short(image)} is {short(role)}, expected 1, 0 or -1")
         if not (-1 if role == UNLABELLED else 0) <= label < len(class_names):
             raise ValueError(f"the label of {short(image)} is {short(label)}, which is not a class")
-        if role != UNLABELLED and (role == NORMAL) != (label == normal_class):
+        if consistent and role != UNLABELLED and (role == NORMAL) != (label == normal_class):
             raise ValueError(f"{short(image)} has role {role} but is of class {label}")
     for image, label in zip(tested[images], tested["label"], strict=True):
         if not 0 <= label < len(class_names):

@@ -27,7 +27,15 @@ from hscl_fast.data.split.idle_options import (
     remark_on_overruled,
 )
 from hscl_fast.data.split.protocols import Assignment, assign_roles, choose_classes, hold_out
-from hscl_fast.data.split.record import SplitRecord, build_record, digest_arrays, digest_files, read_record
+from hscl_fast.data.split.record import (
+    SplitRecord,
+    build_record,
+    digest_arrays,
+    digest_files,
+    read_record,
+    relabelled,
+)
+from hscl_fast.data.split.relabel import relabel
 from hscl_fast.data.split.split import Split
 from hscl_fast.data.types import (
     FILE_KINDS,
@@ -43,6 +51,7 @@ from hscl_fast.data.types import (
     TrainingImages,
     take,
 )
+from hscl_fast.data.user.listing import ABNORMAL_NAME
 from hscl_fast.errors import UsageError
 
 _MOVED = (
@@ -96,7 +105,8 @@ def open_split(config: DataConfig) -> Split:
     """Split a data set, or reload a split from its record; images in files are read on access.
 
     A named data set is split by ``config.protocol`` and tested on all its test images; a user's own data has its
-    roles along. With ``config.split_record``, protocol, classes, ratios and seed come from the record.
+    roles along. With ``config.split_record``, protocol, classes, ratios and seed come from the record. The labels in
+    ``config.labels`` are put on top: see :func:`hscl_fast.data.split.relabel.relabel`.
 
     Parameters
     ----------
@@ -118,14 +128,24 @@ def open_split(config: DataConfig) -> Split:
     if config.split_record is not None:
         return _reload(config, config.split_record)
     loaded = load_with_roles(config)
-    source, assignment = loaded.source, hold_out(loaded.assignment, config.held_out_ratio, config.seed)
+    given = relabel(
+        config.labels,
+        loaded.kind,
+        loaded.source,
+        hold_out(loaded.assignment, config.held_out_ratio, config.seed),
+        normal_class=loaded.classes[0],
+        held_out_ratio=config.held_out_ratio,
+        seed=config.seed,
+    )
+    source, assignment = given.source, given.assignment
     contents = _contents(config, loaded.kind, source, assignment, loaded.classes[0])
     digest = loaded.digest or _digest(loaded.kind, source, assignment.index, contents)
     record = build_record(config, loaded.kind, source, assignment, loaded.classes, digest)
     split = assemble(source, assignment, record, config.image_size)
     return replace(
         split,
-        remarks=loaded.remarks,
+        remarks=(*loaded.remarks, *given.remarks),
+        judged=given.judged,
         duplicates=contents.duplicates if contents else (),
         skipped=loaded.skipped,
         decoding=loaded.decoding,
@@ -290,7 +310,16 @@ def _reload(config: DataConfig, path: str) -> Split:
     else:
         source, index, digest, decoding = _source_of_arrays(config, record, path)
         assumed = ()
-    assignment = Assignment(index, roles, held_out)
+    given = relabel(
+        config.labels,
+        kind,
+        source,
+        Assignment(index, roles, held_out),
+        normal_class=record.normal_class,
+        held_out_ratio=record.held_out_ratio,
+        seed=record.seed,
+    )
+    source, assignment = given.source, given.assignment
     contents = _recorded_contents(config, record, source, assignment, path)
     if (digest or _digest(kind, source, index, contents)) != record.sha256:
         where = config.name if kind not in FILE_KINDS else str(files_root(config, kind))
@@ -298,12 +327,14 @@ def _reload(config: DataConfig, path: str) -> Split:
             f"{path} does not fit the images of {where}: they have changed since it was written (sha256). "
             "Restore the images, or leave --data.split_record out to draw a new split."
         )
+    if given.judged:
+        record = relabelled(record, source, assignment)
     split = assemble(source, assignment, record, config.image_size)
-    remarks = (*assumed, *remark_on_overruled(config, record))
+    remarks = (*assumed, *remark_on_overruled(config, record), *given.remarks)
     if kind != "named":
         remarks += remark_on_sizes(source, config.image_size)
     found = contents.duplicates if contents else ()
-    return replace(split, remarks=remarks, duplicates=found, decoding=decoding)
+    return replace(split, remarks=remarks, judged=given.judged, duplicates=found, decoding=decoding)
 
 
 def _kind_of_recorded(config: DataConfig, record: SplitRecord, path: str) -> Kind:
@@ -369,7 +400,9 @@ def _source_of_arrays(
     else:
         user = open_user_images(config, record.kind)
         source, digest, decoding = user.source, user.digest, user.decoding
-    if tuple(record.class_names) != source.class_names:
+    # A class for anomalies was added where labels were given later to a .beton that had none.
+    known, added = tuple(record.class_names[: len(source.class_names)]), record.class_names[len(source.class_names) :]
+    if known != source.class_names or (added and (record.kind != "beton" or added != [ABNORMAL_NAME])):
         raise UsageError(
             f"{path} has the classes {', '.join(record.class_names)}, but {config.name} has "
             f"{', '.join(source.class_names)}. Give the --data.superclasses it was written with."
@@ -383,11 +416,15 @@ def _source_of_arrays(
                 "was written for, or leave --data.split_record out."
             )
         chosen[part] = np.array(index, np.int64)
-        if images.labels[chosen[part]].tolist() != recorded.label:
+        # A user's own training images may have got other labels since, see relabel.
+        if (part == "test" or record.kind == "named") and images.labels[chosen[part]].tolist() != recorded.label:
             raise UsageError(
                 f"{path} gives {part} images of {config.name} other classes than they have. Give the unchanged "
                 "split.json of a run, or leave --data.split_record out."
             )
     test, kept = source.test, chosen["test"]
     test = LabelledImages(take(test.images, kept), test.labels[kept], tuple(test.names[i] for i in kept))
-    return Source(source.name, source.train, test, source.class_names), chosen["train"], digest, decoding
+    labels = source.train.labels.copy()
+    labels[chosen["train"]] = record.train.label
+    train = replace(source.train, labels=labels)
+    return Source(source.name, train, test, tuple(record.class_names)), chosen["train"], digest, decoding

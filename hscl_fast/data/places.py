@@ -26,12 +26,13 @@ def absolute_places(config: DataConfig) -> DataConfig:
         root = _default_root(name) if root is None else root
     elif os.path.exists(at_home(name)):
         name = _absolute(name)
-    record = config.split_record
+    record, labels = config.split_record, config.labels
     return replace(
         config,
         name=name,
         root=None if root is None else _absolute(root),
         split_record=None if record is None else _absolute(record),
+        labels=None if labels is None else _absolute(labels),
     )
 
 

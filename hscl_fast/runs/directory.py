@@ -30,6 +30,7 @@ from hscl_fast.runs.contents import (
     require_replaceable,
 )
 from hscl_fast.runs.environment import environment
+from hscl_fast.runs.label_history import LABEL_HISTORY, PastLabel, history_csv, read_history, with_new_labels
 from hscl_fast.runs.lock import RunLock
 
 _LARGEST_METRICS = 64 << 20  # bytes
@@ -155,6 +156,11 @@ class RunDirectory(Results):
             )
         require_replaceable(self.path, MARKER, "a run directory", "run", lambda: foreign_entries(self.path))
 
+    @property
+    def label_history(self) -> Path:
+        """The labels that people gave in this and in earlier rounds; absent if they gave none."""
+        return self.path / LABEL_HISTORY
+
     def create(self, config: Config, split: Split, lock: RunLock, *, overwrite: bool) -> None:
         """Create the directory, locked, and write what is known before training: configuration, environment, split.
 
@@ -162,6 +168,7 @@ class RunDirectory(Results):
         written last, so that a run which has one can be resumed.
         """
         self.require_free(overwrite=overwrite)
+        history = with_new_labels(_history_before(config), split, self.path)
         try:
             self.path.mkdir(parents=True, exist_ok=overwrite)
             lock.acquire()
@@ -172,6 +179,8 @@ class RunDirectory(Results):
             write_record(split.record, self.split)
             if split.skipped:
                 write_text(self.skipped, skipped_csv(split.skipped))
+            if history:
+                write_text(self.label_history, history_csv(history))
             self._write_config(config)
         except OSError as error:
             raise UsageError(
@@ -240,8 +249,11 @@ class RunDirectory(Results):
         return from_dict(plain, str(self.config))
 
     def recorded_data(self, config: Config) -> DataConfig:
-        """Return the data section with the run's own split record, so that the split is the same, image by image."""
-        return replace(config.data, split_record=str(self.split))
+        """Return the data section with the run's own split record, so that the split is the same, image by image.
+
+        Labels that were given when the run began are in the record.
+        """
+        return replace(config.data, split_record=str(self.split), labels=None)
 
     def truncate_metrics(self, step: int) -> None:
         """Drop the rows of ``metrics.jsonl`` after a step, so that a resumed run writes each row once."""
@@ -280,6 +292,12 @@ class RunDirectory(Results):
             if isinstance(row, dict) and type(row.get("step")) is int and all(map(_is_plotted, row.values())):
                 rows.append(row)
         return rows
+
+
+def _history_before(config: Config) -> list[PastLabel]:
+    """Return the history of labels that lies beside the split record which a run begins from."""
+    record = config.data.split_record
+    return [] if record is None else read_history(Path(record).with_name(LABEL_HISTORY))
 
 
 def _is_plotted(value: object) -> bool:

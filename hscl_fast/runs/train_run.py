@@ -38,6 +38,7 @@ from hscl_fast.runs.recorder import RunRecorder
 from hscl_fast.runs.run import Run
 from hscl_fast.runs.show import show_slow_precision, show_split
 from hscl_fast.runs.trained import read_state
+from hscl_fast.runs.warm_start import load_warm_start, require_fitting
 from hscl_fast.training.recorder import Recorder, SilentRecorder
 from hscl_fast.training.trainer import Trainer
 
@@ -114,13 +115,16 @@ def _resolve_config(config: Config | None, directory: RunDirectory, *, resume: b
         if config is None:
             raise UsageError("config is None, but a new run needs a configuration. Pass one, or resume a run.")
         require_threads(config.runtime)
-        model, data = _with_absolute_weights(config.model), absolute_places(config.data)
+        model, data = _with_absolute_places(config.model), absolute_places(config.data)
         data = replace(data, image_size=resolve_image_size(data, model))
-        return replace(config, data=data, model=model)
+        config = replace(config, data=data, model=model)
+        if model.warm_start is not None:
+            require_fitting(config, directory.path)
+        return config
     saved = directory.load_config()
     if config is None:
         return saved
-    model = _with_absolute_weights(config.model)
+    model = _with_absolute_places(config.model)
     asked, was = absolute_places(config.data), absolute_places(saved.data)
     asked = replace(  # what was unset at the start has been found since
         asked,
@@ -134,9 +138,12 @@ def _resolve_config(config: Config | None, directory: RunDirectory, *, resume: b
     return replace(saved, data=moved_to(was, read_record(directory.split).kind, config.data.root))
 
 
-def _with_absolute_weights(model: ModelConfig) -> ModelConfig:
-    """Return the model with its weights file as an absolute path, which holds in any working directory."""
-    return model if model.weights is None else replace(model, weights=os.path.abspath(at_home(model.weights)))
+def _with_absolute_places(model: ModelConfig) -> ModelConfig:
+    """Return the model with absolute paths of what its weights come from, which hold in any working directory."""
+    weights, earlier = (
+        None if path is None else os.path.abspath(at_home(path)) for path in (model.weights, model.warm_start)
+    )
+    return replace(model, weights=weights, warm_start=earlier)
 
 
 def _require_same(config: Config, saved: Config, directory: RunDirectory) -> None:
@@ -201,6 +208,8 @@ def _prepare(
     if ranks.is_first:
         recorder = RunRecorder(directory, console, tensorboard=config.record.tensorboard)
     validate = held_out_auroc(config, split, execution)
+    has_weights = resume and (directory.checkpoint("last") / MANIFEST).exists()
+    earlier = None if has_weights else config.model.warm_start
     trainer = Trainer(
         config,
         split.training,
@@ -209,9 +218,12 @@ def _prepare(
         loader=loader.kind,
         validate=validate,
         ranks=ranks,
-        load=not (resume and (directory.checkpoint("last") / MANIFEST).exists()),
+        load=not has_weights and earlier is None,
     )
     with ranks.together():
+        if earlier is not None:
+            load_warm_start(trainer.model, earlier)
+            say(console, f"begins with the weights of {earlier}")
         candidate_scorings(config, split.training.roles, split.held_out.roles)  # refuses what cannot be had
         if validate is None and config.evaluate.checkpoint == "best":
             raise UsageError(

@@ -99,7 +99,9 @@ class SplitRecord(StrictModel):
         known, classes, train = self.known_abnormal_class, len(self.class_names), self.train
         if known is not None and not 0 <= known < classes:
             raise ValueError(f"known_abnormal_class is {short(known)}, but the number of classes is {classes}")
-        check_columns(self.class_names, self.normal_class, train, self.test, images="image")
+        # A person's label may contradict the class that the data knows.
+        consistent = self.kind not in ("named", "beton")
+        check_columns(self.class_names, self.normal_class, train, self.test, images="image", consistent=consistent)
         self._check_images()
         for image, part, role in zip(train.image, train.part, train.role, strict=True):
             if part == "held_out" and role == UNLABELLED:
@@ -194,6 +196,27 @@ def build_record(
         checksum="",
     )
     return record.model_copy(update={"checksum": checksum(record.model_dump())})
+
+
+def relabelled(record: SplitRecord, source: Source, assignment: Assignment) -> SplitRecord:
+    """Return the record of the same images with other roles.
+
+    Parameters
+    ----------
+    record
+        That of before.
+    source, assignment
+        The images of the record in its order, with their new class ids and roles.
+    """
+    update: dict[str, Any] = {
+        "part": ["held_out" if held else "train" for held in assignment.held_out.tolist()],
+        "role": assignment.roles.tolist(),
+        "label": source.train.labels[assignment.index].tolist(),
+    }
+    changed = record.model_copy(
+        update={"class_names": list(source.class_names), "train": record.train.model_copy(update=update)}
+    )
+    return changed.model_copy(update={"checksum": checksum(changed.model_dump())})
 
 
 def checksum(plain: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hscl_fast.data.split.duplicates import Duplicate
+from hscl_fast.data.split.relabel import Judgement
 from hscl_fast.data.types import ABNORMAL, NORMAL, UNLABELLED, Decoding, Mask, Remark, TestImages, TrainingImages
 
 if TYPE_CHECKING:  # pydantic takes time to import, and most users of a split do not need it
@@ -64,6 +65,8 @@ class Split:
         The split written down.
     remarks
         How the data was read, where that is worth saying.
+    judged
+        The labels of ``data.labels``, which the roles above have.
     duplicates
         Pictures that a user's own data has twice, in uses that contradict each other.
     skipped
@@ -79,6 +82,7 @@ class Split:
     normal_class: int
     record: SplitRecord
     remarks: tuple[Remark, ...] = ()
+    judged: tuple[Judgement, ...] = ()
     duplicates: tuple[Duplicate, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
     decoding: Decoding | None = None

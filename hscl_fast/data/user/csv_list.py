@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from pathlib import Path
 
 from hscl_fast.counted import counted
 from hscl_fast.data.paths import name_inside
-from hscl_fast.data.types import ABNORMAL, NORMAL, UNLABELLED, Remark
-from hscl_fast.data.user.labels import RECODE, remark_on_zeros_and_ones
+from hscl_fast.data.types import ABNORMAL, UNLABELLED, Remark
+from hscl_fast.data.user.csv_table import SEPARATORS, read_table, wrong_line
+from hscl_fast.data.user.labels import RECODE, ROLE_OF, remark_on_zeros_and_ones
 from hscl_fast.data.user.listing import ABNORMAL_NAME, NORMAL_NAME, ListedImage, Listing
-from hscl_fast.data.user.looks_like import looks_like
 from hscl_fast.errors import UsageError
-from hscl_fast.limited_file import read_limited
 
-_LARGEST = 64 << 20  # bytes
-_MOST_LINES = 2_000_000
 _SHOWN = 20  # missing files
 _COLUMNS = ("path", "label", "split")
-_SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
-_Rows = list[tuple[int, dict[str, str]]]  # the number of the line, and its fields by column
-_LABELS = {
-    "1": NORMAL,
-    "+1": NORMAL,
-    "normal": NORMAL,
-    "0": UNLABELLED,
-    "unlabeled": UNLABELLED,
-    "unlabelled": UNLABELLED,
-    "-1": ABNORMAL,
-    "abnormal": ABNORMAL,
-}
+_Rows = list[tuple[int, dict[str, str]]]
 
 
 def list_csv(
@@ -64,7 +48,8 @@ def list_csv(
     parts: dict[str, list[ListedImage]] = {"train": [], "test": []}
     seen: dict[str, tuple[int, str]] = {}
     missing: list[tuple[int, str]] = []
-    rows, separator = _rows(path)
+    table, separator = read_table(path, _COLUMNS, {"train", "test"})
+    rows = [(line, {name: field.strip() for name, field in row.items()}) for line, row in table]
     if only_test:
         rows = [(line, row) for line, row in rows if row["split"].lower() != "train"]
     for line, row in rows:
@@ -111,17 +96,17 @@ def list_paths(path: Path, root: Path, *, follow_links: bool = False) -> list[tu
     UsageError
         The file cannot be read, or has no column ``path`` or no path.
     """
-    rows, _ = _rows(path, ("path",))
+    rows, _ = read_table(path, ("path",), {"train", "test"})
     if not rows:
         raise UsageError(f"{path} lists no image. Expected a column path with one image per line.")
-    names = [_with_slashes(row["path"], root) for _, row in rows]
+    names = [_with_slashes(row["path"].strip(), root) for _, row in rows]
     return [(name, bool(name) and name_inside(root, name, follow_links=follow_links) is not None) for name in names]
 
 
 def _remarks(rows: _Rows, separator: str, root: Path) -> tuple[Remark, ...]:
     remarks = []
     if separator != ",":
-        remarks.append(Remark(f"read with {_SEPARATORS[separator]} between the fields, as in the header"))
+        remarks.append(Remark(f"read with {SEPARATORS[separator]} between the fields, as in the header"))
     if windows := sum(_with_slashes(row["path"], root) != row["path"] for _, row in rows):
         remarks.append(Remark(f"read with / in place of \\ in {counted(windows, 'path')}"))
     labels = {row["label"] for _, row in rows}
@@ -138,76 +123,8 @@ def _with_slashes(name: str, root: Path) -> str:
     return slashed if os.path.isfile(root / slashed) else name
 
 
-def _separator(text: str, columns: tuple[str, ...]) -> str:
-    """Return what separates the columns that the header must have; a comma if nothing does."""
-    first = text.partition("\n")[0].rstrip("\r")
-    for separator in _SEPARATORS:
-        names = [name.strip().strip('"').lower() for name in first.split(separator)]
-        if all(column in names for column in columns):
-            return separator
-    return ","
-
-
-def _text(path: Path) -> str:
-    try:
-        raw = read_limited(path, _LARGEST)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror}). Give the path of a CSV file.") from None
-    kind = looks_like(raw[:64])
-    if kind not in ("text", None):
-        raise UsageError(
-            f"{path} is {kind}, not a CSV file in UTF-8. Expected the columns path,label,split; save it as CSV in "
-            "UTF-8, which Excel calls `CSV UTF-8`."
-        )
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise _error(path, line, "the text is not UTF-8", "save the file in UTF-8") from None
-
-
-def _rows(path: Path, columns: tuple[str, ...] = _COLUMNS) -> tuple[_Rows, str]:
-    text = _text(path)
-    if text.count("\n") > _MOST_LINES:
-        reason = f"it has more than {_MOST_LINES:,} lines"
-        raise _error(path, _MOST_LINES, reason, "prepare the images in parts, or give a folder", columns)
-    separator = _separator(text, columns)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
-    rows = []
-    try:
-        header = [name.strip().lower() for name in next(reader, [])]
-        _check_header(path, header, columns)
-        for fields in reader:
-            if not any(field.strip() for field in fields):
-                continue
-            if len(fields) != len(header):
-                reason = f"it has {counted(len(fields), 'field')}, the header {len(header)}"
-                used = _SEPARATORS[separator]
-                fix = f"put {used} between the fields, as in the header, and quote paths that contain {used}"
-                raise _error(path, reader.line_num, reason, fix, columns)
-            rows.append((reader.line_num, dict(zip(header, (field.strip() for field in fields), strict=True))))
-    except csv.Error as error:
-        raise _error(path, reader.line_num, f"it is not valid CSV ({error})", "fix the quotes", columns) from None
-    return rows, separator
-
-
-def _check_header(path: Path, header: list[str], columns: tuple[str, ...]) -> None:
-    missing = [name for name in columns if header.count(name) != 1]
-    if not missing:
-        return
-    line = ",".join(header)
-    if line.startswith("sep="):
-        raise _error(
-            path, 1, f"{line!r} is a line for Excel only", "take it out, so that the header is the first line", columns
-        )
-    if {"train", "test"} & set(header):
-        raise _error(path, 1, f"{line!r} is not a header", f"write {','.join(columns)} above it", columns)
-    fix = f"give one column {' and '.join(missing)}, with commas, semicolons or tabs between the columns"
-    raise _error(path, 1, f"the header is {line!r}", fix, columns)
-
-
 def _image(path: Path, line: int, row: dict[str, str], root: Path, *, follow_links: bool) -> tuple[ListedImage, str]:
-    role, part = _LABELS.get(row["label"].lower()), row["split"].lower()
+    role, part = ROLE_OF.get(row["label"].lower()), row["split"].lower()
     if role is None:
         reason = f"the label {row['label']!r} is unknown"
         raise _error(path, line, reason, "give 1 or normal, 0 or unlabeled, -1 or abnormal")
@@ -244,6 +161,5 @@ def _missing(path: Path, missing: list[tuple[int, str]], root: Path) -> UsageErr
     return _error(path, line, reason, fix)
 
 
-def _error(path: Path, line: int, reason: str, fix: str, columns: tuple[str, ...] = _COLUMNS) -> UsageError:
-    expected = f"column{'s' * (len(columns) > 1)} {','.join(columns)}"
-    return UsageError(f"{path}, line {line}: {reason}. Expected the {expected}; to fix this, {fix}.")
+def _error(path: Path, line: int, reason: str, fix: str) -> UsageError:
+    return wrong_line(path, line, reason, _COLUMNS, fix)

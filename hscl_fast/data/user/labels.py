@@ -49,6 +49,19 @@ def check_labels(y: npt.ArrayLike) -> npt.NDArray[np.int8]:
     return values.astype(np.int8)
 
 
+# How a table says the role of an image, in small letters.
+ROLE_OF = {
+    "1": NORMAL,
+    "+1": NORMAL,
+    "normal": NORMAL,
+    "0": UNLABELLED,
+    "unlabeled": UNLABELLED,
+    "unlabelled": UNLABELLED,
+    "-1": ABNORMAL,
+    "abnormal": ABNORMAL,
+}
+WORD_FOR = {NORMAL: "normal", UNLABELLED: "unlabelled", ABNORMAL: "abnormal"}
+
 RECODE = "if 1 stands for an anomaly in this data, recode: anomalies are -1, normal images 1"
 
 
