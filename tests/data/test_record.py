@@ -273,6 +273,16 @@ def first_with_role(role):
     return change
 
 
+def call_a_normal_image_abnormal(plain):
+    plain["train"]["role"][plain["train"]["role"].index(1)] = -1
+
+
+@pytest.mark.parametrize("made", ["folder"], indirect=True)
+def test_roles_of_a_folder_are_those_of_its_classes(made):
+    tamper(made, call_a_normal_image_abnormal)
+    refused(made, "has role -1 but is of class 0")
+
+
 def hold_out_an_unlabelled_image(plain):
     plain["train"]["part"][plain["train"]["role"].index(0)] = "held_out"
 
@@ -289,8 +299,8 @@ def swap_two_hidden_labels(plain):
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (first_with_role(1), "has role 1 but is of class 3"),
-        (first_with_role(-1), "has role -1 but is of class 2"),
+        (first_with_role(1), "gives train images of digits other classes than they have"),
+        (first_with_role(-1), "gives train images of digits other classes than they have"),
         (hold_out_an_unlabelled_image, "is held out but unlabelled"),
         (column("train", "image", 0, -1), r"train\.image has -1, expected an index"),
         (column("train", "image", 0, "0"), r"train\.image has '0', expected an index"),
