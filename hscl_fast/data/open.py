@@ -252,6 +252,7 @@ def assemble(source: Source, assignment: Assignment, record: SplitRecord, image_
         source.class_names,
         normal,
         record,
+        tuple(source.train.names[i] for i in assignment.index[~assignment.held_out]),
     )
 
 

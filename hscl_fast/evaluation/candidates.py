@@ -87,12 +87,29 @@ def candidate_scorings(config: Config, training: Roles, held_out: Roles) -> tupl
     if config.evaluate.scoring != AUTO:
         require_scorable(config.evaluate.scoring, training)
         return (config.evaluate.scoring,)
-    preference = PRETRAINED if config.model.starts_trained else FROM_SCRATCH
-    possible = tuple(name for name in preference if _is_trained(name, config.objective) and is_scorable(name, training))
+    possible = _possible(config, training)
     if not possible:
         require_scorable("knn", training)  # which every network has
     enough = all((held_out == role).sum() >= LEAST_HELD_OUT for role in (NORMAL, ABNORMAL))
     return possible if enough else possible[:1]
+
+
+def suspicion_scoring(config: Config, training: Roles) -> str | None:
+    """Return the score that ranks suspects: the first in the order of preference that the run can have, or None.
+
+    Parameters
+    ----------
+    config
+        The run's configuration, whose ``evaluate.scoring`` has no part in it.
+    training
+        int8 ``[n]``, the roles of the training images.
+    """
+    return next(iter(_possible(config, training)), None)
+
+
+def _possible(config: Config, training: Roles) -> tuple[str, ...]:
+    preference = PRETRAINED if config.model.starts_trained else FROM_SCRATCH
+    return tuple(name for name in preference if _is_trained(name, config.objective) and is_scorable(name, training))
 
 
 def choose(scores: Mapping[str, Scores], passes: Mapping[str, int], abnormal: npt.NDArray[np.bool_]) -> list[Candidate]:

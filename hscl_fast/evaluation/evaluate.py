@@ -20,6 +20,7 @@ from hscl_fast.evaluation.candidates import Candidate, choose
 from hscl_fast.evaluation.compare import compare, is_comparable
 from hscl_fast.evaluation.encoder_features import FeatureTape, Taped, complete_features
 from hscl_fast.evaluation.metrics import Detection, detection_metrics
+from hscl_fast.evaluation.suspects import Suspects, find_suspects
 from hscl_fast.evaluation.threshold import Decisions, decide, fit_threshold
 from hscl_fast.method.encode import CachedFeatures
 from hscl_fast.method.image_batches import ImageSequence
@@ -53,6 +54,8 @@ class Evaluation:
         Test images scored per second; None without test images.
     baselines
         Simple detectors on the same split; empty if the test images lack normals or anomalies.
+    suspects
+        The ranking of the unlabelled training images; None if there are none, or on other test images.
     """
 
     scoring: Scoring
@@ -65,6 +68,7 @@ class Evaluation:
     decisions: Decisions
     images_per_second: float | None
     baselines: dict[str, Baseline]
+    suspects: Suspects | None = None
 
 
 def evaluate(
@@ -75,6 +79,7 @@ def evaluate(
     seed: int,
     candidates: Sequence[str] = (),
     scoring_source: str = AS_CONFIGURED,
+    suspicion: str | None = None,
     initial: Network | str | None = None,
     cached: CachedFeatures | None = None,
 ) -> Evaluation:
@@ -85,7 +90,8 @@ def evaluate(
     Parameters
     ----------
     scoring
-        The score of the trained network; it is calibrated here.
+        The score of the trained network, and with it all scores that ``candidates`` and ``suspicion`` name; it is
+        calibrated here.
     split
         The images and their roles.
     console
@@ -93,10 +99,12 @@ def evaluate(
     seed
         Seed of the detectors to compare with.
     candidates
-        The scores to choose among, in the order of preference; ``scoring`` has all that they need. With one or none
-        there is no choice.
+        The scores to choose among, in the order of preference. With one there is no choice, and none stands for all of
+        ``scoring``.
     scoring_source
         Why the score is this one if there is no choice, in words.
+    suspicion
+        The score that ranks the unlabelled images; None: that of the evaluation.
     initial
         A network whose encoder is the pretrained one as it was before training, on whose features detectors are
         compared as well: that of ``scoring`` if its encoder is frozen. A sentence says why there is none; None stands
@@ -116,6 +124,7 @@ def evaluate(
         scoring.on_features = tape
     with image_progress(console, "calibrating", len(known)) as advance:
         scoring.calibrate(known, advance, normal=roles[roles >= 0] == NORMAL, anomalies=anomalies)
+    everything = scoring
     training = tape.cut() if cached is None else Taped.of_training(cached.views[:, 0].numpy(), roles, cached.seconds)
     each: dict[ScoreName, Scores] = {}
     if len(held_out):
@@ -126,15 +135,20 @@ def evaluate(
         chosen = _choose(scoring, candidates, each, split.held_out.roles == ABNORMAL)
         scoring = scoring.narrowed(next(candidate.scoring for candidate in chosen if candidate.chosen))
         scoring_source = f"chosen of {len(chosen)} on {counted(len(split.held_out.roles), 'held-out labelled image')}"
+    elif candidates:
+        scoring = scoring.narrowed(candidates[0])
     if scoring_source != AS_CONFIGURED:
         say(console, f"score {scoring.name}, {scoring_source}")
     threshold, threshold_source = _fit_threshold(scoring, split, each, known, console)
+    with console.status("ranking suspects"):
+        ranked_by = scoring if suspicion is None else everything.narrowed(suspicion)
+        suspects = find_suspects(scoring, ranked_by, split, threshold)
     tape.cut()
     found = evaluate_calibrated(
         scoring, split.test, split.class_names, split.normal_class, threshold, threshold_source, console
     )
     taped_test, scoring.on_features = tape.cut(), None
-    found = replace(found, candidates=chosen, scoring_source=scoring_source)
+    found = replace(found, candidates=chosen, scoring_source=scoring_source, suspects=suspects)
     if not is_comparable(split):
         return found
     features = (

@@ -9,6 +9,7 @@ from hscl_fast.evaluation.baselines.baseline import Baseline
 from hscl_fast.evaluation.candidates import Candidate
 from hscl_fast.evaluation.metrics import Aupr
 from hscl_fast.evaluation.standings import Standing, standings, verdict
+from hscl_fast.evaluation.suspects import SuspectFigures
 from hscl_fast.evaluation.threshold import Decisions
 
 SCORE_DIRECTION = "normality scores: higher is more normal; anomaly_score = threshold - score"
@@ -46,6 +47,8 @@ class Summary:
         Images of each kind.
     baselines
         Simple detectors on the same split, by the names of :mod:`hscl_fast.evaluation.baselines.registry`.
+    suspects
+        How well the ranking in ``suspects.csv`` finds hidden anomalies; None without unlabelled training images.
     """
 
     data: str
@@ -71,6 +74,7 @@ class Summary:
     score_images_per_second: float | None
     counts: Counts
     baselines: dict[str, Baseline]
+    suspects: SuspectFigures | None = None
 
     @property
     def standings(self) -> list[Standing]:

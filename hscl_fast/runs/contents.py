@@ -16,7 +16,7 @@ MARKER = ".hscl-run"  # a folder with this file is a run directory
 
 _SHOWN = 5  # files in a message
 _CHECKPOINT = r"(checkpoint\.json|(weights|state)-[0-9a-f]{16}\.(safetensors|pt))"
-_RESULTS = rf"(summary\.json|scores\.csv|report\.html|calibration/{_CHECKPOINT})"
+_RESULTS = rf"(summary\.json|scores\.csv|suspects\.(csv|html)|report\.html|calibration/{_CHECKPOINT})"
 _FOLDER = (
     rf"(checkpoints(/(last|best))?|features|calibration|tensorboard|evaluations(/{EVALUATION_NAME}(/calibration)?)?)"
 )

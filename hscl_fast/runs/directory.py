@@ -65,6 +65,16 @@ class Results:
         return self.path / "report.html"
 
     @property
+    def suspects(self) -> Path:
+        """The ranking of all unlabelled training images."""
+        return self.path / "suspects.csv"
+
+    @property
+    def suspects_page(self) -> Path:
+        """The most suspicious of them, a self-contained web page."""
+        return self.path / "suspects.html"
+
+    @property
     def calibration(self) -> Path:
         """Threshold and scoring constants, which ``hscl predict`` uses."""
         return self.path / "calibration"

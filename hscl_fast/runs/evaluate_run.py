@@ -21,7 +21,7 @@ from hscl_fast.data.split.record import read_record
 from hscl_fast.data.split.split import Split
 from hscl_fast.device import resolve_device
 from hscl_fast.errors import UsageError
-from hscl_fast.evaluation.candidates import LEAST_HELD_OUT, all_scores, candidate_scorings
+from hscl_fast.evaluation.candidates import LEAST_HELD_OUT, all_scores, candidate_scorings, suspicion_scoring
 from hscl_fast.evaluation.evaluate import AS_CONFIGURED, evaluate
 from hscl_fast.evaluation.report.page import ScoredImages
 from hscl_fast.evaluation.summary import Summary
@@ -171,7 +171,8 @@ def _are_whole(results: Results, calibration: Calibration) -> bool:
         same = {name: summary[name] for name in _SHARED} == calibration.model_dump(include=_SHARED)
     except (OSError, ValueError, TypeError, KeyError):
         return False
-    return same and results.scores.is_file() and results.report.is_file()
+    ranked = "suspects" in summary and (summary["suspects"] is None or results.suspects.is_file())
+    return same and ranked and results.scores.is_file() and results.report.is_file()
 
 
 def evaluate_trained(
@@ -179,13 +180,15 @@ def evaluate_trained(
 ) -> Summary:
     """Score the test images of a run and write the results: see :func:`evaluate_run`.
 
-    Writes ``scores.csv``, ``summary.json``, ``report.html`` and the calibration that ``hscl predict`` uses. All of them
+    Writes ``scores.csv``, ``suspects.csv``, ``summary.json``, ``report.html`` and the calibration that ``hscl predict``
+    uses. All of them
     are on the disk before the first takes the place of an old one.
 
     Test labels affect neither the threshold nor the choice of the checkpoint.
     """
     candidates = candidate_scorings(config, split.training.roles, split.held_out.roles)
-    every = replace(config, evaluate=replace(config.evaluate, scoring=all_scores(candidates)))
+    suspicion = suspicion_scoring(config, split.training.roles) or candidates[0]
+    every = replace(config, evaluate=replace(config.evaluate, scoring=all_scores((*candidates, suspicion))))
     scoring, state = load_scoring(directory, every, split.training.images.shape[1], device)
     source = _BY_DEFAULT if config.evaluate.scoring == AUTO else AS_CONFIGURED
     cached = None
@@ -198,6 +201,7 @@ def evaluate_trained(
         seed=config.data.seed,
         candidates=candidates,
         scoring_source=source,
+        suspicion=suspicion,
         initial=initial_network(config, scoring.network, device),
         cached=cached,
     )
@@ -216,7 +220,8 @@ def evaluate_trained(
         again = f"run `hscl eval {shlex.quote(str(directory.path))}`"
     try:
         results.path.mkdir(parents=True, exist_ok=True)
-        with writing_results(results, directory, config, summary, test, split.remarks, split.duplicates):
+        remarks, duplicates = split.remarks, split.duplicates
+        with writing_results(results, directory, config, summary, test, remarks, duplicates, found.suspects):
             save_calibration(results, calibration, found.scoring.constants)
     except OSError as error:
         raise UsageError(

@@ -1,9 +1,9 @@
-"""Writes the results of an evaluation: ``scores.csv``, ``summary.json`` and ``report.html``."""
+"""Writes the results of an evaluation: ``scores.csv``, ``suspects.csv``, ``summary.json`` and ``report.html``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 
 import numpy as np
@@ -18,7 +18,9 @@ from hscl_fast.evaluation.evaluate import Evaluation
 from hscl_fast.evaluation.report.page import ScoredImages, render_report
 from hscl_fast.evaluation.scores_csv import scores_csv
 from hscl_fast.evaluation.summary import SCORE_DIRECTION, Summary
+from hscl_fast.evaluation.suspects import Suspects
 from hscl_fast.runs.directory import Results, RunDirectory
+from hscl_fast.runs.suspects import suspects_csv
 from hscl_fast.training.state import TrainingState
 
 
@@ -46,6 +48,7 @@ def summarise(
         score_images_per_second=found.images_per_second,
         counts=counts,
         baselines=found.baselines,
+        suspects=None if found.suspects is None else found.suspects.figures,
     )
 
 
@@ -58,6 +61,7 @@ def writing_results(
     scored: ScoredImages,
     remarks: Sequence[Remark],
     duplicates: Sequence[Duplicate],
+    suspects: Suspects | None = None,
 ) -> Iterator[None]:
     """Write the results of an evaluation of a run; they take their places after the ``with`` block, or not at all.
 
@@ -77,13 +81,16 @@ def writing_results(
         duplicates=duplicates,
     )
     # The last to be opened takes its place first: the summary, by which whole results are known, is the last.
-    with (
-        replacing(results.summary) as summary_file,
-        replacing(results.report) as page_file,
-        replacing(results.scores) as table_file,
-    ):
-        contents = {table_file: table.encode(), page_file: page, summary_file: json_bytes(asdict(summary))}
-        for file, content in contents.items():
+    contents = {
+        results.summary: json_bytes(asdict(summary)),
+        results.report: page,
+        results.scores: table.encode(),
+    }
+    if suspects is not None:
+        contents[results.suspects] = suspects_csv(suspects).encode()
+    with ExitStack() as stack:
+        files = {stack.enter_context(replacing(path)): content for path, content in contents.items()}
+        for file, content in files.items():
             file.write_bytes(content)
             sync(file)
         yield

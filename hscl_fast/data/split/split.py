@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from hscl_fast.data.split.duplicates import Duplicate
 from hscl_fast.data.split.relabel import Judgement
 from hscl_fast.data.types import ABNORMAL, NORMAL, UNLABELLED, Decoding, Mask, Remark, TestImages, TrainingImages
@@ -63,6 +65,8 @@ class Split:
         The id of the normal class.
     record
         The split written down.
+    training_names
+        One name per training image: a path, or ``train/17`` where the images lie in one array.
     remarks
         How the data was read, where that is worth saying.
     judged
@@ -81,6 +85,7 @@ class Split:
     class_names: tuple[str, ...]
     normal_class: int
     record: SplitRecord
+    training_names: tuple[str, ...]
     remarks: tuple[Remark, ...] = ()
     judged: tuple[Judgement, ...] = ()
     duplicates: tuple[Duplicate, ...] = ()
@@ -91,3 +96,10 @@ class Split:
     def counts(self) -> Counts:
         """Number of images of each kind."""
         return count_images(self.record, self.test.abnormal)
+
+    @property
+    def hidden_anomalies(self) -> Mask | None:
+        """Which unlabelled images are anomalies, bool ``[unlabelled]``, to compare with; None where it is unknown."""
+        train = self.record.train
+        labels = np.array([label for role, label in zip(train.role, train.label, strict=True) if role == UNLABELLED])
+        return None if (labels == -1).any() else labels != self.record.normal_class

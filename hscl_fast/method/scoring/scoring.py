@@ -21,6 +21,7 @@ from hscl_fast.errors import UsageError
 from hscl_fast.method.encode import EncodedImages
 from hscl_fast.method.image_batches import Advance, ImageSequence, ignore, on_device, slices
 from hscl_fast.method.network import Features, Network
+from hscl_fast.method.scoring.prototypes import PrototypeScore
 from hscl_fast.method.scoring.registry import SCORES
 from hscl_fast.method.scoring.score import Score, Shape, Training
 from hscl_fast.method.scoring.views import Outputs, Views, ViewSet
@@ -84,6 +85,7 @@ class Scoring:
         # Mean and standard deviation over the training images of each score, and its values there.
         self._standards: dict[ScoreName, tuple[float, float]] = {}
         self._known: dict[ScoreName, Scores] = {}
+        self._training: dict[object, Training] = {}  # by the kind of evidence
 
     @property
     def constants(self) -> dict[str, Tensor]:
@@ -103,7 +105,7 @@ class Scoring:
         normal: NDArray[np.bool_] | None = None,
         anomalies: ImageSequence | None = None,
     ) -> Self:
-        """Compute the constants from the training images, in one pass over them; without constants there is none.
+        """Compute the constants from the training images, in one pass over them.
 
         Parameters
         ----------
@@ -121,15 +123,14 @@ class Scoring:
         UsageError
             The network's outputs are not finite.
         """
-        if not self._shapes():
-            return self
         known = self._gather(images, advance)
         abnormal = {} if anomalies is None or not len(anomalies) else self._gather(anomalies, ignore)
         flags = torch.zeros(len(images), dtype=torch.bool) if normal is None else torch.from_numpy(normal)
         flags = flags.to(self.execution.device)
         for name, score in self._scores.items():
             kind = type(score).evidence
-            score.constants = score.learn(Training(known[kind], flags, abnormal.get(kind)))
+            self._training[kind] = Training(known[kind], flags, abnormal.get(kind))
+            score.constants = score.learn(self._training[kind])
             values = score.score_known(known[kind]).double().cpu().numpy()
             self._known[name] = values
             # Rounded as they are saved, so that a score is the same when it is loaded.
@@ -168,6 +169,7 @@ class Scoring:
         for each in other._scores:
             other._scores[each] = self._scores[each]
             other._standards[each], other._known[each] = self._standards[each], self._known[each]
+        other._training = self._training
         return other
 
     def score(self, images: ImageSequence, advance: Advance = ignore) -> Scores:
@@ -199,7 +201,48 @@ class Scoring:
 
     def score_known(self, images: ImageSequence, advance: Advance = ignore) -> Scores:
         """Return the scores of the images that it was calibrated on, in the same order, as if each were new."""
-        return self.summed(self._known) if self._known else self.score(images, advance)
+        return self.known_scores if self._known else self.score(images, advance)
+
+    @property
+    def known_scores(self) -> Scores:
+        """The scores of the images that it was calibrated on, as if each were new."""
+        return self.summed(self._known)
+
+    @torch.inference_mode()
+    def score_left_out(self, groups: NDArray[np.int64]) -> dict[ScoreName, Scores]:
+        """Return what each score says of images that it was calibrated on, learned again without them.
+
+        Parameters
+        ----------
+        groups
+            int64 ``[n]``, of the images of :meth:`calibrate`. Those of one group are left out together; those of the
+            group -1 never are, and have no score.
+
+        Returns
+        -------
+        dict
+            float64, the scores of the images of the other groups, in their order.
+        """
+        places = torch.from_numpy(groups).to(self.execution.device)
+        found: dict[ScoreName, Scores] = {}
+        for name, score in self._scores.items():
+            training = self._training[type(score).evidence]
+            values, constants = torch.zeros(len(groups), dtype=torch.float64), score.constants
+            for group in np.unique(groups[groups >= 0]):
+                rest = places != int(group)
+                score.constants = score.learn(Training(training.known[rest], training.normal[rest], training.anomalies))
+                values[places.cpu() == int(group)] = score.score(training.known[~rest]).double().cpu()
+            score.constants = constants
+            found[name] = values.numpy()[groups >= 0]
+        return found
+
+    @torch.inference_mode()
+    def known_similarity(self) -> Scores | None:
+        """Return Eq. 9 of the images that it was calibrated on; None if no score is computed from the embedding."""
+        training = self._training.get(PrototypeScore.evidence)
+        if training is None:
+            return None
+        return PrototypeScore(self.network).score(training.known).double().cpu().numpy()
 
     @torch.inference_mode()
     def _score_each(self, batches: Iterator[_Evidence], twins: _Twins) -> dict[ScoreName, Scores]:
