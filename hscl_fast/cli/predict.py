@@ -54,12 +54,12 @@ def _show(done: Prediction, options: Namespace, console: Console) -> None:
     say(
         console,
         f"evaluation {name}: score {used.scoring} of checkpoint {used.checkpoint} at step {used.step}, threshold "
-        f"{used.threshold:.4g} from {used.threshold_source}",
+        f"{used.threshold:.4g} (anomaly score) from {used.threshold_source}",
     )
     say(
         console,
         f"{counted(done.images, 'image')} scored in {done.seconds:.1f} s, {done.abnormal} of them abnormal: "
-        f"{options.out} (higher anomaly_score = more anomalous, above 0 = abnormal)",
+        f"{options.out} (higher anomaly_score = more anomalous, above the threshold = abnormal)",
     )
     if done.errors:
         shown = "; ".join(f"{path}: {reason}" for path, reason in done.errors[:_SHOWN])

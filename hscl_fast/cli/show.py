@@ -32,7 +32,7 @@ def show_summary(run: Run, console: Console) -> None:
     say(
         console,
         f"AUROC {_percent(summary.auroc)} on {summary.counts.test_normal:,} normal and "
-        f"{summary.counts.test_abnormal:,} abnormal test images (scores: higher = more normal)"
+        f"{summary.counts.test_abnormal:,} abnormal test images"
         f"{_rate(summary.score_images_per_second)}",
     )
     if summary.is_chance:

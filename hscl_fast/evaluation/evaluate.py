@@ -18,6 +18,7 @@ from hscl_fast.data.types import ABNORMAL, NORMAL, TestImages, take
 from hscl_fast.evaluation.baselines.baseline import Baseline
 from hscl_fast.evaluation.candidates import Candidate, choose
 from hscl_fast.evaluation.compare import compare, is_comparable
+from hscl_fast.evaluation.convention import anomaly_scores
 from hscl_fast.evaluation.encoder_features import FeatureTape, Taped, complete_features
 from hscl_fast.evaluation.metrics import Detection, detection_metrics
 from hscl_fast.evaluation.suspects import Suspects, find_suspects
@@ -31,7 +32,7 @@ from hscl_fast.progress import image_progress
 Scores = NDArray[np.float64]
 
 AS_CONFIGURED = "as configured"
-_TRAINING_QUANTILE = 0.05
+_TRAINING_QUANTILE = 0.95
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,10 @@ class Evaluation:
         The calibrated score, and why it is this one, in words.
     candidates
         The scores it was chosen among; empty if there was no choice.
-    scores : float64 [m]
-        Normality scores of the test images.
+    anomaly_scores : float64 [m]
+        Of the test images; higher is more anomalous.
     threshold, threshold_source
-        The decision threshold, and what it was fitted on, in words.
+        The decision threshold, an anomaly score, and what it was fitted on, in words.
     detection, decisions
         The figures of the test images.
     images_per_second
@@ -61,7 +62,7 @@ class Evaluation:
     scoring: Scoring
     scoring_source: str
     candidates: list[Candidate]
-    scores: Scores
+    anomaly_scores: Scores
     threshold: float
     threshold_source: str
     detection: Detection
@@ -180,16 +181,17 @@ def evaluate_calibrated(
     """Score test images with a calibrated score and a threshold; nothing is fitted, and nothing compared with."""
     with image_progress(console, "scoring", len(test.images)) as advance:
         started = time.perf_counter()
-        scores = scoring.score(test.images, advance)
+        normality = scoring.score(test.images, advance)
         seconds = time.perf_counter() - started
+    scores = anomaly_scores(normality)
     return Evaluation(
         scoring=scoring,
         scoring_source="that of the evaluated run",
         candidates=[],
-        scores=scores,
+        anomaly_scores=scores,
         threshold=threshold,
         threshold_source=threshold_source,
-        detection=detection_metrics(scores, test.abnormal, test.classes, class_names, normal_class),
+        detection=detection_metrics(normality, test.abnormal, test.classes, class_names, normal_class),
         decisions=decide(scores, test.abnormal, threshold),
         images_per_second=round(len(scores) / seconds, 1) if len(scores) else None,
         baselines={},
@@ -202,10 +204,9 @@ def _fit_threshold(
     """Fit the decision threshold on held-out labelled images or, if there are none, on the training scores."""
     roles = split.held_out.roles
     if len(roles):
-        return fit_threshold(scoring.summed(held_out), roles == ABNORMAL), counted(
-            len(roles), "held-out labelled image"
-        )
+        scores = anomaly_scores(scoring.summed(held_out))
+        return fit_threshold(scores, roles == ABNORMAL), counted(len(roles), "held-out labelled image")
     with image_progress(console, "fitting the threshold", len(known)) as advance:
-        scores = scoring.score_known(known, advance)
+        scores = anomaly_scores(scoring.score_known(known, advance))
     source = f"{_TRAINING_QUANTILE:.0%} quantile of the training scores (no labelled images were held out)"
     return float(np.quantile(scores, _TRAINING_QUANTILE)), source

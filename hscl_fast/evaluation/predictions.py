@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hscl_fast.atomic import json_bytes
+from hscl_fast.evaluation.convention import SCORE_DIRECTION, decision
 from hscl_fast.evaluation.scores_csv import printable, scores_csv
 
 
@@ -18,18 +19,18 @@ class Predictions:
     ----------
     names
         The name of every image.
-    scores
-        Its normality score, or None if it has none.
+    anomaly_scores
+        Its score, higher = more anomalous, or None if it has none.
     errors
         Why it has none, in one line; otherwise empty.
     threshold
-        Images with a lower normality score are abnormal.
+        Images with a higher score are abnormal.
     places
         The place of every image among those that were given.
     """
 
     names: Sequence[str]
-    scores: Sequence[float | None]
+    anomaly_scores: Sequence[float | None]
     errors: Sequence[str]
     threshold: float
     places: Sequence[int]
@@ -39,46 +40,34 @@ class Predictions:
 
         Images of equal scores stay in order.
         """
-        scored = sorted((score, row) for row, score in enumerate(self.scores) if score is not None)
-        failed = [row for row, score in enumerate(self.scores) if score is None]
+        scored = sorted((-score, row) for row, score in enumerate(self.anomaly_scores) if score is not None)
+        failed = [row for row, score in enumerate(self.anomaly_scores) if score is None]
         return self._take([row for _, row in scored[:top]] + failed)
 
     def csv(self) -> str:
         """Return the table ``path,anomaly_score,decision,error``."""
-        return scores_csv(self.names, self.scores, self.threshold, error=self.errors)
+        return scores_csv(self.names, self.anomaly_scores, self.threshold, error=self.errors)
 
     def json(self, **facts: object) -> str:
         """Return a JSON object of some facts, the threshold, and ``images`` as in the table; null in empty places."""
         images = []
-        for name, score, error in zip(self.names, self.scores, self.errors, strict=True):
-            shown = None if score is None else _rounded(-score)
+        for name, score, error in zip(self.names, self.anomaly_scores, self.errors, strict=True):
             images.append(
                 {
                     "path": printable(name),
-                    "anomaly_score": shown,
+                    "anomaly_score": score,
                     "decision": None if score is None else decision(score, self.threshold),
                     "error": printable(error) or None,
                 }
             )
-        direction = "a higher anomaly_score is more anomalous; abnormal if it is above the threshold"
-        whole: dict[str, Any] = {**facts, "threshold": _rounded(-self.threshold), "direction": direction}
+        whole: dict[str, Any] = {**facts, "threshold": self.threshold, "score_direction": SCORE_DIRECTION}
         return json_bytes({**whole, "images": images}).decode("ascii")
 
     def _take(self, rows: Sequence[int]) -> Predictions:
         return Predictions(
             [self.names[row] for row in rows],
-            [self.scores[row] for row in rows],
+            [self.anomaly_scores[row] for row in rows],
             [self.errors[row] for row in rows],
             self.threshold,
             [self.places[row] for row in rows],
         )
-
-
-def decision(score: float, threshold: float) -> str:
-    """Return ``normal`` or ``abnormal`` for a normality score."""
-    return "normal" if score >= threshold else "abnormal"
-
-
-def _rounded(value: float) -> float:
-    """Return a number as the table has it."""
-    return float(f"{value:.8g}")

@@ -6,23 +6,25 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
+from hscl_fast.evaluation.convention import decision
+
 
 def scores_csv(
-    names: Sequence[str], scores: Iterable[float | None], threshold: float, **columns: Sequence[object]
+    names: Sequence[str], anomaly_scores: Iterable[float | None], threshold: float, **columns: Sequence[object]
 ) -> str:
-    """Return a table: path, anomaly_score (higher = more anomalous, above 0 = abnormal), decision and more columns.
+    """Return a table: path, anomaly_score (higher = more anomalous), decision and more columns.
 
-    An image without a score (None) has empty fields for score and decision.
+    Every digit of a score is written, so that whoever compares it with the threshold comes to the same decision. An
+    image without a score (None) has empty fields for both.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["path", "anomaly_score", "decision", *columns])
-    for name, score, *rest in zip(names, scores, *columns.values(), strict=True):
+    for name, score, *rest in zip(names, anomaly_scores, *columns.values(), strict=True):
         if score is None:
             writer.writerow([name, "", "", *rest])
             continue
-        decision = "normal" if score >= threshold else "abnormal"
-        writer.writerow([name, f"{threshold - score:.8g}", decision, *rest])
+        writer.writerow([name, repr(float(score)), decision(score, threshold), *rest])
     return printable(text.getvalue())
 
 

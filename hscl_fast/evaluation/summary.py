@@ -12,8 +12,6 @@ from hscl_fast.evaluation.standings import Standing, standings, verdict
 from hscl_fast.evaluation.suspects import SuspectFigures
 from hscl_fast.evaluation.threshold import Decisions
 
-SCORE_DIRECTION = "normality scores: higher is more normal; anomaly_score = threshold - score"
-
 
 @dataclass(frozen=True)
 class Summary:
@@ -26,13 +24,13 @@ class Summary:
     checkpoint, step
         The checkpoint that was evaluated, and its step.
     scoring, scoring_source, score_direction
-        The normality score, why it is this one, in words, and its direction.
+        The score, why it is this one, in words, and the direction of all scores that users see.
     candidates
         The scores it was chosen among on held-out labelled images; empty if there was no choice.
     auroc, auroc_interval, auroc_mean, auroc_per_class, aupr, fpr95
         As in :class:`hscl_fast.evaluation.metrics.Detection`.
     threshold, threshold_source
-        The decision threshold in units of the score, and what it was fitted on, in words.
+        The decision threshold, an anomaly score, and what it was fitted on, in words.
     decisions
         The decisions at the threshold on the test images.
     held_out_auroc_best

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hscl_fast.data.split.split import Split
 from hscl_fast.data.types import ABNORMAL, UNLABELLED
+from hscl_fast.evaluation.convention import anomaly_scores
 from hscl_fast.method.scoring.scoring import Scores, Scoring
 
 FOLDS = 5
@@ -115,9 +116,9 @@ class Suspects:
         )
 
 
-def uncertainties(anomaly_scores: Scores, threshold: float) -> Scores:
+def uncertainties(scores: Scores, threshold: float) -> Scores:
     """Return ``exp(-|score - threshold| / deviation)`` of every score, with the standard deviation of them all."""
-    return np.exp(-np.abs(anomaly_scores - threshold) / (anomaly_scores.std() or 1.0))
+    return np.exp(-np.abs(scores - threshold) / (scores.std() or 1.0))
 
 
 def find_suspects(scoring: Scoring, suspicion: Scoring, split: Split, threshold: float) -> Suspects | None:
@@ -137,7 +138,7 @@ def find_suspects(scoring: Scoring, suspicion: Scoring, split: Split, threshold:
     split
         The images, for their roles and names.
     threshold
-        Of normality scores.
+        Of anomaly scores.
 
     Returns
     -------
@@ -150,14 +151,14 @@ def find_suspects(scoring: Scoring, suspicion: Scoring, split: Split, threshold:
         return None
     left_out = suspicion.score_left_out(_folds(unlabelled))
     suspicions = -np.sum([_standardised(values) for values in left_out.values()], axis=0)
-    anomaly_scores = -scoring.known_scores[unlabelled]
+    scores = anomaly_scores(scoring.known_scores[unlabelled])
     similarity = scoring.known_similarity()
     weights = [None] * len(suspicions) if similarity is None else ((similarity[unlabelled] + 1) / 2).clip(0, 1).tolist()
-    uncertain = uncertainties(anomaly_scores, -threshold).tolist()
+    uncertain = uncertainties(scores, threshold).tolist()
     names = [name for name, role in zip(split.training_names, roles, strict=True) if role == UNLABELLED]
     truth = split.hidden_anomalies
     hidden = [None] * len(suspicions) if truth is None else truth.tolist()
-    columns = (names, suspicions.tolist(), anomaly_scores.tolist(), weights, uncertain, hidden)
+    columns = (names, suspicions.tolist(), scores.tolist(), weights, uncertain, hidden)
     rows = [*zip(*columns, strict=True)]
     order = np.argsort(-suspicions, kind="stable").tolist()
     ranking = f"{suspicion.name}, learned without the image ({FOLDS} folds)"

@@ -15,15 +15,13 @@ def _best_threshold(values: Scores, flags: Flags) -> float:
     levels, level_of = np.unique(values, return_inverse=True)
     below, above = levels[:-1], levels[1:]
     middle = below / 2 + above / 2
-    # Rounding may land on the lower neighbour, which must stay rejected; the lowest level accepts everything.
-    candidates = np.concatenate([levels[:1], np.where(middle > below, middle, above)])
-    normals = np.bincount(level_of[~flags], minlength=levels.size)
-    anomalies = np.bincount(level_of[flags], minlength=levels.size)
+    # Rounding may land on the upper neighbour, which must stay flagged; the highest level accepts everything.
+    candidates = np.concatenate([np.where(middle < above, middle, below), levels[-1:]])
     # Integers throughout, so that equally good thresholds compare as equal.
-    lost_normals, caught = (np.cumsum(counts) - counts for counts in (normals, anomalies))
-    gain = caught * normals.sum() - lost_normals * anomalies.sum()
+    accepted, missed = (np.cumsum(np.bincount(level_of[side], minlength=levels.size)) for side in (~flags, flags))
+    gain = accepted * flags.sum() - missed * (~flags).sum()
     tied = np.flatnonzero(gain == gain.max())
-    return float(candidates[tied[(tied.size - 1) // 2]])
+    return float(candidates[tied[tied.size // 2]])
 
 
 def fit_threshold(scores: npt.ArrayLike, abnormal: npt.ArrayLike) -> float:
@@ -31,20 +29,20 @@ def fit_threshold(scores: npt.ArrayLike, abnormal: npt.ArrayLike) -> float:
 
     With both labels it maximises balanced accuracy, over the midpoints between neighbouring scores and the
     threshold that accepts everything; of equally good thresholds it takes the middle one. With normals alone
-    it is the 5 % quantile of their scores, with anomalies alone the 95 % quantile of theirs.
+    it is the 95 % quantile of their scores, with anomalies alone the 5 % quantile of theirs.
 
     Parameters
     ----------
     scores : float [m]
-        Normality scores; higher is more normal.
+        Anomaly scores; higher is more anomalous.
     abnormal : bool [m]
         True for anomalies.
 
     Returns
     -------
     float
-        An image is normal when its score is greater than or equal to it. It is exact in the type of
-        ``scores``, so comparing in that type or in float64 gives the same decisions.
+        An image is abnormal when its score is greater. It is exact in the type of ``scores``, so comparing in that
+        type or in float64 gives the same decisions.
 
     Raises
     ------
@@ -59,7 +57,7 @@ def fit_threshold(scores: npt.ArrayLike, abnormal: npt.ArrayLike) -> float:
         )
     if has_both_sides(flags):
         return _best_threshold(values, flags)
-    return float(np.quantile(values, 0.95 if flags[0] else 0.05))
+    return float(np.quantile(values, 0.05 if flags[0] else 0.95))
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ class Decisions:
     Attributes
     ----------
     threshold
-        An image is called normal when its score is greater than or equal to it.
+        An image is called abnormal when its anomaly score is greater.
     true_positives, false_positives, true_negatives, false_negatives
         Anomalies flagged, normals flagged, normals accepted, anomalies accepted.
     accuracy
@@ -104,7 +102,7 @@ def decide(scores: npt.ArrayLike, abnormal: npt.ArrayLike, threshold: float) -> 
     Parameters
     ----------
     scores : float [m]
-        Normality scores; higher is more normal.
+        Anomaly scores; higher is more anomalous.
     abnormal : bool [m]
         True for anomalies.
     threshold
@@ -120,7 +118,7 @@ def decide(scores: npt.ArrayLike, abnormal: npt.ArrayLike, threshold: float) -> 
         raise UsageError(
             f"the threshold is {threshold}, but must be a finite score. Fit it on held-out labelled images."
         )
-    flagged = ~(values >= threshold)
+    flagged = values > threshold
     hit, alarm = int((flagged & flags).sum()), int((flagged & ~flags).sum())
     anomalies = int(flags.sum())
     normals = flags.size - anomalies

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import AfterValidator, Field, ValidationError
@@ -13,6 +13,7 @@ from torch import Tensor
 from hscl_fast.config.scores import parse_scoring
 from hscl_fast.config.sections import CheckpointName, Config
 from hscl_fast.errors import UsageError
+from hscl_fast.evaluation.convention import SCORE_DIRECTION
 from hscl_fast.method.scoring.scoring import Scoring
 from hscl_fast.runs.checkpoint import DamagedCheckpoint, NoCheckpoint, load_checkpoint, write_checkpoint
 from hscl_fast.runs.directory import Results, RunDirectory
@@ -30,19 +31,28 @@ def _require_scores(scoring: str) -> str:
     return scoring
 
 
+def _require_direction(direction: str) -> str:
+    if direction != SCORE_DIRECTION:
+        raise ValueError(f"is {short(direction)}, expected {SCORE_DIRECTION!r}")
+    return direction
+
+
 class Calibration(StrictModel):
     """The values that are saved beside the constants.
 
     Attributes
     ----------
+    score_direction
+        What the threshold is compared with; a calibration of before there were anomaly scores everywhere has none.
     threshold, threshold_source
-        The threshold in units of the score, and what it was fitted on, in words.
+        The threshold, an anomaly score, and what it was fitted on, in words.
     scoring, checkpoint, step
         The score, and the checkpoint it was calibrated for.
     image_size
         Side of the images in pixels.
     """
 
+    score_direction: Annotated[str, AfterValidator(_require_direction)]
     threshold: Number
     threshold_source: str
     scoring: Annotated[str, AfterValidator(_require_scores)]
@@ -73,6 +83,7 @@ def load_calibration(results: Results, again: str) -> tuple[Calibration, dict[st
     """
     try:
         saved = load_checkpoint(results.calibration)
+        _require_current(results, saved.info, again)
         return Calibration.model_validate(saved.info), saved.weights
     except NoCheckpoint as error:
         missing = f"{results.path} was trained but not evaluated, so it has no threshold. Run {again}."
@@ -81,6 +92,15 @@ def load_calibration(results: Results, again: str) -> tuple[Calibration, dict[st
         raise _damaged(results, error.reason, again) from error
     except ValidationError as error:
         raise _damaged(results, first_problem(error), again) from error
+
+
+def _require_current(results: Results, info: dict[str, Any], again: str) -> None:
+    """Refuse a threshold with the other sign, which would call every normal image abnormal."""
+    if "threshold" in info and "score_direction" not in info:
+        raise UsageError(
+            f"The calibration in {results.calibration} is of an older hscl-fast, whose threshold is no anomaly score. "
+            f"Run {again} again, which takes a threshold that is."
+        )
 
 
 def _damaged(results: Results, reason: str, again: str) -> UsageError:

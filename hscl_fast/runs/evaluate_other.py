@@ -100,7 +100,7 @@ def evaluate_other(
     counts = count_images(record, other.images.abnormal)
     summary = summarise(directory, tested, other.class_names[other.normal_class], counts, state, found)
     source = Remark(f"the run {directory.path.absolute()}, trained on {config.data.name}, tested on {place.name}")
-    scored = ScoredImages(other.images, other.class_names, found.scores)
+    scored = ScoredImages(other.images, other.class_names, found.anomaly_scores)
     shown = replace(config, evaluate=used)
     results = writing_results(folder, directory, shown, summary, scored, (source, *other.remarks), other.duplicates)
     with folder.writing(directory), results:

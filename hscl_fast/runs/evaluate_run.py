@@ -37,7 +37,8 @@ from hscl_fast.runs.show import show_duplicates, show_remarks, show_slow_precisi
 from hscl_fast.runs.trained import initial_network, load_scoring
 from hscl_fast.runs.write_results import summarise, writing_results
 
-_SHARED = {"threshold", "threshold_source", "scoring", "checkpoint", "step"}  # values of summary and calibration
+# The values of summary and calibration.
+_SHARED = {"score_direction", "threshold", "threshold_source", "scoring", "checkpoint", "step"}
 
 _BY_DEFAULT = f"by default: fewer than {LEAST_HELD_OUT} labelled images of either kind are held out to choose on"
 
@@ -205,9 +206,10 @@ def evaluate_trained(
         initial=initial_network(config, scoring.network, device),
         cached=cached,
     )
-    test = ScoredImages(split.test, split.class_names, found.scores)
+    test = ScoredImages(split.test, split.class_names, found.anomaly_scores)
     summary = summarise(directory, config, split.class_names[split.normal_class], split.counts, state, found)
     calibration = Calibration(
+        score_direction=summary.score_direction,
         threshold=summary.threshold,
         threshold_source=summary.threshold_source,
         scoring=found.scoring.name,

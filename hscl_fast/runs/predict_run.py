@@ -20,6 +20,7 @@ from hscl_fast.data.readable import ReadableImages
 from hscl_fast.data.types import Decoding
 from hscl_fast.device import resolve_device
 from hscl_fast.errors import UsageError
+from hscl_fast.evaluation.convention import anomaly_scores
 from hscl_fast.evaluation.predictions import Predictions
 from hscl_fast.method.scoring.scoring import Scoring
 from hscl_fast.progress import image_progress
@@ -140,11 +141,11 @@ def predict_run(
     text = _table(shown, table or _format_of(out), directory, calibration)
     if out is not None:
         write_output("--out", out, text.encode("utf-8"))
-    scores = [score for score in found.scores if score is not None]
+    scores = [score for score in found.anomaly_scores if score is not None]
     return Prediction(
         images=len(scores),
         seconds=time.perf_counter() - started,
-        abnormal=sum(score < calibration.threshold for score in scores),
+        abnormal=sum(score > calibration.threshold for score in scores),
         calibration=calibration,
         errors=tuple(FileError(*pair) for pair in zip(found.names, found.errors, strict=True) if pair[1]),
         table=text,
@@ -199,10 +200,11 @@ def _table(shown: Predictions, table: TableFormat, directory: RunDirectory, cali
 def _score(
     scoring: Scoring, images: Sequence[NewImage], decoding: Decoding, calibration: Calibration, console: Console
 ) -> Predictions:
-    """Return for each image its score, or None and the reason for that."""
+    """Return for each image its anomaly score, or None and the reason for that."""
     readable = ReadableImages(images, decoding)
     with image_progress(console, "scoring", len(images)) as advance:
-        found = iter(scoring.score_batches(readable.batches(scoring.images_per_batch, advance), advance).tolist())
+        normality = scoring.score_batches(readable.batches(scoring.images_per_batch, advance), advance)
+    found = iter(anomaly_scores(normality).tolist())
     scores: list[float | None] = []
     errors: list[str] = []
     for place in range(len(images)):

@@ -14,10 +14,11 @@ from hscl_fast.config.sections import Config
 from hscl_fast.data.split.duplicates import Duplicate
 from hscl_fast.data.split.split import Counts
 from hscl_fast.data.types import Remark
+from hscl_fast.evaluation.convention import SCORE_DIRECTION
 from hscl_fast.evaluation.evaluate import Evaluation
 from hscl_fast.evaluation.report.page import ScoredImages, render_report
 from hscl_fast.evaluation.scores_csv import scores_csv
-from hscl_fast.evaluation.summary import SCORE_DIRECTION, Summary
+from hscl_fast.evaluation.summary import Summary
 from hscl_fast.evaluation.suspects import Suspects
 from hscl_fast.runs.directory import Results, RunDirectory
 from hscl_fast.runs.suspects import suspects_csv
@@ -71,7 +72,7 @@ def writing_results(
         A file cannot be written.
     """
     classes = [scored.class_names[label] for label in scored.images.classes]
-    table = scores_csv(scored.images.names, scored.scores, summary.threshold, **{"class": classes})
+    table = scores_csv(scored.images.names, scored.anomaly_scores, summary.threshold, **{"class": classes})
     page = render_report(
         summary,
         scored,

@@ -83,7 +83,9 @@ def test_a_run_writes_all_its_files(trained):
     assert len(summary["auroc_per_class"]) == 9
     rows = list(csv.DictReader((trained / "scores.csv").open()))
     assert len(rows) == summary["counts"]["test_normal"] + summary["counts"]["test_abnormal"]
-    assert all((float(row["anomaly_score"]) > 0) == (row["decision"] == "abnormal") for row in rows)
+    above = [float(row["anomaly_score"]) > summary["threshold"] for row in rows]
+    assert above == [row["decision"] == "abnormal" for row in rows]
+    assert summary["decisions"]["threshold"] == summary["threshold"]
     anomalous = [float(row["anomaly_score"]) for row in rows if row["class"] != "0"]
     normal = [float(row["anomaly_score"]) for row in rows if row["class"] == "0"]
     wins = np.mean([(a > n) + 0.5 * (a == n) for a in anomalous for n in normal])
@@ -134,7 +136,10 @@ def test_predict_scores_mixed_files_and_folders(trained, pictures, tmp_path, cap
     rows = list(csv.DictReader(out.open()))
     assert list(rows[0]) == ["path", "anomaly_score", "decision", "error"]
     assert {row["path"] for row in rows} == {str(path) for path in pictures.rglob("*.p?[gm]")}
-    assert all((float(row["anomaly_score"]) > 0) == (row["decision"] == "abnormal") for row in rows)
+    threshold = json.loads((trained / "summary.json").read_text())["threshold"]
+    above = [float(row["anomaly_score"]) > threshold for row in rows]
+    assert above == [row["decision"] == "abnormal" for row in rows]
+    assert f"threshold {threshold:.4g} (anomaly score)" in said
     refused("predict", trained, single, "--out", out, capsys=capsys, match="already exists")
     assert run("predict", trained, single, "--out", out, "--overwrite", capsys=capsys)[0] == 0
     (only,) = csv.DictReader(out.open())
@@ -418,6 +423,17 @@ def test_a_damaged_calibration_asks_for_another_evaluation(copied, capsys, tmp_p
     assert "overwrite" not in message
     assert run("eval", copied.path, capsys=capsys)[0] == 0
     assert run("predict", copied.path, image, "--out", out, capsys=capsys)[0] == 0
+
+
+def test_a_threshold_of_the_old_sign_is_not_misread(copied, capsys, tmp_path, pictures):
+    manifest = copied.calibration / "checkpoint.json"
+    content = json.loads(manifest.read_text())
+    del content["info"]["score_direction"]
+    manifest.write_text(json.dumps(content))
+    wanted = f"older hscl-fast, whose threshold is no anomaly score. Run `hscl eval {copied.path}` again"
+    refused("predict", copied.path, pictures, "--out", tmp_path / "out.csv", capsys=capsys, match=wanted)
+    assert run("eval", copied.path, capsys=capsys)[0] == 0
+    assert run("predict", copied.path, pictures, "--out", tmp_path / "out.csv", capsys=capsys)[0] == 0
 
 
 def test_more_threads_than_cores_are_refused(tmp_path, capsys):

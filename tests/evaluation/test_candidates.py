@@ -134,7 +134,7 @@ def test_one_pass_serves_all_candidates(split, monkeypatch):
     assert auroc(alone, split.held_out.roles < 0) == pytest.approx(best.held_out_auroc, abs=0.01)
     again = Scoring(best.scoring, found.scoring.network, Execution(torch.device("cpu")), 500, AugmentConfig())
     again.use(found.scoring.constants)
-    np.testing.assert_array_equal(again.score(split.test.images), found.scores)
+    np.testing.assert_array_equal(again.score(split.test.images), -found.anomaly_scores)
 
 
 def test_test_labels_have_no_part_in_it(split, monkeypatch):

@@ -36,7 +36,7 @@ def count_pairs(scores: np.ndarray, abnormal: np.ndarray) -> float:
 
 
 def balanced_accuracy(scores: np.ndarray, abnormal: np.ndarray, threshold: float) -> float:
-    accepted = scores >= threshold
+    accepted = scores <= threshold
     return (accepted[~abnormal].mean() + 1 - accepted[abnormal].mean()) / 2
 
 
@@ -156,23 +156,23 @@ def test_shapes_that_differ_are_refused() -> None:
 def test_no_threshold_has_a_better_balanced_accuracy(sample: tuple[np.ndarray, np.ndarray], dtype: type) -> None:
     scores, abnormal = sample[0].astype(dtype), sample[1]
     threshold = fit_threshold(scores, abnormal)
-    best = max(balanced_accuracy(scores, abnormal, t) for t in [*np.unique(scores), np.inf])
+    best = max(balanced_accuracy(scores, abnormal, t) for t in [-np.inf, *np.unique(scores)])
     assert balanced_accuracy(scores, abnormal, threshold) == pytest.approx(best)
     # The same decisions in the type of the scores and in float64.
-    assert np.array_equal(scores >= threshold, scores.astype(np.float64) >= threshold)
+    assert np.array_equal(scores > threshold, scores.astype(np.float64) > threshold)
 
 
 def test_the_threshold_lies_midway_and_ties_go_to_the_middle_one() -> None:
-    assert fit_threshold([1.0, 2.0, 4.0, 5.0], [True, True, False, False]) == 3.0
+    assert fit_threshold([1.0, 2.0, 4.0, 5.0], [False, False, True, True]) == 3.0
     # Balanced accuracy is 5/6 at 1.5, at 3.5 and at 5.5.
     scores = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
-    assert fit_threshold(scores, [True, False, True, False, True, False]) == 3.5
+    assert fit_threshold(scores, [False, True, False, True, False, True]) == 3.5
 
 
 def test_neighbouring_floats_are_distinguished() -> None:
     low = np.float32(1)
     scores = np.array([low, np.nextafter(low, np.float32(2))])
-    assert np.array_equal(scores >= fit_threshold(scores, [True, False]), [False, True])
+    assert np.array_equal(scores > fit_threshold(scores, [False, True]), [False, True])
 
 
 def test_constant_scores_accept_everything() -> None:
@@ -181,15 +181,15 @@ def test_constant_scores_accept_everything() -> None:
 
 def test_one_side_alone_is_fitted_by_its_quantile() -> None:
     scores = np.arange(101.0)
-    assert fit_threshold(scores, np.zeros(101, bool)) == 5.0
-    assert fit_threshold(scores, np.ones(101, bool)) == 95.0
+    assert fit_threshold(scores, np.zeros(101, bool)) == 95.0
+    assert fit_threshold(scores, np.ones(101, bool)) == 5.0
     with pytest.raises(ValueError, match="there are none"):
         fit_threshold([], [])
 
 
 def test_decisions_are_counted_with_anomalies_as_positives() -> None:
     scores = np.array([0.0, 1.0, 2.0, 3.0, 4.0])
-    figures = decide(scores, np.array([True, False, True, False, False]), 2.0)
+    figures = decide(scores, np.array([False, False, True, False, True]), 2.0)
     assert asdict(figures) == {
         "threshold": 2.0,
         "true_positives": 1,

@@ -15,9 +15,10 @@ from hscl_fast.data.split.split import Counts
 from hscl_fast.data.types import TestImages
 from hscl_fast.evaluation.baselines.baseline import Baseline
 from hscl_fast.evaluation.baselines.registry import DETECTORS
+from hscl_fast.evaluation.convention import SCORE_DIRECTION
 from hscl_fast.evaluation.metrics import Aupr
 from hscl_fast.evaluation.report.page import ScoredImages, duration, render_report
-from hscl_fast.evaluation.summary import SCORE_DIRECTION, Summary
+from hscl_fast.evaluation.summary import Summary
 from hscl_fast.evaluation.threshold import decide
 
 NASTY = '<script>alert("x")</script> $é_{ & 六'
@@ -85,7 +86,7 @@ def arguments(normals: int = 12, anomalies: int = 30, **changes: Any) -> dict[st
     rng = np.random.default_rng(0)
     m = normals + anomalies
     abnormal = np.arange(m) >= normals
-    scores = changes.pop("scores", rng.normal(size=m) - abnormal)
+    scores = changes.pop("scores", rng.normal(size=m) + abnormal)
     images = TestImages(
         changes.pop("test_images", rng.integers(0, 256, (m, 8, 8, 3), np.uint8)),
         abnormal,
@@ -93,7 +94,7 @@ def arguments(normals: int = 12, anomalies: int = 30, **changes: Any) -> dict[st
         tuple(changes.pop("names", [f"test/{i}.png" for i in range(m)])),
     )
     rest = {name: changes.pop(name) for name in ("config", "history") if name in changes}
-    summary = summarise(scores, abnormal, changes.pop("threshold", -0.25), **changes)
+    summary = summarise(scores, abnormal, changes.pop("threshold", 0.25), **changes)
     scored = ScoredImages(images, ["zero", "one", NASTY], scores)
     return {"summary": summary, "scored": scored, "config": to_dict(Config()), "history": history(8), **rest}
 
@@ -117,7 +118,7 @@ def render(tmp_path: Path, **given: Any) -> str:
 
 def test_everything_is_there_and_embedded(tmp_path: Path) -> None:
     html = render(tmp_path, **arguments())
-    for text in ("91.2 %", "90.5 %", "25.0 %", "80.0 %", "70.0 %", "1.2 min", "1,234", "higher is more normal"):
+    for text in ("91.2 %", "90.5 %", "25.0 %", "80.0 %", "70.0 %", "1.2 min", "1,234", "higher is more anomalous"):
         assert text in html
     for text in ("labelled normal", "unknown", "Isolation forest", "Losses", "ROC curve", "lambda_prototype"):
         assert text in html
@@ -205,7 +206,7 @@ def test_galleries_are_in_order(tmp_path: Path) -> None:
     scores = np.array([5.0, -3.0, 0.5, 2.0])
     html = render(tmp_path, **arguments(2, 2, scores=scores, threshold=0.0))
     shown = re.findall(r"<figcaption><b>(\S+)</b>", html)
-    assert shown == ["-3", "0.5", "2", "5", "0.5", "2", "-3", "5"]
+    assert shown == ["5", "2", "0.5", "-3", "0.5", "2", "-3", "5"]
 
 
 def test_large_pictures_are_reduced(tmp_path: Path) -> None:
@@ -219,7 +220,7 @@ def test_equal_runs_give_equal_bytes(tmp_path: Path) -> None:
 
 def test_scores_that_are_not_numbers_are_refused() -> None:
     given = arguments()
-    broken = {**given, "scored": replace(given["scored"], scores=np.full(42, np.nan))}
+    broken = {**given, "scored": replace(given["scored"], anomaly_scores=np.full(42, np.nan))}
     with pytest.raises(ValueError, match="NaN"):
         render_report(**broken)
 

@@ -99,9 +99,9 @@ def test_no_score_learns_from_the_test(
 ) -> None:
     found = scored(change(split))
     # Up to rounding, because the order of a product's sums may depend on the batch.
-    np.testing.assert_allclose(found.scores[:WATCHED], plain.scores[:WATCHED], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(found.anomaly_scores[:WATCHED], plain.anomaly_scores[:WATCHED], rtol=1e-3, atol=1e-4)
     assert found.threshold == pytest.approx(plain.threshold, abs=1e-4)
-    assert np.ptp(plain.scores[:WATCHED]) > 0.1
+    assert np.ptp(plain.anomaly_scores[:WATCHED]) > 0.1
 
 
 def test_a_calibration_on_the_test_images_would_be_noticed(
@@ -110,4 +110,4 @@ def test_a_calibration_on_the_test_images_would_be_noticed(
     both = np.concatenate([split.training.images, split.test.images])
     roles = np.concatenate([split.training.roles, np.zeros(M, np.int8)])
     leaky = scored(replace(split, training=replace(split.training, images=both, roles=roles)))
-    assert np.abs(leaky.scores - plain.scores)[:WATCHED].max() > 1e-2
+    assert np.abs(leaky.anomaly_scores - plain.anomaly_scores)[:WATCHED].max() > 1e-2

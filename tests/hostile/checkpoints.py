@@ -243,6 +243,8 @@ MANIFESTS = {
 CALIBRATIONS = {
     "threshold_text": keyed("info", "threshold", "0.5"),
     "threshold_gone": keyed("info", "threshold", ...),
+    "direction_gone": keyed("info", "score_direction", ...),
+    "direction_other": keyed("info", "score_direction", "higher is more normal"),
     "scoring": keyed("info", "scoring", "../knn"),
     "scoring_knn": keyed("info", "scoring", "knn"),
     "scoring_contrast": keyed("info", "scoring", "contrast"),

@@ -64,7 +64,7 @@ def _figures(summary: Summary) -> list[dict[str, str]]:
 
 def _strips(scored: ScoredImages, threshold: float) -> dict[str, Any] | None:
     """Return one row per class with its score distribution: normals, then the hardest anomalies first."""
-    scores, abnormal, classes = scored.scores, scored.images.abnormal, scored.images.classes
+    scores, abnormal, classes = scored.anomaly_scores, scored.images.abnormal, scored.images.classes
     if not scores.size:
         return None
     low, high = plots.score_range(scores, threshold)
@@ -77,8 +77,8 @@ def _strips(scored: ScoredImages, threshold: float) -> dict[str, Any] | None:
                 "name": scored.class_names[label],
                 "abnormal": is_abnormal,
                 "images": int(own.sum()),
-                "auroc": auroc(scores[kept], abnormal[kept]) if is_abnormal else None,
-                "flagged": float((scores[own] < threshold).mean()),
+                "auroc": auroc(-scores[kept], abnormal[kept]) if is_abnormal else None,
+                "flagged": float((scores[own] > threshold).mean()),
                 "path": plots.density_path(scores[own], low, high, STRIP_WIDTH, STRIP_HEIGHT),
             }
         )
@@ -98,8 +98,8 @@ def _gallery(order: npt.NDArray[np.intp], scored: ScoredImages, threshold: float
     """Return the first images of ``order`` with their score, class and mistake, if any."""
     test, tiles = scored.images, []
     for i in order[:GALLERY_SIZE]:
-        score, abnormal = scored.scores[i], bool(test.abnormal[i])
-        flagged = not score >= threshold
+        score, abnormal = scored.anomaly_scores[i], bool(test.abnormal[i])
+        flagged = bool(score > threshold)
         mistake = {(True, False): "false alarm", (False, True): "missed anomaly"}.get((flagged, abnormal))
         tiles.append(
             {
@@ -133,13 +133,13 @@ class ScoredImages:
         The images and their true classes; only images that are shown are read.
     class_names
         One name per class.
-    scores : float [m]
-        Finite normality scores; higher is more normal.
+    anomaly_scores : float [m]
+        Finite; higher is more anomalous.
     """
 
     images: TestImages
     class_names: Sequence[str]
-    scores: plots.Scores
+    anomaly_scores: plots.Scores
 
 
 def render_report(
@@ -173,7 +173,7 @@ def render_report(
     UsageError
         A score is not finite, or shapes differ.
     """
-    test, scores, threshold = scored.images, scored.scores, summary.threshold
+    test, scores, threshold = scored.images, scored.anomaly_scores, summary.threshold
     standings = summary.standings
     context = {
         "title": f"{summary.data}: {summary.normal_class} against the rest, {counted(len(test.names), 'test image')}",
@@ -193,7 +193,7 @@ def render_report(
         "roc": plots.roc(scores, test.abnormal, threshold),
         "histogram": plots.histogram(scores, test.abnormal, threshold),
         "strips": _strips(scored, threshold),
-        "most_anomalous": _gallery(np.argsort(scores, kind="stable"), scored, threshold),
+        "most_anomalous": _gallery(np.argsort(-scores, kind="stable"), scored, threshold),
         "borderline": _gallery(np.argsort(np.abs(scores - threshold), kind="stable"), scored, threshold),
         "remarks": [vars(remark) for remark in remarks],
         "duplicates": [vars(pair) for pair in duplicates[:MOST_DUPLICATES]],

@@ -117,11 +117,11 @@ def roc(scores: Scores, abnormal: Flags, threshold: float) -> str | None:
     Parameters
     ----------
     scores : float [m]
-        Normality scores; higher is more normal.
+        Anomaly scores; higher is more anomalous.
     abnormal : bool [m]
         True for anomalies.
     threshold
-        Images scoring below it are flagged.
+        Images scoring above it are flagged.
 
     Returns
     -------
@@ -130,8 +130,8 @@ def roc(scores: Scores, abnormal: Flags, threshold: float) -> str | None:
     """
     if not abnormal.any() or abnormal.all():
         return None
-    false_alarms, recall, _ = roc_curve(abnormal, -scores)
-    flagged = scores < threshold
+    false_alarms, recall, _ = roc_curve(abnormal, scores)
+    flagged = scores > threshold
     figure = _figure(4.0, 3.5)
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=":", label="chance")
@@ -166,7 +166,7 @@ def histogram(scores: Scores, abnormal: Flags, threshold: float) -> str | None:
     Parameters
     ----------
     scores : float [m]
-        Normality scores; higher is more normal. Scores beyond the axis are counted in the outermost bars.
+        Anomaly scores; higher is more anomalous. Scores beyond the axis are counted in the outermost bars.
     abnormal : bool [m]
         True for anomalies.
     threshold
@@ -190,9 +190,9 @@ def histogram(scores: Scores, abnormal: Flags, threshold: float) -> str | None:
             axes.stairs(share, edges, fill=True, color=colour, alpha=0.35)
             axes.stairs(share, edges, color=colour, linewidth=1.2, label=f"{name} ({side.sum():,})")
     axes.axvline(threshold, color=INK, linewidth=1.2, linestyle="--", label="threshold")
-    _style(axes, "← more abnormal     normality score     more normal →", "% of the normal or abnormal images")
+    _style(axes, "← more normal     anomaly score     more anomalous →", "% of the normal or abnormal images")
     axes.set_xlim(low, high)
-    axes.legend(fontsize=8, frameon=False, loc="upper left")
+    axes.legend(fontsize=8, frameon=False, loc="upper right")
     return _figure_uri(figure)
 
 
