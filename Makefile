@@ -16,14 +16,18 @@ THREADS ?= 1
 FINDINGS ?= findings
 RESULTS := benchmarks/results
 
-.PHONY: demo test quick faults hostile fuzz coverage bench accuracy gpu-check check format clean
+.PHONY: demo test browser quick faults hostile fuzz coverage bench accuracy gpu-check check format clean
 
 demo: $(INSTALLED)
 	$(BIN)/hscl train digits --recipe minute --out $(DEMO_RUN) --overwrite
 
 # Each test uses one thread, so there is one process per core; --dist worksteal evens out long and short ones.
-test: $(INSTALLED)
+test: $(INSTALLED) browser
 	$(PYTEST) --durations=25
+
+# What tests of web pages need beside the packages above: two Debian packages.
+browser:
+	@PYTHON="$(PYTHON)" sh tools/debian-packages chromium chromium-driver
 
 # All tests except those marked slow: a few minutes, for use while working.
 quick: $(INSTALLED)
@@ -41,7 +45,7 @@ fuzz: $(INSTALLED)
 	$(INSTALL) '.[fuzz]'
 	PYTHONPATH=tests nice -n 10 $(BIN)/python -m hostile.fuzz --seconds $(SECONDS) --findings $(FINDINGS)
 
-coverage: $(INSTALLED)
+coverage: $(INSTALLED) browser
 	$(PYTEST) --cov --cov-report=term
 
 # Takes half an hour on two quiet cores; to run fewer suites: make bench SUITES=views. The figures are written to

@@ -17,6 +17,7 @@ EXTRAS = {
         "pytest-cov>=5.0",
         "pytest-xdist>=3.6",
         "ruff>=0.6",
+        "selenium>=4.20",  # drives Debian's chromium in the tests
         "types-PyYAML",
     ],
 }
@@ -33,7 +34,11 @@ setup(
     packages=find_packages(where=".", include=["hscl_fast*"])
     + find_packages(where="kernels", include=["hscl_kernels*"]),
     package_dir={"hscl_kernels": "kernels/hscl_kernels", "hscl_fast": "hscl_fast"},
-    package_data={"hscl_fast.config.recipes": ["*.yaml"], "hscl_fast.evaluation.report": ["*.html.j2"]},
+    package_data={
+        "hscl_fast.config.recipes": ["*.yaml"],
+        "hscl_fast.evaluation.report": ["*.html.j2"],
+        "hscl_fast.review": ["*.html.j2", "*.css", "*.js"],
+    },
     install_requires=[
         "torch~=2.14.1",
         "torchvision~=0.29.1",

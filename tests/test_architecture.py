@@ -35,8 +35,9 @@ ROOMS = {
     "evaluation": {"config", "data", "method"},
     "training": {"config", "data", "method", "ranks"},
     "runs": {"config", "data", "evaluation", "method", "ranks", "training"},
+    "review": {"config", "data", "evaluation", "runs"},
     "doctor": {"config", "data", "method", "runs", "training"},
-    "cli": {"config", "data", "doctor", "method", "ranks", "runs"},
+    "cli": {"config", "data", "doctor", "method", "ranks", "review", "runs"},
 }
 # Inside data: each group may import itself and those above it.
 DATA = (

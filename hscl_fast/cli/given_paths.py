@@ -17,6 +17,7 @@ _PATHS = (
 _WRITTEN = {
     "train": "a run directory",
     "eval": "a folder",
+    "review": "an HTML file",
     "data prepare": "a .beton and a file beside it",
     "data views": "a PNG file",
 }

@@ -168,6 +168,7 @@ def _parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         "train": _train_parser(),
         "eval": _eval_parser(),
         "predict": _predict_parser(),
+        "review": _review_parser(),
         "doctor": _doctor_parser(),
         "data": data,
     }
@@ -175,6 +176,7 @@ def _parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         "train": "train a detector, then evaluate it",
         "eval": "evaluate a trained run again",
         "predict": "score image files with a trained run",
+        "review": "write a page on which to label the suspects of a run",
         "doctor": "check this machine, and estimate the cost of training",
         "data": "list, verify or prepare data sets, or draw their views",
     }
@@ -273,6 +275,26 @@ def _add_scorer(parser: ArgumentParser) -> None:
     _add_search(parser)
     parser.add_argument("--evaluation", type=str, help="whose score and threshold to use (unset: the run's own)")
     parser.add_argument("--max_megapixels", type=int, help="refuse files with more million pixels (unset: as trained)")
+
+
+def _review_parser() -> ArgumentParser:
+    parser = PlainParser(
+        description="Write a page, one HTML file for any browser, on which you label unlabelled training images of RUN "
+        "and download labels.csv for `hscl train --from RUN --data.labels labels.csv`.",
+    )
+    parser.add_argument("RUN", type=str, help="run directory")
+    parser.add_argument("--out", type=str, help="HTML file to write (unset: RUN/review.html)")
+    parser.add_argument("--top", type=int, default=200, help="most images on the page, up to 5000")
+    parser.add_argument(
+        "--order",
+        type=Literal["suspicious", "uncertain", "mixed"],
+        default="mixed",
+        help="which images come first: likely hidden anomalies, those near to the threshold, or both in turns",
+    )
+    parser.add_argument("--side", type=int, default=512, help="pixels per side to which larger images are shrunk")
+    parser.add_argument("--root", type=str, help="folder of the data set, if it has moved (unset: as trained)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing page")
+    return parser
 
 
 def _add_search(parser: ArgumentParser) -> None:

@@ -415,8 +415,8 @@ class RuntimeConfig:
         ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
     precision
         Precision of the encoder. ``auto``: bfloat16 on a GPU that supports it, else float16; bfloat16 on a CPU with
-        AMX, else float32. ``tf32`` is float32 with products that a GPU may round to TF32, also in the loss; with ``float32`` it
-        may not.
+        AMX, else float32. ``tf32`` is float32 with products that a GPU may round to TF32, also in the loss; with
+        ``float32`` it may not.
     threads
         CPU threads of torch, at most the number of cores that this process may use. Unset: torch's default.
     compile

@@ -23,7 +23,7 @@ _FOLDER = (
 _FILE = re.compile(
     "|".join(
         (
-            r"config\.yaml|env\.json|split\.json|skipped\.csv|labels_history\.csv|metrics\.jsonl",
+            r"config\.yaml|env\.json|split\.json|skipped\.csv|labels_history\.csv|review\.html|metrics\.jsonl",
             re.escape(MARKER),
             re.escape(LOCK),
             rf"(evaluations/{EVALUATION_NAME}/)?{_RESULTS}",

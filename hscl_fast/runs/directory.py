@@ -167,6 +167,11 @@ class RunDirectory(Results):
         require_replaceable(self.path, MARKER, "a run directory", "run", lambda: foreign_entries(self.path))
 
     @property
+    def review_page(self) -> Path:
+        """The page on which unlabelled images are labelled, by ``hscl review``."""
+        return self.path / "review.html"
+
+    @property
     def label_history(self) -> Path:
         """The labels that people gave in this and in earlier rounds; absent if they gave none."""
         return self.path / LABEL_HISTORY

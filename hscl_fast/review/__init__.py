@@ -1,0 +1,1 @@
+"""A page on which a person labels the suspects of a run."""
