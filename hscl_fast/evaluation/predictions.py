@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hscl_fast.atomic import json_bytes
+from hscl_fast.csv_text import escaped
 from hscl_fast.evaluation.convention import SCORE_DIRECTION, decision
-from hscl_fast.evaluation.scores_csv import printable, scores_csv
+from hscl_fast.evaluation.scores_csv import scores_csv
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,10 @@ class Predictions:
         for name, score, error in zip(self.names, self.anomaly_scores, self.errors, strict=True):
             images.append(
                 {
-                    "path": printable(name),
+                    "path": escaped(name),
                     "anomaly_score": score,
                     "decision": None if score is None else decision(score, self.threshold),
-                    "error": printable(error) or None,
+                    "error": escaped(error) or None,
                 }
             )
         whole: dict[str, Any] = {**facts, "threshold": self.threshold, "score_direction": SCORE_DIRECTION}

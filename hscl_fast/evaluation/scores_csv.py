@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 
+from hscl_fast.csv_text import csv_text
 from hscl_fast.evaluation.convention import decision
 
 
@@ -17,17 +16,8 @@ def scores_csv(
     Every digit of a score is written, so that whoever compares it with the threshold comes to the same decision. An
     image without a score (None) has empty fields for both.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "anomaly_score", "decision", *columns])
+    rows = []
     for name, score, *rest in zip(names, anomaly_scores, *columns.values(), strict=True):
-        if score is None:
-            writer.writerow([name, "", "", *rest])
-            continue
-        writer.writerow([name, repr(float(score)), decision(score, threshold), *rest])
-    return printable(text.getvalue())
-
-
-def printable(text: str) -> str:
-    """Return text that UTF-8 can encode: bytes of a file name that are not UTF-8 are escaped, as in ``\\udcff``."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+        judged = ("", "") if score is None else (repr(float(score)), decision(score, threshold))
+        rows.append((name, *judged, *rest))
+    return csv_text(["path", "anomaly_score", "decision", *columns], rows)

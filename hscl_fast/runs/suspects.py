@@ -7,6 +7,7 @@ import io
 import math
 import shlex
 
+from hscl_fast.csv_text import csv_text
 from hscl_fast.errors import UsageError
 from hscl_fast.evaluation.suspects import Suspect, Suspects
 from hscl_fast.limited_file import read_limited
@@ -21,18 +22,13 @@ _LARGEST = 1 << 30  # bytes
 def suspects_csv(suspects: Suspects) -> str:
     """Return the table, most suspicious first; the column ``hidden_anomaly`` is there where the truth is known."""
     known = bool(suspects.images) and suspects.images[0].hidden_anomaly is not None
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    quoting = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    table.writerow([*_COLUMNS, _TRUTH] if known else _COLUMNS)
+    rows = []
     for image in suspects.images:
         weight = "" if image.weight is None else f"{image.weight:.6g}"
         figures = (f"{image.suspicion:.8g}", f"{image.anomaly_score:.8g}", weight, f"{image.uncertainty:.6g}")
         truth = ["yes" if image.hidden_anomaly else "no"] if known else []
-        # By itself csv does not quote a carriage return, which ends a line as well.
-        (quoting if "\r" in image.path else table).writerow([image.rank, image.path, *figures, *truth])
-    # A file name that is not UTF-8 is escaped, as in scores.csv.
-    return text.getvalue().encode("utf-8", "backslashreplace").decode("utf-8")
+        rows.append((image.rank, image.path, *figures, *truth))
+    return csv_text([*_COLUMNS, *([_TRUTH] if known else [])], rows)
 
 
 def read_suspects(results: Results) -> tuple[Suspect, ...]:
