@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from types import FrameType, TracebackType
 
 # SIGPIPE: Python ignores it, and a console whose reader has gone raises it by hand.
@@ -24,14 +25,17 @@ class Interrupted(Exception):
 
 
 class StopRequest:
-    """While entered, the first signal to stop is remembered in ``received``; a second one acts at once."""
+    """While entered, the first signal to stop is remembered in ``received``; a second one acts at once.
+
+    Signals reach the main thread only, so work in another thread is not stopped by them.
+    """
 
     def __init__(self) -> None:
         self.received: int | None = None
         self._previous: dict[int, signal._HANDLER] = {}
 
     def __enter__(self) -> StopRequest:
-        for number in _SIGNALS:
+        for number in _SIGNALS if threading.current_thread() is threading.main_thread() else ():
             self._previous[number] = signal.signal(number, self._receive)
         return self
 

@@ -36,6 +36,7 @@ ROOMS = {
     "training": {"config", "data", "method", "ranks"},
     "runs": {"config", "data", "evaluation", "method", "ranks", "training"},
     "review": {"config", "data", "evaluation", "runs"},
+    "detector": {"config", "data", "method", "ranks", "runs"},
     "doctor": {"config", "data", "method", "runs", "training"},
     "cli": {"config", "data", "doctor", "method", "ranks", "review", "runs"},
 }

@@ -16,6 +16,7 @@ from hscl_fast.data.types import ABNORMAL, Decoding, Kind, UserImages
 from hscl_fast.data.user.csv_list import list_csv
 from hscl_fast.data.user.folder import list_folder, list_test_folder
 from hscl_fast.data.user.npz import load_npz, load_test_npz
+from hscl_fast.data.user.passed import PassedArray, PassedImages
 from hscl_fast.errors import UsageError
 from hscl_fast.spelling import did_you_mean
 
@@ -54,7 +55,9 @@ def files_root(config: DataConfig, kind: Kind) -> Path:
     return _path(config).parent if config.root is None else at_home(config.root)
 
 
-def open_user_images(config: DataConfig, kind: Kind, *, allow_missing: bool = False) -> UserImages:
+def open_user_images(
+    config: DataConfig, kind: Kind, passed: PassedImages | None = None, *, allow_missing: bool = False
+) -> UserImages:
     """Return the user's own data with the roles that come with it; images in files are read on access.
 
     Parameters
@@ -65,6 +68,8 @@ def open_user_images(config: DataConfig, kind: Kind, *, allow_missing: bool = Fa
         keep their own size.
     kind
         The result of :func:`kind_of`, not ``named``.
+    passed
+        The images, where a program has them; None: those that ``config.name`` leads to.
     allow_missing
         Accept a CSV that lists files which do not exist; reading them fails.
 
@@ -74,7 +79,7 @@ def open_user_images(config: DataConfig, kind: Kind, *, allow_missing: bool = Fa
         The data does not exist, is not as :func:`list_folder`, :func:`list_csv`, :func:`load_npz` or
         :func:`open_user_beton` expect it, or all its training images are abnormal.
     """
-    user = _open(config, kind, allow_missing)
+    user = _open(config, kind, allow_missing) if passed is None else _open_passed(passed, config)
     require_not_all_abnormal(config, user)
     return user
 
@@ -155,12 +160,24 @@ def _path(config: DataConfig) -> Path:
     return at_home(config.name)
 
 
+def _open_passed(passed: PassedImages, config: DataConfig) -> UserImages:
+    if isinstance(passed, PassedArray):
+        return _enlargeable(passed.open(), "X", config)
+    listing = passed.listing
+    decoding, remarks = resolve_decoding(config, config.image_size or DEFAULT_SIZE, listing.paths("train"), [])
+    return replace(listing, remarks=(*listing.remarks, *remarks)).open(decoding)
+
+
 def _open_npz(path: Path, config: DataConfig) -> UserImages:
-    user = load_npz(path)
+    return _enlargeable(load_npz(path), str(path), config)
+
+
+def _enlargeable(user: UserImages, name: str, config: DataConfig) -> UserImages:
+    """Return arrays, after refusing those that are too small to train on as they are."""
     height, width = user.source.train.images.shape[1:3]
     if config.image_size is None and height == width < _SMALLEST:
         raise UsageError(
-            f"{path} has images of {height} x {width} pixels, smaller than the {_SMALLEST} that training needs. Give "
+            f"{name} has images of {height} x {width} pixels, smaller than the {_SMALLEST} that training needs. Give "
             "--data.image_size, to which they are enlarged."
         )
     return user

@@ -52,6 +52,7 @@ from hscl_fast.data.types import (
     take,
 )
 from hscl_fast.data.user.listing import ABNORMAL_NAME
+from hscl_fast.data.user.passed import PassedImages
 from hscl_fast.errors import UsageError
 
 _MOVED = (
@@ -101,7 +102,7 @@ def load_split(config: DataConfig) -> Split:
     return in_memory(open_split(config))
 
 
-def open_split(config: DataConfig) -> Split:
+def open_split(config: DataConfig, passed: PassedImages | None = None) -> Split:
     """Split a data set, or reload a split from its record; images in files are read on access.
 
     A named data set is split by ``config.protocol`` and tested on all its test images; a user's own data has its
@@ -112,6 +113,9 @@ def open_split(config: DataConfig) -> Split:
     ----------
     config
         The ``data`` section of the configuration.
+    passed
+        Images and roles that a program has, of which ``config`` says where they will lie
+        (:meth:`hscl_fast.data.user.passed.PassedArray.placed`); None: what ``config`` leads to.
 
     Returns
     -------
@@ -127,7 +131,7 @@ def open_split(config: DataConfig) -> Split:
     """
     if config.split_record is not None:
         return _reload(config, config.split_record)
-    loaded = load_with_roles(config)
+    loaded = load_with_roles(config, passed)
     given = relabel(
         config.labels,
         loaded.kind,
@@ -152,13 +156,17 @@ def open_split(config: DataConfig) -> Split:
     )
 
 
-def load_with_roles(config: DataConfig, *, allow_missing: bool = False) -> SourceWithRoles:
+def load_with_roles(
+    config: DataConfig, passed: PassedImages | None = None, *, allow_missing: bool = False
+) -> SourceWithRoles:
     """Assign roles, or use those that come with a user's own data.
 
     Parameters
     ----------
     config
         The ``data`` section of the configuration, without ``split_record``.
+    passed
+        As for :func:`open_split`.
     allow_missing
         Accept a CSV that lists files which do not exist; reading them fails.
 
@@ -167,7 +175,7 @@ def load_with_roles(config: DataConfig, *, allow_missing: bool = False) -> Sourc
     UsageError
         As for :func:`open_split`; or an option of the section would do nothing for this kind of data.
     """
-    kind = kind_of(config)
+    kind = kind_of(config) if passed is None else passed.kind
     idle = refuse_idle_options(config, kind)
     if kind == "named":
         _require_classes(config)
@@ -175,7 +183,7 @@ def load_with_roles(config: DataConfig, *, allow_missing: bool = False) -> Sourc
         normal, known = choose_classes(source.class_names, config)
         classes = (normal, known if config.protocol == "elsa" else None)
         return SourceWithRoles(kind, source, assign_roles(source, config), classes)
-    user = open_user_images(config, kind, allow_missing=allow_missing or config.skip_bad)
+    user = open_user_images(config, kind, passed, allow_missing=allow_missing or config.skip_bad)
     if config.skip_bad:
         user = without_bad_files(user)
         require_not_all_abnormal(config, user)

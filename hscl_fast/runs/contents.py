@@ -18,7 +18,8 @@ _SHOWN = 5  # files in a message
 _CHECKPOINT = r"(checkpoint\.json|(weights|state)-[0-9a-f]{16}\.(safetensors|pt))"
 _RESULTS = rf"(summary\.json|scores\.csv|suspects\.(csv|html)|report\.html|calibration/{_CHECKPOINT})"
 _FOLDER = (
-    rf"(checkpoints(/(last|best))?|features|calibration|tensorboard|evaluations(/{EVALUATION_NAME}(/calibration)?)?)"
+    r"(checkpoints(/(last|best))?|data|features|calibration|tensorboard|"
+    rf"evaluations(/{EVALUATION_NAME}(/calibration)?)?)"
 )
 _FILE = re.compile(
     "|".join(
@@ -26,6 +27,7 @@ _FILE = re.compile(
             r"config\.yaml|env\.json|split\.json|skipped\.csv|labels_history\.csv|review\.html|metrics\.jsonl",
             re.escape(MARKER),
             re.escape(LOCK),
+            r"data/images\.(npz|csv)",
             rf"(evaluations/{EVALUATION_NAME}/)?{_RESULTS}",
             rf"(checkpoints/(last|best)|features)/{_CHECKPOINT}",
             r"tensorboard/events\.out\.tfevents\.[^/]+",

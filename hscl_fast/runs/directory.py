@@ -16,9 +16,11 @@ from hscl_fast.config.parsing import from_dict, to_dict
 from hscl_fast.config.sections import Config, DataConfig
 from hscl_fast.config.yaml_text import read_yaml
 from hscl_fast.data.bad_images import skipped_csv
+from hscl_fast.data.paths import at_home
 from hscl_fast.data.split.record import write_record
 from hscl_fast.data.split.split import Split
 from hscl_fast.data.types import Remark
+from hscl_fast.data.user.passed import PassedImages
 from hscl_fast.errors import UsageError
 from hscl_fast.limited_file import read_limited
 from hscl_fast.runs.contents import (
@@ -116,6 +118,11 @@ class RunDirectory(Results):
         return self.path / "metrics.jsonl"
 
     @property
+    def data(self) -> Path:
+        """The images that a program gave in place of the path of data, or the list of their files."""
+        return self.path / "data"
+
+    @property
     def features(self) -> Path:
         """The features of the images by a frozen encoder, with ``augment.cached_views``."""
         return self.path / "features"
@@ -176,8 +183,21 @@ class RunDirectory(Results):
         """The labels that people gave in this and in earlier rounds; absent if they gave none."""
         return self.path / LABEL_HISTORY
 
-    def create(self, config: Config, split: Split, lock: RunLock, *, overwrite: bool) -> None:
+    def require_other_data(self, config: Config, images: PassedImages | None) -> None:
+        """Raise a :class:`UsageError` where a run would be replaced together with the data that it is to train on."""
+        inside, data = os.path.abspath(self.data), os.path.abspath(at_home(config.data.name))
+        if images is None and os.path.commonpath((inside, data)) == inside:
+            raise UsageError(
+                f"--data.name is {config.data.name}, which belongs to the run --out {self.path} and would be removed "
+                "with it. Give another --out."
+            )
+
+    def create(
+        self, config: Config, split: Split, lock: RunLock, *, overwrite: bool, images: PassedImages | None = None
+    ) -> None:
         """Create the directory, locked, and write what is known before training: configuration, environment, split.
+
+        ``images`` are those that a program gave, which the run keeps.
 
         A run that is replaced loses the files that runs write, and no others. The configuration is removed first and
         written last, so that a run which has one can be resumed.
@@ -196,6 +216,8 @@ class RunDirectory(Results):
                 write_text(self.skipped, skipped_csv(split.skipped))
             if history:
                 write_text(self.label_history, history_csv(history))
+            if images is not None:
+                images.write(self.data)
             self._write_config(config)
         except OSError as error:
             raise UsageError(

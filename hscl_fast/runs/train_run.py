@@ -20,6 +20,7 @@ from hscl_fast.data.paths import at_home
 from hscl_fast.data.places import absolute_places, moved_to
 from hscl_fast.data.split.record import read_record
 from hscl_fast.data.split.split import Split
+from hscl_fast.data.user.passed import PassedImages
 from hscl_fast.device import resolve_device, resolve_execution
 from hscl_fast.errors import UsageError
 from hscl_fast.evaluation.candidates import candidate_scorings
@@ -47,6 +48,7 @@ def train_run(
     config: Config | None,
     out: str | Path,
     *,
+    images: PassedImages | None = None,
     resume: bool = False,
     overwrite: bool = False,
     console: Console | None = None,
@@ -62,6 +64,9 @@ def train_run(
         which None stands for.
     out
         The run directory.
+    images
+        The training images of :func:`hscl_fast.data.user.passed.passed_images`, in place of the data that ``config.data``
+        names. The run keeps them, or the list of their files, in its folder ``data``.
     resume
         Continue the run in ``out`` from its last checkpoint, bit for bit. ``config.data.root`` may differ: it says
         where the data lies now, see :func:`hscl_fast.data.places.moved_to`.
@@ -82,14 +87,14 @@ def train_run(
         SIGINT or SIGTERM stopped the run; everything is saved.
     """
     directory = RunDirectory(at_home(out))
-    config = _resolve_config(config, directory, resume=resume)
+    config = _resolve_config(config, directory, images, resume=resume)
     console = silent() if console is None else console
     with RunLock(directory.path) as lock:
         with start_ranks(config) as ranks:
             if not ranks.is_first:
                 console = silent()
             trainer, split, config = _prepare(
-                config, directory, lock, ranks, console, resume=resume, overwrite=overwrite
+                config, directory, images, lock, ranks, console, resume=resume, overwrite=overwrite
             )
             say(console, f"run {directory.path}: {trainer.describe()}")
             if config.augment.cached_views is not None:
@@ -110,12 +115,19 @@ def train_run(
     return Run(directory, config, summary)
 
 
-def _resolve_config(config: Config | None, directory: RunDirectory, *, resume: bool) -> Config:
+def _resolve_config(
+    config: Config | None, directory: RunDirectory, images: PassedImages | None, *, resume: bool
+) -> Config:
+    if images is not None and resume:
+        raise UsageError(
+            f"images are given, but {directory.path} is resumed with the images that it was begun with. Leave them out."
+        )
     if not resume:
         if config is None:
             raise UsageError("config is None, but a new run needs a configuration. Pass one, or resume a run.")
         require_threads(config.runtime)
-        model, data = _with_absolute_places(config.model), absolute_places(config.data)
+        model, data = _with_absolute_places(config.model), config.data
+        data = absolute_places(data if images is None else images.placed(data, directory.data.absolute()))
         data = replace(data, image_size=resolve_image_size(data, model))
         config = replace(config, data=data, model=model)
         if model.warm_start is not None:
@@ -165,6 +177,7 @@ def _require_same(config: Config, saved: Config, directory: RunDirectory) -> Non
 def _prepare(
     config: Config,
     directory: RunDirectory,
+    images: PassedImages | None,
     lock: RunLock,
     ranks: Ranks,
     console: Console,
@@ -181,12 +194,13 @@ def _prepare(
         if ranks.is_first:
             if not resume:
                 directory.require_free(overwrite=overwrite)
+                directory.require_other_data(config, images)
             if directory.path.exists():
                 lock.acquire()  # before anything of another writer is read
                 directory.require_no_way_out()
         device = resolve_device(config.runtime.device, ranks.local_rank)
         try:
-            split = open_split(directory.recorded_data(config) if resume else config.data)
+            split = open_split(directory.recorded_data(config) if resume else config.data, images)
             config = replace(config, data=with_scale(config.data, split.decoding))
             proposal = () if resume else propose_pretrained(config, split, device)
             split = replace(split, remarks=(*split.remarks, *proposal))
@@ -236,7 +250,7 @@ def _prepare(
             if ranks.is_first and config != directory.load_config():  # the data has moved
                 directory.save_config(config)
         elif ranks.is_first:
-            directory.create(config, split, lock, overwrite=overwrite)
+            directory.create(config, split, lock, overwrite=overwrite, images=images)
     ranks.require_same_step(trainer.state.step)
     return trainer, split, config
 

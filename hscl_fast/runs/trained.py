@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from pydantic import TypeAdapter, ValidationError
+from torch import Tensor
 
 from hscl_fast.config.sections import Config
 from hscl_fast.device import resolve_execution
@@ -66,19 +67,44 @@ def load_scoring(
         There is no such checkpoint, or it does not fit the configuration.
     """
     checkpoint = load_checkpoint(directory.checkpoint(config.evaluate.checkpoint))
+    return scoring_of(config, checkpoint.weights, image_size, device, str(directory.path)), read_state(
+        checkpoint.info, directory
+    )
+
+
+def scoring_of(
+    config: Config, weights: dict[str, Tensor], image_size: int, device: torch.device, place: str
+) -> Scoring:
+    """Return the score, not yet calibrated, of a network with some weights.
+
+    Parameters
+    ----------
+    config, weights
+        What the network is built from; ``config.evaluate`` names the score.
+    image_size
+        Side of the images in pixels.
+    device
+        The device to score on.
+    place
+        Where the weights come from, for the error.
+
+    Raises
+    ------
+    UsageError
+        The weights do not fit the configuration.
+    """
     execution = resolve_execution(device, precision=config.runtime.precision, compile=config.runtime.compile)
     network = build_network(config.model, image_size, rotation_head=config.objective.shift_loss, seed=0, load=False)
     try:
-        network.load_state_dict(checkpoint.weights)
+        network.load_state_dict(weights)
     except RuntimeError as error:
         raise UsageError(
-            f"The weights in {directory.path} do not fit its config.yaml: {str(error).splitlines()[-1].strip()}. "
+            f"The weights in {place} do not fit its config.yaml: {str(error).splitlines()[-1].strip()}. "
             "Restore the config.yaml that was saved with the run."
         ) from error
     network.to(device).to(memory_format=torch.channels_last)
     network.eval()
-    scoring = Scoring(config.evaluate.scoring, network, execution, config.evaluate.batch_size, config.augment)
-    return scoring, read_state(checkpoint.info, directory)
+    return Scoring(config.evaluate.scoring, network, execution, config.evaluate.batch_size, config.augment)
 
 
 def initial_network(config: Config, trained: Network, device: torch.device) -> Network | str | None:

@@ -78,3 +78,17 @@ def remark_on_zeros_and_ones(values: set[int], name: str) -> tuple[Remark, ...]:
     if values != {UNLABELLED, NORMAL}:
         return ()
     return (Remark(f"{name} has 0 and 1 only: read as 0 unlabelled, 1 normal; {RECODE}", doubt=True),)
+
+
+def remark_on_labels(roles: npt.NDArray[np.int8]) -> tuple[Remark, ...]:
+    """Warn where the labels that a program gives look like those of another convention."""
+    abnormal = int((roles == ABNORMAL).sum())
+    if 2 * abnormal > len(roles):
+        return (
+            Remark(
+                f"y calls {abnormal:,} of {len(roles):,} images abnormal (-1): scikit-learn's semi-supervised module "
+                "uses -1 for unlabelled, which is 0 here",
+                doubt=True,
+            ),
+        )
+    return remark_on_zeros_and_ones(set(roles.tolist()), "y")

@@ -22,15 +22,13 @@ from hscl_fast.data.types import (
 from hscl_fast.data.user.labels import RECODE, check_labels, remark_on_zeros_and_ones
 from hscl_fast.data.user.listing import ABNORMAL_NAME, NORMAL_NAME
 from hscl_fast.data.user.looks_like import looks_like
+from hscl_fast.data.user.pixels import SHAPES, check_images
 from hscl_fast.errors import UsageError
 
-_CLASS_NAMES = (NORMAL_NAME, ABNORMAL_NAME)
+ARRAY_CLASSES = (NORMAL_NAME, ABNORMAL_NAME)
 _SUSPICIOUS_SIZE = 1 << 28  # bytes
 _SUSPICIOUS_RATIO = 100
-_CONTENT = (
-    "images uint8 [n, H, W], [n, H, W, 1] or [n, H, W, 3] and y in {+1, 0, -1} to train on, and test_images and "
-    "test_y in {+1, -1} to test on"
-)
+_CONTENT = f"images {SHAPES} and y in {{+1, 0, -1}} to train on, and test_images and test_y in {{+1, -1}} to test on"
 _TRAIN_NAMES, _TEST_NAMES = ("images", "y"), ("test_images", "test_y")
 _IMAGE_NAMES = ("images", "test_images")
 
@@ -64,9 +62,9 @@ def load_npz(path: Path) -> UserImages:
     _require_labels(path, "test_y", test_roles)
     if len(test_images) and test_images.shape[1:] != images.shape[1:]:
         raise _unequal(path, images, test_images)
-    train, test = _labelled("train", images, roles), _labelled("test", test_images, test_roles)
+    train, test = labelled("train", images, roles), labelled("test", test_images, test_roles)
     remarks = remark_on_zeros_and_ones({*roles.tolist(), *test_roles.tolist()}, "y")
-    return UserImages("npz", Source(path.stem, train, test, _CLASS_NAMES), roles, remarks=remarks)
+    return UserImages("npz", Source(path.stem, train, test, ARRAY_CLASSES), roles, remarks=remarks)
 
 
 def load_test_npz(path: Path) -> UserImages:
@@ -86,9 +84,7 @@ def load_test_npz(path: Path) -> UserImages:
     if not len(images):
         raise UsageError(f"{path} has no image to test on. Expected {_CONTENT}.")
     _require_labels(path, names[1], roles)
-    source = Source(
-        path.stem, _labelled("train", images[:0], roles[:0]), _labelled("test", images, roles), _CLASS_NAMES
-    )
+    source = Source(path.stem, labelled("train", images[:0], roles[:0]), labelled("test", images, roles), ARRAY_CLASSES)
     return UserImages("npz", source, roles[:0], remarks=remarks)
 
 
@@ -209,24 +205,13 @@ def _part(path: Path, arrays: dict[str, np.ndarray], images_name: str, y_name: s
 
 
 def _images(path: Path, arrays: dict[str, np.ndarray], name: str) -> Images:
-    images = arrays[name]
-    if images.ndim == 3:
-        images = images[..., None]
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape[1:]:
-        found = f"{images.dtype} {list(arrays[name].shape)}"
-        raise UsageError(f"{path}: {name} is {found}.{_conversion(images, name)} Expected {_CONTENT}.")
-    return np.repeat(images, 3, axis=3) if images.shape[3] == 1 else images
+    try:
+        return check_images(arrays[name], name, _CONTENT)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
 
 
-def _conversion(images: np.ndarray, name: str) -> str:
-    """Say how to convert what is almost right."""
-    if images.ndim == 4 and images.shape[1] in (1, 3) and images.shape[3] not in (1, 3):
-        return f" Move the channels to the end with {name}.transpose(0, 2, 3, 1)."
-    if images.dtype.kind == "f" and images.size and images.min() >= 0 and images.max() <= 1:
-        return f" Convert it with (255 * {name}).round().astype('uint8')."
-    return ""
-
-
-def _labelled(part: str, images: Images, roles: Roles) -> LabelledImages:
+def labelled(part: str, images: Images, roles: Roles) -> LabelledImages:
+    """Return images that lie in one array with the classes that follow from their roles."""
     labels = np.select([roles == UNLABELLED, roles == ABNORMAL], [-1, 1], 0).astype(np.int64)
     return LabelledImages(images, labels, numbered(part, len(images)))
