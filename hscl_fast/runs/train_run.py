@@ -65,7 +65,7 @@ def train_run(
     out
         The run directory.
     images
-        The training images of :func:`hscl_fast.data.user.passed.passed_images`, in place of the data that ``config.data``
+        Training images of :func:`hscl_fast.data.user.passed.passed_images`, in place of the data that ``config.data``
         names. The run keeps them, or the list of their files, in its folder ``data``.
     resume
         Continue the run in ``out`` from its last checkpoint, bit for bit. ``config.data.root`` may differ: it says
