@@ -331,7 +331,7 @@ class HSCLDetector(OutlierMixin, BaseEstimator):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
+        self.__dict__.update(state)
         if "_fitted" in state:
             self._fitted = Fitted.from_plain(state["_fitted"])
             self.network_ = self._fitted.scoring.network
