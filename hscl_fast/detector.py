@@ -242,7 +242,7 @@ class HSCLDetector(OutlierMixin, BaseEstimator):
             ``path`` exists, or cannot be written.
         """
         check_is_fitted(self)
-        save_fitted(self._fitted.with_threshold(self.offset_), path)
+        save_fitted(self._fitted.with_threshold(-self.offset_), path)
 
     @classmethod
     def load(
@@ -303,7 +303,7 @@ class HSCLDetector(OutlierMixin, BaseEstimator):
     def _take(self, fitted: Fitted) -> None:
         self._fitted = fitted
         self.network_: Network = fitted.scoring.network
-        self.offset_ = fitted.calibration.threshold
+        self.offset_ = -fitted.calibration.threshold
         self.config_ = fitted.config
 
     def _fitted_images(self, X: Any) -> tuple[Fitted, AnyImages]:

@@ -207,7 +207,7 @@ def test_scores_are_those_of_hscl_predict(detector, run_dir, files):
     rows = list(csv.DictReader(io.StringIO(table)))
     assert [row["path"] for row in rows] == found
     ours = [float(row["anomaly_score"]) for row in rows]
-    np.testing.assert_allclose(ours, -detector.decision_function(found), rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(ours, -detector.score_samples(found), rtol=1e-6, atol=1e-7)
     decided = {"normal": 1, "abnormal": -1}
     assert [decided[row["decision"]] for row in rows] == detector.predict(found).tolist()
 

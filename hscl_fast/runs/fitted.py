@@ -52,7 +52,7 @@ class Fitted:
         return Decoding(self.calibration.image_size, data.bit_depth, data.float_white, data.max_megapixels)
 
     def with_threshold(self, threshold: float) -> Fitted:
-        """Return the same with a threshold that may have been changed by hand."""
+        """Return the same with a threshold, an anomaly score, that may have been changed by hand."""
         if threshold == self.calibration.threshold:
             return self
         changed = {"threshold": float(threshold), "threshold_source": "set by hand"}
