@@ -46,7 +46,7 @@ DATA = (
     {"brightness", "columns", "left_out"},
     {"decode"},
     {"bit_depth", "find", "skip_bad"},
-    {"named", "user", "beton", "new_images", "shrinking"},
+    {"named", "user", "beton", "arrivals", "new_images", "shrinking"},
     {"kinds", "places", "split", "given_images", "readable"},
     {"open", "originals", "other_test"},
     {"prepare", "verify"},

@@ -10,7 +10,7 @@ from hscl_fast.errors import UsageError
 
 # The options that are paths, the lists of paths too.
 _PATHS = (
-    *("out", "root", "from", "RUN", "PATH", "DATA", "data"),
+    *("out", "report", "save_images", "root", "from", "RUN", "PATH", "FOLDER", "DATA", "data"),
     *("data.name", "data.root", "data.split_record", "data.labels", "model.warm_start"),
 )
 # What the commands write that cannot be printed.
@@ -18,6 +18,7 @@ _WRITTEN = {
     "train": "a run directory",
     "eval": "a folder",
     "review": "an HTML file",
+    "watch": "a CSV file that it continues after a restart",
     "data prepare": "a .beton and a file beside it",
     "data views": "a PNG file",
 }

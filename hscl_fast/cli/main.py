@@ -26,6 +26,7 @@ COMMANDS = {
     "train": "hscl_fast.cli.train",
     "eval": "hscl_fast.cli.evaluate",
     "predict": "hscl_fast.cli.predict",
+    "watch": "hscl_fast.cli.watch",
     "review": "hscl_fast.cli.review",
     "doctor": "hscl_fast.cli.doctor",
     "data list": "hscl_fast.cli.data_list",

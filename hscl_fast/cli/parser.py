@@ -168,6 +168,7 @@ def _parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         "train": _train_parser(),
         "eval": _eval_parser(),
         "predict": _predict_parser(),
+        "watch": _watch_parser(),
         "review": _review_parser(),
         "doctor": _doctor_parser(),
         "data": data,
@@ -176,6 +177,7 @@ def _parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         "train": "train a detector, then evaluate it",
         "eval": "evaluate a trained run again",
         "predict": "score image files with a trained run",
+        "watch": "score the images that arrive in a folder",
         "review": "write a page on which to label the suspects of a run",
         "doctor": "check this machine, and estimate the cost of training",
         "data": "list, verify or prepare data sets, or draw their views",
@@ -262,10 +264,23 @@ def _predict_parser() -> ArgumentParser:
     parser.add_argument("--out", type=str, help="table to write: x.csv, x.json, or - for the standard output")
     parser.add_argument("--format", type=Literal["csv", "json"], help="of --out (unset: json for x.json, else csv)")
     parser.add_argument("--sort", action="store_true", help="most anomalous first (unset: in the order given)")
+    parser.add_argument("--report", type=str, help="page to write, x.html: the images, most anomalous first")
+    parser.add_argument(
+        "--save_images", "--save-images", type=str, help="new or empty folder for copies of the images, with heat maps"
+    )
     parser.add_argument("--top", type=int, help="only so many images, the most anomalous, sorted (unset: all)")
     _add_scorer(parser)
     parser.add_argument("--root", type=str, help="folder that the paths of a .csv are relative to (unset: its own)")
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+    return parser
+
+
+def _watch_parser() -> ArgumentParser:
+    parser = PlainParser(description="Score the images of FOLDER, those that are there and those that arrive.")
+    parser.add_argument("RUN", type=str, help="run directory")
+    parser.add_argument("FOLDER", type=str, help="folder in which images arrive")
+    parser.add_argument("--out", type=str, required=True, help="CSV to make or to continue")
+    _add_scorer(parser)
     return parser
 
 

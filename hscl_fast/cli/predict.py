@@ -21,8 +21,13 @@ _STANDARD_OUTPUT = "-"
 
 def run(options: Namespace, console: Console) -> int:
     """Score the images, and print where the scores are and which files have none."""
-    if options.out is None:
-        raise UsageError("`hscl predict` needs --out, the table to write: x.csv, x.json, or - for the standard output.")
+    if not (options.out or options.report or options.save_images):
+        raise UsageError(
+            "`hscl predict` needs --out, the table to write (x.csv, x.json, or - for the standard output), --report, a "
+            "page (x.html), or --save_images, a folder."
+        )
+    if options.format is not None and options.out is None:
+        raise UsageError(f"--format is {options.format}, but there is no --out that would have it. Give --out as well.")
     to_pipe = options.out == _STANDARD_OUTPUT
     if to_pipe:
         console = PatientConsole(stderr=True)
@@ -39,6 +44,8 @@ def run(options: Namespace, console: Console) -> int:
         sort=options.sort,
         top=options.top,
         table=options.format,
+        report=options.report,
+        save_images=options.save_images,
         overwrite=options.overwrite,
         console=console,
     )
@@ -58,9 +65,13 @@ def _show(done: Prediction, options: Namespace, console: Console) -> None:
     )
     say(
         console,
-        f"{counted(done.images, 'image')} scored in {done.seconds:.1f} s, {done.abnormal} of them abnormal: "
-        f"{options.out} (higher anomaly_score = more anomalous, above the threshold = abnormal)",
+        f"{counted(done.images, 'image')} scored in {done.seconds:.1f} s, {done.abnormal} of them abnormal"
+        f"{f': {options.out}' if options.out else ''} (higher anomaly_score = more anomalous, above the threshold = abnormal)",
     )
+    if options.report:
+        say(console, f"page to look through: {options.report}")
+    if options.save_images:
+        say(console, f"images and heat maps, most anomalous first: {options.save_images}")
     if done.errors:
         shown = "; ".join(f"{path}: {reason}" for path, reason in done.errors[:_SHOWN])
         more = f"; and {len(done.errors) - _SHOWN:,} more" if len(done.errors) > _SHOWN else ""

@@ -43,7 +43,7 @@ class Predictions:
         """
         scored = sorted((-score, row) for row, score in enumerate(self.anomaly_scores) if score is not None)
         failed = [row for row, score in enumerate(self.anomaly_scores) if score is None]
-        return self._take([row for _, row in scored[:top]] + failed)
+        return self.take([row for _, row in scored[:top]] + failed)
 
     def csv(self) -> str:
         """Return the table ``path,anomaly_score,decision,error``."""
@@ -64,7 +64,8 @@ class Predictions:
         whole: dict[str, Any] = {**facts, "threshold": self.threshold, "score_direction": SCORE_DIRECTION}
         return json_bytes({**whole, "images": images}).decode("ascii")
 
-    def _take(self, rows: Sequence[int]) -> Predictions:
+    def take(self, rows: Sequence[int]) -> Predictions:
+        """Return some of them, by their places here."""
         return Predictions(
             [self.names[row] for row in rows],
             [self.anomaly_scores[row] for row in rows],

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from rich.console import Console
 
-from hscl_fast.config.sections import Config
 from hscl_fast.console import silent
 from hscl_fast.data.given_images import GivenImages
-from hscl_fast.data.new_images import NewImage
 from hscl_fast.data.paths import at_home
-from hscl_fast.data.readable import ReadableImages
-from hscl_fast.data.types import Decoding
-from hscl_fast.device import resolve_device
 from hscl_fast.errors import UsageError
-from hscl_fast.evaluation.convention import anomaly_scores
 from hscl_fast.evaluation.predictions import Predictions
-from hscl_fast.method.scoring.scoring import Scoring
-from hscl_fast.progress import image_progress
-from hscl_fast.runs.backends import prepare_backends
-from hscl_fast.runs.calibration import Calibration, load_calibrated
+from hscl_fast.runs.calibration import Calibration
 from hscl_fast.runs.directory import RunDirectory
 from hscl_fast.runs.output_files import require_writable, write_output
-from hscl_fast.runs.show import show_remarks, show_slow_precision
+from hscl_fast.runs.pictures import Pictures, require_empty
+from hscl_fast.runs.score_new import decoding_of, open_scoring, score_new, with_options
+from hscl_fast.runs.show import show_remarks
 
 TableFormat = Literal["csv", "json"]
 
@@ -77,6 +68,8 @@ def predict_run(
     sort: bool = False,
     top: int | None = None,
     table: TableFormat | None = None,
+    report: str | Path | None = None,
+    save_images: str | Path | None = None,
     overwrite: bool = False,
     console: Console | None = None,
 ) -> Prediction:
@@ -111,36 +104,50 @@ def predict_run(
         Only so many images, the most anomalous, sorted; those that cannot be read are all there, at the end.
     table
         The format; None: JSON if ``out`` ends with ``.json``, else CSV.
+    report
+        An HTML file to write, a page to look through, the most anomalous first; None: none is written.
+    save_images
+        A new or empty folder for copies of the images, the most anomalous first, with their heat maps; None: none is
+        written.
     overwrite
-        Whether an existing file may be replaced.
+        Whether existing files may be replaced; those in ``save_images`` never are.
     console
         Console for progress and warnings; None shows nothing.
 
     Raises
     ------
     UsageError
-        A path does not exist, a folder holds no image files, ``out`` exists or cannot be written, ``top`` is not
-        positive, or the run is not usable.
+        A path does not exist, a folder holds no image files, a file to write exists or cannot be written, ``top`` is
+        not positive, or the run is not usable.
     """
     directory = RunDirectory(at_home(path))
-    out = None if out is None else at_home(out)
+    out, report, save_images, root = (None if x is None else at_home(x) for x in (out, report, save_images, root))
     console = silent() if console is None else console
     if top is not None and top < 1:
         raise UsageError(f"--top is {top}, but must be 1 or more. Leave it out for all images.")
-    config = _with_options(directory.load_config(), device, max_megapixels)
+    config = with_options(directory.load_config(), device, max_megapixels)
     if out is not None:
         require_writable("--out", out, overwrite=overwrite, kind="CSV or JSON file")
-    root = None if root is None else at_home(root)
+    if report is not None:
+        require_writable("--report", report, overwrite=overwrite, kind="HTML file")
+    if save_images is not None:
+        require_empty(save_images)
     given = GivenImages(files, exclude=exclude, follow_links=follow_links, root=root)
     show_remarks(given.remarks, console)
     scoring, calibration = open_scoring(directory, config, evaluation, console)
     given.require_size(calibration.image_size)
     started = time.perf_counter()
-    found = _score(scoring, given.images, decoding_of(config, calibration), calibration, console)
+    decoding = decoding_of(config, calibration)
+    found = score_new(scoring, given.images, decoding, calibration.threshold, console)
     shown = found.most_anomalous_first(top) if sort or top is not None else found
     text = _table(shown, table or _format_of(out), directory, calibration)
     if out is not None:
         write_output("--out", out, text.encode("utf-8"))
+    pictures = Pictures(scoring, given.images, found.most_anomalous_first(top), decoding)
+    if save_images is not None:
+        pictures.save(save_images, console)
+    if report is not None:
+        write_output("--report", report, pictures.page(directory.path, calibration, found, console))
     scores = [score for score in found.anomaly_scores if score is not None]
     return Prediction(
         images=len(scores),
@@ -150,36 +157,6 @@ def predict_run(
         errors=tuple(FileError(*pair) for pair in zip(found.names, found.errors, strict=True) if pair[1]),
         table=text,
     )
-
-
-def open_scoring(
-    directory: RunDirectory, config: Config, evaluation: str | None, console: Console
-) -> tuple[Scoring, Calibration]:
-    """Return a run's calibrated score on the device that the configuration names, ready to score new images.
-
-    Raises
-    ------
-    UsageError
-        As in :func:`load_calibrated`, or there is no such device.
-    """
-    prepare_backends(config.runtime)
-    where = resolve_device(config.runtime.device)
-    show_slow_precision(where, config.runtime.precision, console)
-    return load_calibrated(directory, config, where, evaluation)
-
-
-def decoding_of(config: Config, calibration: Calibration) -> Decoding:
-    """Return how new image files are decoded: as those that the run was trained on."""
-    data = config.data
-    return Decoding(calibration.image_size, data.bit_depth, data.float_white, data.max_megapixels)
-
-
-def _with_options(config: Config, device: str | None, max_megapixels: int | None) -> Config:
-    if device is not None:
-        config = replace(config, runtime=replace(config.runtime, device=device))
-    if max_megapixels is not None:
-        config = replace(config, data=replace(config.data, max_megapixels=max_megapixels))
-    return config
 
 
 def _format_of(out: Path | None) -> TableFormat:
@@ -195,23 +172,3 @@ def _table(shown: Predictions, table: TableFormat, directory: RunDirectory, cali
         checkpoint=calibration.checkpoint,
         step=calibration.step,
     )
-
-
-def _score(
-    scoring: Scoring, images: Sequence[NewImage], decoding: Decoding, calibration: Calibration, console: Console
-) -> Predictions:
-    """Return for each image its anomaly score, or None and the reason for that."""
-    readable = ReadableImages(images, decoding)
-    with image_progress(console, "scoring", len(images)) as advance:
-        normality = scoring.score_batches(readable.batches(scoring.images_per_batch, advance), advance)
-    found = iter(anomaly_scores(normality).tolist())
-    scores: list[float | None] = []
-    errors: list[str] = []
-    for place in range(len(images)):
-        score = None if place in readable.bad else next(found)
-        error = readable.bad.get(place, "")
-        if score is not None and not math.isfinite(score):
-            score, error = None, f"its score is {score}, which is not a finite number"
-        scores.append(score)
-        errors.append(error)
-    return Predictions([image.name for image in images], scores, errors, calibration.threshold, range(len(images)))

@@ -19,6 +19,7 @@ from hscl_fast.data import new_images
 from hscl_fast.data.decode import load_images
 from hscl_fast.data.types import Decoding
 from hscl_fast.errors import UsageError
+from hscl_fast.method.scoring.scoring import Scoring
 from hscl_fast.runs import predict_run as module
 from hscl_fast.runs.evaluate_run import evaluate_run
 from hscl_fast.runs.predict_run import FileError, predict_run
@@ -98,21 +99,21 @@ def test_python_returns_the_bad_files(trained, pictures):
 
 
 def test_a_score_that_is_not_finite_is_an_error_of_its_file(trained, pictures, monkeypatch):
-    scored = module.Scoring.score_batches
+    scored = Scoring.score_batches
 
     def first_is_nan(scoring, *arguments):
         scores = scored(scoring, *arguments)
         scores[0] = np.nan
         return scores
 
-    monkeypatch.setattr(module.Scoring, "score_batches", first_is_nan)
+    monkeypatch.setattr(Scoring, "score_batches", first_is_nan)
     done = predict_run(trained, [pictures], None)
     assert done.errors == (FileError(str(pictures / "0.png"), "its score is nan, which is not a finite number"),)
 
 
 def test_no_more_than_a_batch_is_decoded_at_a_time(trained, pictures, tmp_path, monkeypatch):
     decoded, scored = [], []
-    load, score = new_images.load_image, module.Scoring.score_batches
+    load, score = new_images.load_image, Scoring.score_batches
     monkeypatch.setattr(new_images, "load_image", lambda path, size: decoded.append(path) or load(path, size))
 
     def noted(batches):
@@ -121,9 +122,7 @@ def test_no_more_than_a_batch_is_decoded_at_a_time(trained, pictures, tmp_path, 
             assert len(decoded) == sum(scored) + 1  # and one that is bad
             yield batch
 
-    monkeypatch.setattr(
-        module.Scoring, "score_batches", lambda self, batches, advance: score(self, noted(batches), advance)
-    )
+    monkeypatch.setattr(Scoring, "score_batches", lambda self, batches, advance: score(self, noted(batches), advance))
     (pictures / "0000.png").write_text("not an image")
     predict_run(trained, [pictures], tmp_path / "scores.csv")
     assert scored == [3, 3, 3, 2]
@@ -132,7 +131,7 @@ def test_no_more_than_a_batch_is_decoded_at_a_time(trained, pictures, tmp_path, 
 @pytest.mark.parametrize("missing", ["nowhere.png", "empty"])
 def test_a_path_without_images_is_refused_before_any_work(trained, pictures, tmp_path, capsys, monkeypatch, missing):
     (tmp_path / "empty").mkdir()
-    monkeypatch.setattr(module, "load_calibrated", None)
+    monkeypatch.setattr(module, "open_scoring", None)
     out = tmp_path / "scores.csv"
     paths = (pictures, tmp_path / missing)
     refused("predict", trained, *paths, "--out", out, capsys=capsys, match=str(tmp_path / missing))
@@ -143,7 +142,7 @@ def test_a_path_without_images_is_refused_before_any_work(trained, pictures, tmp
 def test_an_out_that_cannot_be_written_is_refused_before_any_work(
     trained, pictures, tmp_path, capsys, monkeypatch, out
 ):
-    monkeypatch.setattr(module, "load_calibrated", None)
+    monkeypatch.setattr(module, "open_scoring", None)
     place = tmp_path / out
     refused("predict", trained, pictures, "--out", place, "--overwrite", capsys=capsys, match=f"--out {place}")
     assert Path("/dev/full").is_char_device()

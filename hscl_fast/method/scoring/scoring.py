@@ -168,9 +168,49 @@ class Scoring:
         other.on_features = self.on_features
         for each in other._scores:
             other._scores[each] = self._scores[each]
-            other._standards[each], other._known[each] = self._standards[each], self._known[each]
+            if each in self._standards:
+                other._standards[each] = self._standards[each]
+            if each in self._known:
+                other._known[each] = self._known[each]
         other._training = self._training
         return other
+
+    def without_crops(self) -> Scoring:
+        """Return the scoring by the scores that look at whole images; by ``paper`` if all of them look at crops."""
+        names = [name for name, score in self._scores.items() if score.views is not Views.CROPS]
+        if not names:
+            return Scoring("paper", self.network, self.execution, self.batch_size, self.augment)
+        return self if len(names) == len(self._scores) else self.narrowed("+".join(names))
+
+    def differentiable(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return scores that can be differentiated down to the views, in float32 and without compilation.
+
+        Parameters
+        ----------
+        images
+            uint8 ``[B, H, W, 3]`` on the device.
+
+        Returns
+        -------
+        Tensor
+            ``[B]``, higher = more normal.
+        Tensor
+            The views ``[passes * B, 3, H, W]``, view by view.
+        """
+        mean, std = self.network.statistics
+        parameters = self._views.parameters(images, self.augment)
+        backend = self.augment.backend
+        views = augment_views(images, parameters, dtype=torch.float32, mean=mean, std=std, backend=backend)
+        views.requires_grad_()
+        # Not through the network itself, which differentiates no frozen encoder.
+        outputs = self._views.split(self.network.heads(self.network.encoder(views)), len(images))
+        parts = []
+        for name, score in self._scores.items():
+            # Constants that were just calibrated are tensors of inference mode, through which no gradient goes.
+            score.constants = {key: x.clone() if x.is_inference() else x for key, x in score.constants.items()}
+            center, scale = self._standards.get(name, (0.0, 1.0)) if len(self._scores) > 1 else (0.0, 1.0)
+            parts.append((score.score(score.evidence(outputs)) - center) / scale)
+        return torch.stack(parts).sum(dim=0), views
 
     def score(self, images: ImageSequence, advance: Advance = ignore) -> Scores:
         """Return the score of every image: uint8 ``[n, H, W, 3]`` -> float64 ``[n]``, higher = more normal."""
