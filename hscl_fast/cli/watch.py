@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Sequence
 
 from jsonargparse import Namespace
 from rich.console import Console
 
 from hscl_fast.console import say, warn
 from hscl_fast.counted import counted
-from hscl_fast.evaluation.predictions import Predictions
 from hscl_fast.interrupt import StopRequest
 from hscl_fast.runs.calibration import Calibration
-from hscl_fast.runs.watch_run import watch_run
+from hscl_fast.runs.watch_run import WatchedRow, watch_run
 
 _ENDS_WELL = (signal.SIGINT, signal.SIGTERM)
 
@@ -29,12 +29,12 @@ def run(options: Namespace, console: Console) -> int:
             "Stop with Ctrl-C",
         )
 
-    def show(rows: Predictions) -> None:
-        for name, score, error in zip(rows.names, rows.scores, rows.errors, strict=True):
-            if score is None:
-                warn(console, f"{_shown(name)} has no score: {_shown(error)}")
-            elif score < rows.threshold:
-                say(console, f"abnormal: {_shown(name)}, anomaly score {-score:.4g}")
+    def show(rows: Sequence[WatchedRow]) -> None:
+        for row in rows:
+            if row.anomaly_score is None:
+                warn(console, f"{_shown(row.path)} has no score: {_shown(row.error)}")
+            elif row.abnormal:
+                say(console, f"abnormal: {_shown(row.path)}, anomaly score {row.anomaly_score:.4g}")
 
     with StopRequest() as stop:
         done = watch_run(

@@ -12,7 +12,7 @@ from types import TracebackType
 
 from hscl_fast.errors import UsageError
 from hscl_fast.evaluation.predictions import Predictions
-from hscl_fast.evaluation.scores_csv import printable
+from hscl_fast.csv_text import escaped
 
 _COLUMNS = ["path", "anomaly_score", "decision", "error"]
 _DECISIONS = ("normal", "abnormal")
@@ -66,7 +66,7 @@ class GrowingTable:
             self._write(line.encode("utf-8"))
 
     def __contains__(self, name: str) -> bool:
-        return printable(name) in self.paths
+        return escaped(name) in self.paths
 
     def _take_over(self) -> set[str]:
         try:
@@ -111,7 +111,7 @@ class GrowingTable:
             if record.endswith("\n") and not complete:
                 raise self._other(f"its row {number} is {record[:80].strip()!r}")
             if complete and fields is not None and (record.endswith("\n") or fields[2] in _DECISIONS or number == 1):
-                names.add(fields[0])
+                names.update(fields[:1] if number > 1 else ())
                 whole += len(record)
         kept = text[:whole].encode("utf-8")
         try:

@@ -17,7 +17,6 @@ from hscl_fast.data.find import EXTENSIONS
 from hscl_fast.data.new_images import FileImage
 from hscl_fast.data.paths import at_home
 from hscl_fast.errors import UsageError
-from hscl_fast.evaluation.predictions import Predictions
 from hscl_fast.method.scoring.scoring import Scoring
 from hscl_fast.runs.calibration import Calibration
 from hscl_fast.runs.directory import RunDirectory
@@ -26,6 +25,15 @@ from hscl_fast.runs.score_new import decoding_of, open_scoring, score_new, with_
 
 _PAUSE = 0.15  # seconds between two looks at the folder
 _AT_A_TIME = 16  # images that are scored before their rows are written
+
+
+class WatchedRow(NamedTuple):
+    """A row that was written; ``anomaly_score`` is None where the file could not be read, and ``error`` says why."""
+
+    path: str
+    anomaly_score: float | None
+    abnormal: bool
+    error: str
 
 
 class Watched(NamedTuple):
@@ -47,7 +55,7 @@ def watch_run(
     follow_links: bool = False,
     max_megapixels: int | None = None,
     on_start: Callable[[Calibration, int], object] = lambda calibration, rows: None,
-    on_rows: Callable[[Predictions], object] = lambda rows: None,
+    on_rows: Callable[[Sequence[WatchedRow]], object] = lambda rows: None,
     console: Console | None = None,
 ) -> Watched:
     """Score every image file of a folder, those that are there and those that arrive, and append a row for each.
@@ -109,7 +117,7 @@ class _Watch:
         config: Config,
         table: GrowingTable,
         arrivals: Arrivals,
-        on_rows: Callable[[Predictions], object],
+        on_rows: Callable[[Sequence[WatchedRow]], object],
     ) -> None:
         self._scoring, self._threshold = scoring, calibration.threshold
         self._decoding = decoding_of(config, calibration)
@@ -122,17 +130,23 @@ class _Watch:
         found = score_new(self._scoring, images, self._decoding, self._threshold, silent())
         kept = []
         for row, file in enumerate(files):
-            if found.scores[row] is not None:
+            if found.anomaly_scores[row] is not None:
                 self._arrivals.finish(file)
                 kept.append(row)
             elif self._arrivals.failed(file):
                 kept.append(row)
+        if not kept:
+            return
         rows = found.take(kept)
         self._table.append(rows)
         self.rows += len(kept)
-        self.errors += sum(score is None for score in rows.scores)
-        if kept:
-            self._on_rows(rows)
+        self.errors += sum(score is None for score in rows.anomaly_scores)
+        self._on_rows(
+            [
+                WatchedRow(name, score, score is not None and score > rows.threshold, error)
+                for name, score, error in zip(rows.names, rows.anomaly_scores, rows.errors, strict=True)
+            ]
+        )
 
 
 def _check_places(folder: Path, out: Path) -> None:

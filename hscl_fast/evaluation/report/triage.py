@@ -13,7 +13,7 @@ import numpy.typing as npt
 from jinja2 import Environment, StrictUndefined
 from PIL import Image
 
-from hscl_fast.evaluation.scores_csv import printable
+from hscl_fast.csv_text import escaped
 
 _SHOWN_ERRORS = 200
 
@@ -73,7 +73,7 @@ def render_triage(
     low, span = min(values), (max(values) - min(values)) or 1.0
     shown = [
         {
-            "name": printable(tile.name),
+            "name": escaped(tile.name),
             "score": f"{tile.anomaly_score:.4g}",
             "share": 100 * (tile.anomaly_score - low) / span,
             "decision": "abnormal" if tile.abnormal else "normal",
@@ -82,9 +82,9 @@ def render_triage(
         }
         for tile in tiles
     ]
-    listed = [(printable(name), printable(reason)) for name, reason in errors[:_SHOWN_ERRORS]]
+    listed = [(escaped(name), escaped(reason)) for name, reason in errors[:_SHOWN_ERRORS]]
     context = {
-        "title": printable(title),
+        "title": escaped(title),
         "threshold": f"{threshold:.4g}",
         "threshold_share": 100 * (threshold - low) / span,
         "threshold_source": threshold_source,
