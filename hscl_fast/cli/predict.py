@@ -63,10 +63,11 @@ def _show(done: Prediction, options: Namespace, console: Console) -> None:
         f"evaluation {name}: score {used.scoring} of checkpoint {used.checkpoint} at step {used.step}, threshold "
         f"{used.threshold:.4g} (anomaly score) from {used.threshold_source}",
     )
+    place = f": {options.out}" if options.out else ""
     say(
         console,
-        f"{counted(done.images, 'image')} scored in {done.seconds:.1f} s, {done.abnormal} of them abnormal"
-        f"{f': {options.out}' if options.out else ''} (higher anomaly_score = more anomalous, above the threshold = abnormal)",
+        f"{counted(done.images, 'image')} scored in {done.seconds:.1f} s, {done.abnormal} of them abnormal{place} "
+        "(higher anomaly_score = more anomalous, above the threshold = abnormal)",
     )
     if options.report:
         say(console, f"page to look through: {options.report}")

@@ -178,7 +178,7 @@ def _file_name(name: str) -> tuple[str, str]:
     plain = re.sub(r"[\x00-\x1f\x7f/\\]", "_", name.rstrip("/").rpartition("/")[2])
     stem, _, ending = plain.rpartition(".")
     stem, suffix = (stem, f".{ending}") if stem and len(ending) < 8 else (plain, "")
-    return os.fsdecode(os.fsencode(stem)[:_LONGEST_NAME]), suffix
+    return os.fsencode(stem)[:_LONGEST_NAME].decode("utf-8", "ignore"), suffix
 
 
 def _png(picture: NDArray[np.uint8], description: str | None = None) -> bytes:

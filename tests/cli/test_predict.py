@@ -2,9 +2,11 @@
 
 import csv
 import errno
+import html
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -275,3 +277,95 @@ def test_a_list_may_name_files_that_are_not_there(trained, pictures, tmp_path, c
     out = tmp_path / "scores.csv"
     assert run("predict", trained, f"@{tmp_path / 'list.txt'}", "--out", out, capsys=capsys)[0] == 3
     assert [row["error"] for row in rows(out)] == ["", "there is no such file"]
+
+
+def test_a_page_and_images_to_look_through(trained, pictures, tmp_path, capsys):
+    odd = '"><script>alert(1)<&.png'
+    (pictures / "3.png").rename(pictures / odd)
+    (pictures / "below").mkdir()
+    (pictures / "4.png").rename(pictures / "below/5.png")  # a name that is there twice
+    (pictures / "bad<b>.png").write_text("not an image")
+    page, folder = tmp_path / "page.html", tmp_path / "saved"
+    options = ("--report", page, "--save_images", folder, "--out", tmp_path / "scores.csv", "--sort")
+    code, said, _ = run("predict", trained, pictures, *options, capsys=capsys)
+    assert code == 3
+    assert "heat maps: occlusion: how much the anomaly score falls" in said
+    ranked = [row for row in rows(tmp_path / "scores.csv") if not row["error"]]
+    text = page.read_text()
+    assert "<script>alert" not in text
+    assert "bad<b>" not in text
+    assert "bad&lt;b&gt;.png" in text
+    assert len(re.findall("<figure", text)) == 11
+    assert re.findall(r'data-name="([^"]*)"', text) == [
+        html.escape(row["path"]).replace("&quot;", "&#34;") for row in ranked
+    ]
+    assert re.findall(r"<strong>(abnormal|normal)</strong>", text) == [row["decision"] for row in ranked]
+    assert not re.search(r'(src|href)="(?!data:|#)', text)  # nothing from elsewhere
+    assert len(list(folder.iterdir())) == 22
+    for rank, row in enumerate(ranked, 1):
+        own, heat = sorted(folder.glob(f"{rank:04d}-*"), key=lambda path: ".heat" in path.name)
+        assert own.name == f"{rank:04d}-{Path(row['path']).name}"
+        assert own.read_bytes() == Path(row["path"]).read_bytes()
+        with Image.open(heat) as opened:
+            assert opened.size == (9, 8)
+            assert opened.info["Description"].startswith("Heat map: occlusion")
+
+
+def test_only_the_top_images_are_shown(trained, pictures, tmp_path, capsys):
+    page, folder = tmp_path / "page.html", tmp_path / "saved"
+    folder.mkdir()
+    code, said, _ = run(
+        "predict", trained, pictures, "--top", 2, "--report", page, "--save-images", folder, capsys=capsys
+    )
+    assert code == 0
+    assert "11 images scored" in said
+    assert page.read_text().count("<figure") == 2
+    assert "The page has the first 2" in page.read_text()
+    assert len(list(folder.iterdir())) == 4
+
+
+def test_nothing_of_the_users_is_overwritten(trained, pictures, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(module, "open_scoring", None)
+    match = f"--save_images {pictures} is a folder with files in it"
+    refused("predict", trained, pictures, "--save_images", pictures, "--overwrite", capsys=capsys, match=match)
+    file = pictures / "1.png"
+    refused("predict", trained, pictures, "--save_images", file, capsys=capsys, match="is a file. Give a folder")
+    refused("predict", trained, pictures, "--report", file, capsys=capsys, match=f"--report {file} already exists")
+    refused("predict", trained, pictures, "--save_images", file / "a", capsys=capsys, match="there is no folder")
+    refused("predict", trained, pictures, capsys=capsys, match="needs --out")
+    refused(
+        "predict",
+        trained,
+        pictures,
+        "--format",
+        "csv",
+        "--report",
+        tmp_path / "a.html",
+        capsys=capsys,
+        match="no --out",
+    )
+
+
+def test_an_image_that_is_gone_before_it_is_shown_is_left_out(trained, pictures, tmp_path, capsys, monkeypatch):
+    score = Scoring.score_batches
+
+    def then_remove(self, batches, advance):
+        found = score(self, batches, advance)
+        (pictures / "2.png").unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(Scoring, "score_batches", then_remove)
+    code, said, _ = run("predict", trained, pictures, "--save_images", tmp_path / "saved", capsys=capsys)
+    assert code == 0
+    assert "2.png has changed since it was scored" in said
+    assert len(list((tmp_path / "saved").iterdir())) == 20
+
+
+def test_names_of_saved_files_are_short_and_plain(tmp_path):
+    from hscl_fast.runs.pictures import _file_name
+
+    assert _file_name("x.npz/images/3") == ("3", "")
+    assert _file_name("a\nb/c\td.jpeg") == ("c_d", ".jpeg")
+    stem, suffix = _file_name("ä" * 127 + "\udcff.png")
+    assert len(os.fsencode(f"0001-{stem}.heat.png")) < 255
+    assert suffix == ".png"
