@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
+from hscl_fast.csv_text import escaped
 from hscl_fast.errors import UsageError
 from hscl_fast.evaluation.predictions import Predictions
-from hscl_fast.csv_text import escaped
 
 _COLUMNS = ["path", "anomaly_score", "decision", "error"]
 _DECISIONS = ("normal", "abnormal")
