@@ -1,4 +1,4 @@
-"""The entry point ``hscl train | eval | predict | data | doctor``, with its errors and exit codes."""
+"""The entry point ``hscl train | eval | predict | suspects | data | doctor``, with its errors and exit codes."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ COMMANDS = {
     "eval": "hscl_fast.cli.evaluate",
     "predict": "hscl_fast.cli.predict",
     "watch": "hscl_fast.cli.watch",
+    "suspects": "hscl_fast.cli.suspects",
     "review": "hscl_fast.cli.review",
     "doctor": "hscl_fast.cli.doctor",
     "data list": "hscl_fast.cli.data_list",

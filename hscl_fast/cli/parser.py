@@ -169,6 +169,7 @@ def _parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         "eval": _eval_parser(),
         "predict": _predict_parser(),
         "watch": _watch_parser(),
+        "suspects": _suspects_parser(),
         "review": _review_parser(),
         "doctor": _doctor_parser(),
         "data": data,
@@ -178,6 +179,7 @@ def _parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         "eval": "evaluate a trained run again",
         "predict": "score image files with a trained run",
         "watch": "score the images that arrive in a folder",
+        "suspects": "list the unlabelled training images that are likely anomalies",
         "review": "write a page on which to label the suspects of a run",
         "doctor": "check this machine, and estimate the cost of training",
         "data": "list, verify or prepare data sets, or draw their views",
@@ -290,6 +292,17 @@ def _add_scorer(parser: ArgumentParser) -> None:
     _add_search(parser)
     parser.add_argument("--evaluation", type=str, help="whose score and threshold to use (unset: the run's own)")
     parser.add_argument("--max_megapixels", type=int, help="refuse files with more million pixels (unset: as trained)")
+
+
+def _suspects_parser() -> ArgumentParser:
+    parser = PlainParser(
+        description="List the unlabelled training images of RUN that are likeliest hidden anomalies, and draw them in "
+        "RUN/suspects.html. RUN/suspects.csv has them all.",
+    )
+    parser.add_argument("RUN", type=str, help="run directory")
+    parser.add_argument("--top", type=int, default=50, help="number of images to list and draw, up to 1,000")
+    parser.add_argument("--root", type=str, help="folder of the data set, if it has moved (unset: as trained)")
+    return parser
 
 
 def _review_parser() -> ArgumentParser:

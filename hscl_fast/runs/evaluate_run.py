@@ -34,6 +34,8 @@ from hscl_fast.runs.feature_cache import cached_features
 from hscl_fast.runs.lock import RunLock
 from hscl_fast.runs.run import Run
 from hscl_fast.runs.show import show_duplicates, show_remarks, show_slow_precision
+from hscl_fast.runs.suspects import suspects_csv
+from hscl_fast.runs.suspects_page import suspects_page
 from hscl_fast.runs.trained import initial_network, load_scoring
 from hscl_fast.runs.write_results import summarise, writing_results
 
@@ -181,16 +183,17 @@ def evaluate_trained(
 ) -> Summary:
     """Score the test images of a run and write the results: see :func:`evaluate_run`.
 
-    Writes ``scores.csv``, ``suspects.csv``, ``summary.json``, ``report.html`` and the calibration that ``hscl predict``
-    uses. All of them
-    are on the disk before the first takes the place of an old one.
+    Writes ``scores.csv``, ``suspects.csv``, ``suspects.html``, ``summary.json``, ``report.html`` and the calibration
+    that ``hscl predict`` uses. All of them are on the disk before the first takes the place of an old one.
 
     Test labels affect neither the threshold nor the choice of the checkpoint.
     """
     candidates = candidate_scorings(config, split.training.roles, split.held_out.roles)
     suspicion = suspicion_scoring(config, split.training.roles) or candidates[0]
-    every = replace(config, evaluate=replace(config.evaluate, scoring=all_scores((*candidates, suspicion))))
-    scoring, state = load_scoring(directory, every, split.training.images.shape[1], device)
+    weighted = ("paper",) if config.objective.lambda_prototype > 0 else ()  # for the weights of the unlabelled images
+    every = all_scores((*candidates, suspicion, *weighted))
+    used = replace(config, evaluate=replace(config.evaluate, scoring=every))
+    scoring, state = load_scoring(directory, used, split.training.images.shape[1], device)
     source = _BY_DEFAULT if config.evaluate.scoring == AUTO else AS_CONFIGURED
     cached = None
     if config.augment.cached_views is not None:
@@ -222,8 +225,11 @@ def evaluate_trained(
         again = f"run `hscl eval {shlex.quote(str(directory.path))}`"
     try:
         results.path.mkdir(parents=True, exist_ok=True)
-        remarks, duplicates = split.remarks, split.duplicates
-        with writing_results(results, directory, config, summary, test, remarks, duplicates, found.suspects):
+        more = {}
+        if found.suspects is not None:
+            more[results.suspects_page] = suspects_page(found.suspects, split, config.data, directory.path)
+            more[results.suspects] = suspects_csv(found.suspects).encode()
+        with writing_results(results, directory, config, summary, test, split.remarks, split.duplicates, more):
             save_calibration(results, calibration, found.scoring.constants)
     except OSError as error:
         raise UsageError(

@@ -1,10 +1,11 @@
-"""Writes the results of an evaluation: ``scores.csv``, ``suspects.csv``, ``summary.json`` and ``report.html``."""
+"""Writes the results of an evaluation: ``scores.csv``, ``summary.json`` and ``report.html``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 
@@ -19,9 +20,7 @@ from hscl_fast.evaluation.evaluate import Evaluation
 from hscl_fast.evaluation.report.page import ScoredImages, render_report
 from hscl_fast.evaluation.scores_csv import scores_csv
 from hscl_fast.evaluation.summary import Summary
-from hscl_fast.evaluation.suspects import Suspects
 from hscl_fast.runs.directory import Results, RunDirectory
-from hscl_fast.runs.suspects import suspects_csv
 from hscl_fast.training.state import TrainingState
 
 
@@ -62,9 +61,11 @@ def writing_results(
     scored: ScoredImages,
     remarks: Sequence[Remark],
     duplicates: Sequence[Duplicate],
-    suspects: Suspects | None = None,
+    more: Mapping[Path, bytes] | None = None,
 ) -> Iterator[None]:
     """Write the results of an evaluation of a run; they take their places after the ``with`` block, or not at all.
+
+    ``more`` has the contents of further files.
 
     Raises
     ------
@@ -87,8 +88,7 @@ def writing_results(
         results.report: page,
         results.scores: table.encode(),
     }
-    if suspects is not None:
-        contents[results.suspects] = suspects_csv(suspects).encode()
+    contents.update(more or {})
     with ExitStack() as stack:
         files = {stack.enter_context(replacing(path)): content for path, content in contents.items()}
         for file, content in files.items():
