@@ -11,7 +11,7 @@ from rich.text import Text
 
 from hscl_fast.console import say
 from hscl_fast.counted import counted
-from hscl_fast.evaluation.scores_csv import printable
+from hscl_fast.csv_text import escaped
 from hscl_fast.evaluation.suspects import Suspect, Suspects
 from hscl_fast.runs.suspects_page import suspects_of_run
 
@@ -47,7 +47,7 @@ def _table(shown: tuple[Suspect, ...]) -> Table:
 
 def _on_one_line(name: str) -> str:
     """Return a file name without what would move the cursor or break the line."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in printable(name))
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in escaped(name))
 
 
 def _found(suspects: Suspects, shown: int) -> str | None:

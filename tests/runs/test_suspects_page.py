@@ -13,7 +13,8 @@ from PIL import Image
 
 from hscl_fast.errors import UsageError
 from hscl_fast.runs.directory import RunDirectory
-from hscl_fast.runs.suspects import MOST_SHOWN, read_suspects, suspects_of_run
+from hscl_fast.runs.suspects import read_suspects
+from hscl_fast.runs.suspects_page import MOST_SHOWN, suspects_of_run
 from hscl_fast.runs.train_run import train_run
 
 HOSTILE = ['"><script>alert(1)<', "two\nlines", "=1+1", "a\udcffb", "\x1b[31mred", "plain"]
