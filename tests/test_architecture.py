@@ -48,7 +48,7 @@ DATA = (
     {"bit_depth", "find", "skip_bad"},
     {"named", "user", "beton", "arrivals", "new_images", "shrinking"},
     {"kinds", "places", "split", "given_images", "readable"},
-    {"open", "originals", "other_test"},
+    {"added_files", "open", "originals", "other_test"},
     {"prepare", "verify"},
     {"loaders"},
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from jsonargparse import Namespace
 from rich.console import Console
 
@@ -29,5 +31,5 @@ def run(options: Namespace, console: Console) -> int:
         more = f"; and {len(done.problems) - _SHOWN:,} more" if len(done.problems) > _SHOWN else ""
         warn(console, f"{counted(len(done.problems), 'image')} without a picture: {shown}{more}")
     say(console, f"review: {done.page}, {counted(done.images, 'image')}: open it in a browser, judge with 1 / 2 / 3")
-    say(console, f"next:   hscl train --from {options.RUN} --data.labels labels.csv")
+    say(console, f"next:   hscl train --from {shlex.quote(options.RUN)} --data.labels labels.csv")
     return 0

@@ -12,6 +12,7 @@ from rich.console import Console
 from hscl_fast.config.parsing import to_dict
 from hscl_fast.config.sections import Config, ModelConfig
 from hscl_fast.console import say, silent
+from hscl_fast.data.added_files import remark_on_added_files
 from hscl_fast.data.bad_images import BadImages
 from hscl_fast.data.bit_depth import with_scale
 from hscl_fast.data.loaders.choose import choose_loader
@@ -204,6 +205,9 @@ def _prepare(
             config = replace(config, data=with_scale(config.data, split.decoding))
             proposal = () if resume else propose_pretrained(config, split, device)
             split = replace(split, remarks=(*split.remarks, *proposal))
+            if not resume and config.data.split_record is not None:
+                added = remark_on_added_files(config.data, split.record)
+                split = replace(split, remarks=(*split.remarks, *added))
             loader = choose_loader(config.data, config.runtime, split, device)
             if loader.kind == "resident":
                 split = in_memory(split)

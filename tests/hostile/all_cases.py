@@ -5,6 +5,7 @@ from hostile import (
     checkpoints,
     csv_lists,
     images,
+    label_files,
     named_data,
     npz_files,
     records,
@@ -13,5 +14,17 @@ from hostile import (
     yaml_files,
 )
 
-_KINDS = (images, csv_lists, npz_files, yaml_files, records, sidecars, betons, checkpoints, named_data, run_files)
+_KINDS = (
+    images,
+    csv_lists,
+    npz_files,
+    yaml_files,
+    records,
+    sidecars,
+    betons,
+    checkpoints,
+    named_data,
+    run_files,
+    label_files,
+)
 CASES = tuple(case for kind in _KINDS for case in kind.CASES)

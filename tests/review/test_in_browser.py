@@ -91,7 +91,7 @@ def open_page(browser, run):
     assert browser.get_log("browser") == []  # no script of a file name ran, and none of the page's was refused
 
 
-def test_ten_images_are_judged_and_trained_with(run, browser, tmp_path):
+def test_ten_images_are_judged_and_trained_with(run, browser, tmp_path, capsys):
     open_page(browser, run)
     names = paths(browser)
     judged = [WORDS[key] for key in "1223121122"]
@@ -119,7 +119,13 @@ def test_ten_images_are_judged_and_trained_with(run, browser, tmp_path):
     with file.open(newline="", encoding="utf-8") as lines:
         assert list(csv.reader(lines, strict=True)) == [["path", "label"], *map(list, expected)]
 
+    added = run.parent / "mine/train/unlabeled/added.png"
+    shutil.copy(run.parent / "mine/train/normal/0.png", added)
     train("--from", run, "--data.labels", file, "--out", tmp_path / "next")
+    assert "1 image not used, since the split record does not have them: train/unlabeled/added.png" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    added.unlink()
     record = yaml.safe_load(RunDirectory(tmp_path / "next").split.read_text())["train"]
     before = yaml.safe_load(RunDirectory(run).split.read_text())["train"]
     roles = dict(zip(record["image"], record["role"], strict=True))

@@ -79,6 +79,14 @@ def test_the_history_has_every_round(rounds):
     assert all(len(row["date"]) == 10 for row in rows)
 
 
+def test_the_history_is_a_file_of_labels_too(rounds, tmp_path):
+    folder, _ = rounds
+    history = RunDirectory(folder / "two").label_history
+    again = ("--recipe", "cpu", *FAST, "--data.labels", history, "--out", tmp_path / "again")
+    assert train("digits", *again) == 0
+    assert roles(tmp_path / "again") == roles(folder / "two")
+
+
 def test_the_configuration_says_where_it_began_and_is_otherwise_the_same(rounds):
     folder, _ = rounds
     zero, two = (yaml.safe_load(RunDirectory(folder / name).config.read_text()) for name in ("zero", "two"))
