@@ -38,7 +38,7 @@ ROOMS = {
     "review": {"config", "data", "evaluation", "runs"},
     "detector": {"config", "data", "method", "ranks", "runs"},
     "doctor": {"config", "data", "method", "runs", "training"},
-    "cli": {"config", "data", "doctor", "method", "ranks", "review", "runs"},
+    "cli": {"config", "data", "doctor", "evaluation", "method", "ranks", "review", "runs"},
 }
 # Inside data: each group may import itself and those above it.
 DATA = (
