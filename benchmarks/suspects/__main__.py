@@ -6,20 +6,26 @@ import argparse
 from pathlib import Path
 
 from benchmarks.markdown import table
+from benchmarks.suspects.left_out import of_scores
 from benchmarks.suspects.rankings import Ranking, of_pixels, of_run
 
 LOOKED_AT = (50, 100)
 
 
 def main() -> None:
-    """Compare the ranking of a run with random order and with detectors on pixels."""
+    """Compare the ranking of a run with random order and with detectors on pixels, or with that by other scores."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("RUN", type=Path, help="a trained and evaluated run")
     parser.add_argument("--truth", type=Path, help="file with the names of the hidden anomalies, one per line")
+    parser.add_argument("--scores", action="store_true", help="compare scores that a ranking could be by")
     options = parser.parse_args()
-    own = of_run(options.RUN, options.truth)
-    print(f"{len(own.hidden):,} unlabelled images, {own.hidden.sum():,} of them hidden anomalies\n")
-    print(comparison([own, *of_pixels(options.RUN, options.truth)]))
+    if options.scores:
+        rankings = of_scores(options.RUN, options.truth)
+    else:
+        rankings = [of_run(options.RUN, options.truth), *of_pixels(options.RUN, options.truth)]
+    hidden = rankings[0].hidden
+    print(f"{len(hidden):,} unlabelled images, {hidden.sum():,} of them hidden anomalies\n")
+    print(comparison(rankings))
 
 
 def comparison(rankings: list[Ranking]) -> str:

@@ -19,6 +19,8 @@ from hscl_fast.runs.suspects import read_suspects
 
 Flags = NDArray[np.bool_]
 
+_UNKNOWN = "the run does not know the truth of its unlabelled images: give --truth FILE"
+
 
 @dataclass(frozen=True)
 class Ranking:
@@ -63,7 +65,7 @@ def of_run(run: Path, truth: Path | None) -> Ranking:
     images = read_suspects(RunDirectory(run))
     listed = None if truth is None else truth.read_text(encoding="utf-8").split()
     if listed is None and images[0].hidden_anomaly is None:
-        raise SystemExit(f"{run} does not know the truth of its unlabelled images: give --truth FILE")
+        raise SystemExit(_UNKNOWN)
     if listed is None:
         return Ranking("hscl suspects", np.array([bool(image.hidden_anomaly) for image in images]))
     return Ranking("hscl suspects", _listed([image.path for image in images], listed))
@@ -79,7 +81,8 @@ def of_pixels(run: Path, truth: Path | None) -> list[Ranking]:
     split = in_memory(open_split(directory.recorded_data(config)))
     roles = split.training.roles
     unlabelled = take(split.training.images, roles == UNLABELLED)
-    hidden, scores = _truth(split, truth), []
+    hidden = truth_of(split, truth)[1]
+    scores: list[NDArray[np.float64]] = []
 
     def measure(found: NDArray[np.float64]) -> Detection:
         scores.append(found)
@@ -91,13 +94,15 @@ def of_pixels(run: Path, truth: Path | None) -> list[Ranking]:
     return [Ranking(title, hidden[order]) for title, order in zip(titles, orders, strict=True)]
 
 
-def _truth(split: Split, truth: Path | None) -> Flags:
-    if truth is None:
-        assert split.hidden_anomalies is not None  # of_run has looked
-        return split.hidden_anomalies
+def truth_of(split: Split, truth: Path | None) -> tuple[list[str], Flags]:
+    """Return the names of a split's unlabelled images, and which of them are hidden anomalies."""
     roles = split.training.roles
     names = [name for name, role in zip(split.training_names, roles, strict=True) if role == UNLABELLED]
-    return _listed(names, truth.read_text(encoding="utf-8").split())
+    if truth is not None:
+        return names, _listed(names, truth.read_text(encoding="utf-8").split())
+    if split.hidden_anomalies is None:
+        raise SystemExit(_UNKNOWN)
+    return names, split.hidden_anomalies
 
 
 def _listed(names: list[str], listed: list[str]) -> Flags:

@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from hscl_fast.console import say, warn
+from hscl_fast.counted import counted
+from hscl_fast.evaluation.suspects import SuspectFigures
 from hscl_fast.runs.run import Run
 
 
@@ -39,10 +41,22 @@ def show_summary(run: Run, console: Console) -> None:
         warn(console, summary.advice)
     results = run.results or run.directory
     say(console, f"report: {results.report}")
+    if summary.suspects is not None:
+        say(console, f"suspects among {_ranked(summary.suspects)}: {results.suspects_page}")
     if results.path != run.path and results.path.parent != run.directory.evaluations:
         return  # other test images: what `hscl predict` says has not changed
     named = "" if results.path == run.path else f" --evaluation {results.path.name}"
     say(console, f"next:   hscl predict {shlex.quote(str(run.path))} IMAGES...{named} --out scores.csv")
+
+
+def _ranked(suspects: SuspectFigures) -> str:
+    images = counted(suspects.unlabelled, "unlabelled image")
+    if suspects.precision_at_hidden is None:
+        return images
+    first, random = (f"{100 * share:.0f} %" for share in (suspects.precision_at_hidden, suspects.random or 0.0))
+    return (
+        f"{images} (of the first {suspects.hidden_anomalies:,} {first} are hidden anomalies, in random order {random})"
+    )
 
 
 def _rate(images_per_second: float | None) -> str:

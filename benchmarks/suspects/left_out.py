@@ -1,0 +1,59 @@
+"""The rankings by each score and by sums of scores, learned without the images that are ranked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.suspects.rankings import Ranking, truth_of
+from hscl_fast.console import silent
+from hscl_fast.data.open import open_split
+from hscl_fast.data.types import ABNORMAL, NORMAL, take
+from hscl_fast.device import resolve_device
+from hscl_fast.evaluation.suspects import find_suspects
+from hscl_fast.method.image_batches import ImageSequence
+from hscl_fast.runs.directory import RunDirectory
+from hscl_fast.runs.feature_cache import cached_features
+from hscl_fast.runs.trained import load_scoring
+
+SINGLE = ("paper", "contrast", "knn", "mahalanobis", "regression")
+SUMS = (
+    "paper+regression",
+    "knn+regression",
+    "mahalanobis+regression",
+    "paper+mahalanobis+regression",
+    "contrast+knn+mahalanobis+regression",
+)
+
+
+def of_scores(run: Path, truth: Path | None) -> list[Ranking]:
+    """Return the ranking by each score, and by each sum, that reads one view per image; the run need not be evaluated.
+
+    Parameters
+    ----------
+    run, truth
+        As for :func:`benchmarks.suspects.rankings.of_run`.
+    """
+    directory = RunDirectory(run)
+    trained = directory.load_config()
+    config = replace(trained, evaluate=replace(trained.evaluate, scoring="+".join(SINGLE)))
+    split = open_split(directory.recorded_data(config))
+    images, roles = split.training.images, split.training.roles
+    device = resolve_device(config.runtime.device)
+    scoring, _ = load_scoring(directory, config, images.shape[1], device)
+    known: ImageSequence = take(images, roles != ABNORMAL)
+    anomalies: ImageSequence = take(images, roles == ABNORMAL)
+    if config.augment.cached_views is not None:
+        cached = cached_features(directory, config, split, scoring.network, scoring.execution, silent())
+        known = cached.of_training(take(images, roles != ABNORMAL), roles != ABNORMAL)
+        anomalies = cached.of_training(take(images, roles == ABNORMAL), roles == ABNORMAL)
+    scoring.calibrate(known, normal=roles[roles != ABNORMAL] == NORMAL, anomalies=anomalies)
+    hidden = dict(zip(*truth_of(split, truth), strict=True))
+    rankings = []
+    for name in (*SINGLE, *SUMS):
+        found = find_suspects(scoring, scoring.narrowed(name), split, threshold=0.0)
+        assert found is not None  # there is a truth
+        rankings.append(Ranking(name, np.array([hidden[image.path] for image in found.images])))
+    return rankings
