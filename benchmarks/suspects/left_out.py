@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.suspects.rankings import Ranking, truth_of
+from hscl_fast.config.scores import parse_scoring
 from hscl_fast.console import silent
 from hscl_fast.data.open import open_split
-from hscl_fast.data.types import ABNORMAL, NORMAL, take
+from hscl_fast.data.types import ABNORMAL, NORMAL, UNLABELLED, take
 from hscl_fast.device import resolve_device
-from hscl_fast.evaluation.suspects import find_suspects
+from hscl_fast.evaluation.suspects import left_out_scores
 from hscl_fast.method.image_batches import ImageSequence
 from hscl_fast.runs.directory import RunDirectory
 from hscl_fast.runs.feature_cache import cached_features
@@ -50,10 +51,7 @@ def of_scores(run: Path, truth: Path | None) -> list[Ranking]:
         known = cached.of_training(take(images, roles != ABNORMAL), roles != ABNORMAL)
         anomalies = cached.of_training(take(images, roles == ABNORMAL), roles == ABNORMAL)
     scoring.calibrate(known, normal=roles[roles != ABNORMAL] == NORMAL, anomalies=anomalies)
-    hidden = dict(zip(*truth_of(split, truth), strict=True))
-    rankings = []
-    for name in (*SINGLE, *SUMS):
-        found = find_suspects(scoring, scoring.narrowed(name), split, threshold=0.0)
-        assert found is not None  # there is a truth
-        rankings.append(Ranking(name, np.array([hidden[image.path] for image in found.images])))
-    return rankings
+    _, hidden = truth_of(split, truth)
+    each = left_out_scores(scoring, roles[roles != ABNORMAL] == UNLABELLED)
+    summed = {name: np.sum([each[part] for part in parse_scoring(name)], axis=0) for name in (*SINGLE, *SUMS)}
+    return [Ranking(name, hidden[np.argsort(normality, kind="stable")]) for name, normality in summed.items()]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from hscl_fast.config.scores import ScoreName
 from hscl_fast.data.split.split import Split
 from hscl_fast.data.types import ABNORMAL, UNLABELLED
 from hscl_fast.evaluation.convention import anomaly_scores
@@ -149,8 +150,7 @@ def find_suspects(scoring: Scoring, suspicion: Scoring, split: Split, threshold:
     unlabelled = roles[roles != ABNORMAL] == UNLABELLED
     if not unlabelled.any():
         return None
-    left_out = suspicion.score_left_out(_folds(unlabelled))
-    suspicions = -np.sum([_standardised(values) for values in left_out.values()], axis=0)
+    suspicions = -np.sum([*left_out_scores(suspicion, unlabelled).values()], axis=0)
     scores = anomaly_scores(scoring.known_scores[unlabelled])
     similarity = scoring.known_similarity()
     weights = [None] * len(suspicions) if similarity is None else ((similarity[unlabelled] + 1) / 2).clip(0, 1).tolist()
@@ -163,6 +163,19 @@ def find_suspects(scoring: Scoring, suspicion: Scoring, split: Split, threshold:
     order = np.argsort(-suspicions, kind="stable").tolist()
     ranking = f"{suspicion.name}, learned without the image ({FOLDS} folds)"
     return Suspects(ranking, tuple(Suspect(rank, *rows[place]) for rank, place in enumerate(order, 1)))
+
+
+def left_out_scores(scoring: Scoring, unlabelled: NDArray[np.bool_]) -> dict[ScoreName, Scores]:
+    """Return what each score says of every unlabelled image, learned without it, standardised over these images.
+
+    Parameters
+    ----------
+    scoring
+        Calibrated on the training images.
+    unlabelled
+        bool ``[n]``, which of the images it was calibrated on are unlabelled.
+    """
+    return {name: _standardised(values) for name, values in scoring.score_left_out(_folds(unlabelled)).items()}
 
 
 def _folds(unlabelled: NDArray[np.bool_]) -> NDArray[np.int64]:

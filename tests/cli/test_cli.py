@@ -73,6 +73,8 @@ def test_a_run_writes_all_its_files(trained):
         "metrics.jsonl",
         "summary.json",
         "scores.csv",
+        "suspects.csv",
+        "suspects.html",
         "report.html",
     } <= files
     summary = json.loads((trained / "summary.json").read_text())
