@@ -46,7 +46,10 @@ def show_summary(run: Run, console: Console) -> None:
     if results.path != run.path and results.path.parent != run.directory.evaluations:
         return  # other test images: what `hscl predict` says has not changed
     named = "" if results.path == run.path else f" --evaluation {results.path.name}"
-    say(console, f"next:   hscl predict {shlex.quote(str(run.path))} IMAGES...{named} --out scores.csv")
+    path = shlex.quote(str(run.path))
+    say(console, f"next:   hscl predict {path} IMAGES...{named} --out scores.csv")
+    if not named and summary.suspects is not None:
+        say(console, f"        hscl review {path}, to label the unlabelled images that may be anomalies")
 
 
 def _ranked(suspects: SuspectFigures) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 from hscl_fast.evaluation.suspects import Suspect
 
 Order = Literal["suspicious", "uncertain", "mixed"]
-ORDERS: tuple[Order, ...] = get_args(Order)
 RULES: dict[Order, str] = {
     "suspicious": "The images that are likeliest to be hidden anomalies come first.",
     "uncertain": "The images that are nearest to the decision threshold come first.",

@@ -87,6 +87,7 @@ def test_large_images_are_shrunk_and_lost_ones_say_why(run, tmp_path, capsys):
 
 def test_arrays_have_pictures_too(tmp_path, capsys):
     train("digits", "--recipe", "cpu", *FAST, "--out", tmp_path / "run")
+    assert f"hscl review {tmp_path / 'run'}, to label" in capsys.readouterr().out
     assert review(tmp_path / "run", "--top", 5) == 0
     images = images_of(tmp_path / "run" / "review.html")
     assert len(images) == 5
