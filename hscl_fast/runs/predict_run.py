@@ -143,6 +143,7 @@ def predict_run(
     text = _table(shown, table or _format_of(out), directory, calibration)
     if out is not None:
         write_output("--out", out, text.encode("utf-8"))
+    seconds = time.perf_counter() - started
     pictures = Pictures(scoring, given.images, found.most_anomalous_first(top), decoding)
     if save_images is not None:
         pictures.save(save_images, console)
@@ -151,7 +152,7 @@ def predict_run(
     scores = [score for score in found.anomaly_scores if score is not None]
     return Prediction(
         images=len(scores),
-        seconds=time.perf_counter() - started,
+        seconds=seconds,
         abnormal=sum(score > calibration.threshold for score in scores),
         calibration=calibration,
         errors=tuple(FileError(*pair) for pair in zip(found.names, found.errors, strict=True) if pair[1]),
