@@ -71,6 +71,7 @@ def test_predicting_needs_neither_the_compiler_nor_what_evaluation_needs(tmp_pat
     assert status == 0
     assert "torch" in modules
     assert not modules & {COMPILER, "torch._inductor", "sympy", *HEAVY}
+    assert not modules & {"hscl_fast.data.beton.reader", "hscl_fast.evaluation.report", "ffcv"}
 
 
 @pytest.mark.slow
