@@ -273,6 +273,8 @@ def test_saved_and_loaded_it_is_the_same(detector, run_dir, files, tmp_path):
         assert loaded.offset_ == detector.offset_
         assert loaded.config_ == detector.config_
     assert predict_run(tmp_path / "saved", files[:1], None).images == 1
+    with pytest.raises(UsageError, match=r"no split\.json"):
+        evaluate_run(tmp_path / "saved", overwrite=True)
     kinds = {path.suffix for path in (tmp_path / "saved").rglob("*") if path.is_file()}
     assert kinds == {"", ".json", ".yaml", ".safetensors"}
     with pytest.raises(UsageError, match="already exists"):

@@ -289,7 +289,18 @@ class RunDirectory(Results):
         """Return the data section with the run's own split record, so that the split is the same, image by image.
 
         Labels that were given when the run began are in the record.
+
+        Raises
+        ------
+        UsageError
+            The run has no split record.
         """
+        if not self.split.exists():
+            raise UsageError(
+                f"{self.path} has no {self.split.name}, so it is not known which images it was trained on, and it can "
+                "neither be resumed nor evaluated again: HSCLDetector.save keeps no images. Score new images with "
+                "`hscl predict`, or restore the file from a copy."
+            )
         return replace(config.data, split_record=str(self.split), labels=None)
 
     def truncate_metrics(self, step: int) -> None:
