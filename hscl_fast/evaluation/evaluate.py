@@ -158,7 +158,7 @@ def evaluate(
         else initial
     )
     with console.status("comparing with simple detectors"):
-        return replace(found, baselines=compare(split, features, seed=seed))
+        return replace(found, baselines=compare(split, features, -found.anomaly_scores, seed=seed))
 
 
 def _choose(

@@ -15,7 +15,7 @@ from hscl_fast.errors import UsageError
 Scores = npt.NDArray[np.floating[Any]]
 Flags = npt.NDArray[np.bool_]
 
-_NORMAL_95 = 1.959964  # the normal distribution's central 95 % end here
+NORMAL_95 = 1.959964  # the normal distribution's central 95 % end here
 NORMAL_ACCEPTANCE = 0.95  # the share of normals accepted at the threshold of FPR95
 
 
@@ -134,7 +134,7 @@ def auroc_interval(scores: npt.ArrayLike, abnormal: npt.ArrayLike) -> tuple[floa
     if not 0 < value < 1:
         return value, value
     # On the scale of log(p / (1 - p)), where the interval is nearer to symmetric and cannot leave [0, 1].
-    middle, margin = np.log(value / (1 - value)), _NORMAL_95 * deviation / (value * (1 - value))
+    middle, margin = np.log(value / (1 - value)), NORMAL_95 * deviation / (value * (1 - value))
     return float(1 / (1 + np.exp(margin - middle))), float(1 / (1 + np.exp(-margin - middle)))
 
 

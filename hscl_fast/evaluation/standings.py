@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from hscl_fast.evaluation.baselines.baseline import Baseline
 from hscl_fast.evaluation.baselines.registry import DETECTORS
+from hscl_fast.evaluation.metrics import NORMAL_95
 
 _ON = {"pixels": "pixels", "features": "encoder features"}
 _LEVEL = 0.05  # points of AUROC; less than the last digit that is printed
@@ -39,6 +40,25 @@ class Standing:
         return self.title if self.on is None else f"{self.title} on {self.on}"
 
 
+@dataclass(frozen=True)
+class Lead:
+    """How far the run is ahead of the best detector that it is compared with.
+
+    Attributes
+    ----------
+    over
+        That detector.
+    points
+        The difference of the pooled AUROCs, in points; negative where the run is behind.
+    interval
+        Its 95 % confidence interval, from both scores of the same images (DeLong); None where it is unknown.
+    """
+
+    over: Standing
+    points: float
+    interval: tuple[float, float] | None
+
+
 def standings(ours: Baseline, baselines: Mapping[str, Baseline]) -> list[Standing]:
     """Return the run and the detectors it is compared with, best pooled AUROC first, those not run last."""
     entries = [Standing("hscl-fast (this run)", None, ours)]
@@ -48,15 +68,34 @@ def standings(ours: Baseline, baselines: Mapping[str, Baseline]) -> list[Standin
     return sorted(entries, key=lambda entry: -1.0 if entry.result.auroc is None else entry.result.auroc, reverse=True)
 
 
-def verdict(ordered: Sequence[Standing]) -> str | None:
-    """Return a sentence that names the best of some standings first, or None if there is nothing to compare."""
-    ours = next(entry for entry in ordered if entry.is_ours).result.auroc
-    best = next((entry for entry in ordered if not entry.is_ours and entry.result.auroc is not None), None)
+def best_other(ordered: Sequence[Standing]) -> Standing | None:
+    """Return the best of some standings that is not the run, or None if no detector was run."""
+    return next((entry for entry in ordered if not entry.is_ours and entry.result.auroc is not None), None)
+
+
+def lead(ordered: Sequence[Standing]) -> Lead | None:
+    """Return how far the run is ahead of the best detector, or None if there is nothing to compare with."""
+    ours, best = next(entry for entry in ordered if entry.is_ours).result.auroc, best_other(ordered)
     if ours is None or best is None or best.result.auroc is None:
         return None
-    points = 100 * (ours - best.result.auroc)
-    if abs(points) < _LEVEL:
-        return f"Best: this run and {best.full_title}, within {_LEVEL} points of each other in pooled AUROC."
-    if points > 0:
-        return f"Best: this run, {points:.1f} points of pooled AUROC above {best.full_title}."
-    return f"Best: {best.full_title}, {-points:.1f} points of pooled AUROC above this run."
+    points, deviation = 100 * (ours - best.result.auroc), best.result.deviation
+    if deviation is None:
+        return Lead(best, points, None)
+    margin = 100 * NORMAL_95 * deviation
+    return Lead(best, points, (points - margin, points + margin))
+
+
+def verdict(ordered: Sequence[Standing]) -> str | None:
+    """Return a sentence that names the best of some standings first, or None if there is nothing to compare."""
+    found = lead(ordered)
+    if found is None:
+        return None
+    other = found.over.full_title
+    if abs(found.points) < _LEVEL:
+        return f"Best: this run and {other}, within {_LEVEL} points of each other in pooled AUROC."
+    first, second = ("this run", other) if found.points > 0 else (other, "this run")
+    interval = ""
+    if found.interval is not None:
+        low, high = found.interval if found.points > 0 else (-found.interval[1], -found.interval[0])
+        interval = f" (95 % interval {low:.1f} to {high:.1f})"
+    return f"Best: {first}, {abs(found.points):.1f} points of pooled AUROC above {second}{interval}."

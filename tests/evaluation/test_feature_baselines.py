@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import minimize
 from sklearn.covariance import ledoit_wolf
 
-from hscl_fast.evaluation.baselines.baseline import Baseline
+from hscl_fast.evaluation.baselines.baseline import Baseline, Figures
 from hscl_fast.evaluation.baselines.features import FEATURE_DETECTORS, REGULARISATION, feature_baselines
 from hscl_fast.evaluation.metrics import detection_metrics
 
@@ -29,10 +29,11 @@ def measured(training: np.ndarray, roles: np.ndarray, test: np.ndarray, **option
     """Return the results by detector, and the scores of the test images."""
     scores: list[np.ndarray] = []
 
-    def measure(found: np.ndarray) -> Any:
+    def measure(found: np.ndarray) -> Figures:
         scores.append(found)
         abnormal = np.arange(len(test)) >= len(test) // 2
-        return detection_metrics(found, abnormal, abnormal.astype(np.int64), ["normal", "abnormal"], 0)
+        figures = detection_metrics(found, abnormal, abnormal.astype(np.int64), ["normal", "abnormal"], 0)
+        return Figures(figures.auroc, figures.auroc_mean)
 
     results = feature_baselines(training, roles, test, measure, **options)
     return results, dict(zip((name for name, row in results.items() if row.auroc is not None), scores, strict=True))

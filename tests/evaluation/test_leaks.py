@@ -5,11 +5,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from hscl_fast.evaluation.baselines.baseline import Figures
 from hscl_fast.evaluation.baselines.detector import Measure
 from hscl_fast.evaluation.baselines.features import feature_baselines
 from hscl_fast.evaluation.baselines.pixels import pixel_baselines
 from hscl_fast.evaluation.baselines.registry import DETECTORS
-from hscl_fast.evaluation.metrics import Detection, detection_metrics
+from hscl_fast.evaluation.metrics import detection_metrics
 
 N, M, WATCHED = 80, 30, 10
 ROLES = np.repeat([1, 0, -1], [10, N - 20, 10]).astype(np.int8)
@@ -42,9 +43,10 @@ def scores_of(training: np.ndarray, test: np.ndarray, abnormal: np.ndarray = ABN
 
 
 def recorder(found: list[np.ndarray], abnormal: np.ndarray) -> Measure:
-    def measure(scores: np.ndarray) -> Detection:
+    def measure(scores: np.ndarray) -> Figures:
         found.append(scores)
-        return detection_metrics(scores, abnormal, abnormal.astype(np.int64), ["normal", "abnormal"], 0)
+        figures = detection_metrics(scores, abnormal, abnormal.astype(np.int64), ["normal", "abnormal"], 0)
+        return Figures(figures.auroc, figures.auroc_mean)
 
     return measure
 

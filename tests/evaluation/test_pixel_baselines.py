@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from hscl_fast.evaluation.baselines.baseline import Figures
 from hscl_fast.evaluation.baselines.pixels import MAX_SVM_IMAGES, _averaging, _pixels, pixel_baselines
 from hscl_fast.evaluation.metrics import detection_metrics
 
@@ -34,8 +35,9 @@ def split() -> dict[str, np.ndarray]:
 def run(split: dict[str, np.ndarray], **changes: np.ndarray) -> dict[str, dict]:
     given = {**split, **changes}
 
-    def measure(scores: np.ndarray) -> object:
-        return detection_metrics(scores, given["abnormal"], given["classes"], NAMES, 0)
+    def measure(scores: np.ndarray) -> Figures:
+        figures = detection_metrics(scores, given["abnormal"], given["classes"], NAMES, 0)
+        return Figures(figures.auroc, figures.auroc_mean)
 
     return pixel_baselines(given["train_images"], given["roles"], given["test_images"], measure)
 

@@ -11,14 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hscl_fast.counted import counted
-from hscl_fast.evaluation.baselines.baseline import Baseline, not_run
-from hscl_fast.evaluation.metrics import Detection
+from hscl_fast.evaluation.baselines.baseline import Baseline, Figures, not_run
 
 Rows = npt.NDArray[np.float32]
 Roles = npt.NDArray[np.int8]
 Normal = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.float64]
-Measure = Callable[[Scores], Detection]
+Measure = Callable[[Scores], Figures]
 
 
 class Estimator(Protocol):
@@ -115,7 +114,8 @@ def _measured(
         trained_on = f"{len(known):,} random ones of {trained_on}"
     scores = detector.build(len(known), known.shape[1], seed).fit(known, normal).decision_function(test)
     figures = measure(scores)
-    return Baseline(figures.auroc, figures.auroc_mean, seconds + time.perf_counter() - start, trained_on, note)
+    seconds += time.perf_counter() - start
+    return Baseline(figures.auroc, figures.auroc_mean, seconds, trained_on, note, figures.deviation)
 
 
 def _population(known: Rows, normal: Normal | None) -> tuple[str, str]:
