@@ -36,7 +36,7 @@ setup(
     package_dir={"hscl_kernels": "kernels/hscl_kernels", "hscl_fast": "hscl_fast"},
     package_data={
         "hscl_fast.config.recipes": ["*.yaml"],
-        "hscl_fast.evaluation.report": ["*.html.j2"],
+        "hscl_fast.evaluation.report": ["*.html.j2", "templates/*"],
         "hscl_fast.review": ["*.html.j2", "*.css", "*.js"],
     },
     install_requires=[

@@ -92,6 +92,21 @@ def subprocess_environment():
 
 
 @pytest.fixture
+def without_pixels(monkeypatch):
+    """The plots of pages are drawn, but not as pixels, which takes most of the time."""
+    from hscl_fast.evaluation.report import figure
+
+    class Canvas:
+        def __init__(self, drawn):
+            assert drawn.axes
+
+        def print_png(self, file, metadata):
+            file.write(b"png")
+
+    monkeypatch.setattr(figure, "FigureCanvasAgg", Canvas)
+
+
+@pytest.fixture
 def rng():
     return np.random.default_rng(0)
 

@@ -19,6 +19,7 @@ _WRITTEN = {
     "eval": "a folder",
     "review": "an HTML file",
     "watch": "a CSV file that it continues after a restart",
+    "compare": "an HTML page",
     "data prepare": "a .beton and a file beside it",
     "data views": "a PNG file",
 }

@@ -1,4 +1,4 @@
-"""The entry point ``hscl train | eval | predict | suspects | data | doctor``, with its errors and exit codes."""
+"""The entry point ``hscl train | eval | predict | ...``, with its errors and exit codes."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ COMMANDS = {
     "watch": "hscl_fast.cli.watch",
     "suspects": "hscl_fast.cli.suspects",
     "review": "hscl_fast.cli.review",
+    "compare": "hscl_fast.cli.compare",
     "doctor": "hscl_fast.cli.doctor",
     "data list": "hscl_fast.cli.data_list",
     "data verify": "hscl_fast.cli.data_verify",

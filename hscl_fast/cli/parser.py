@@ -171,6 +171,7 @@ def _parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         "watch": _watch_parser(),
         "suspects": _suspects_parser(),
         "review": _review_parser(),
+        "compare": _compare_parser(),
         "doctor": _doctor_parser(),
         "data": data,
     }
@@ -181,6 +182,7 @@ def _parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         "watch": "score the images that arrive in a folder",
         "suspects": "list the unlabelled training images that are likely anomalies",
         "review": "write a page on which to label the suspects of a run",
+        "compare": "put runs side by side",
         "doctor": "check this machine, and estimate the cost of training",
         "data": "list, verify or prepare data sets, or draw their views",
     }
@@ -251,6 +253,14 @@ def _eval_parser() -> ArgumentParser:
         "score and threshold to use",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there and up to date")
+    return parser
+
+
+def _compare_parser() -> ArgumentParser:
+    parser = PlainParser(description="Put two runs or more side by side: figures, curves and options that differ.")
+    parser.add_argument("RUN", type=str, nargs="+", help="run directories, or evaluations RUN/evaluations/NAME")
+    parser.add_argument("--out", type=str, help="HTML page to write as well (unset: none)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing --out")
     return parser
 
 

@@ -34,6 +34,8 @@ class OtherTest:
         How it was read.
     duplicates
         Pictures that are training images of the run, or that are there as normal and as abnormal.
+    decoding
+        See :class:`hscl_fast.data.types.UserImages`.
     """
 
     images: TestImages
@@ -41,6 +43,7 @@ class OtherTest:
     normal_class: int
     remarks: tuple[Remark, ...]
     duplicates: tuple[Duplicate, ...]
+    decoding: Decoding | None
 
 
 def open_other_test(config: DataConfig, trained: DataConfig, record: SplitRecord) -> OtherTest:
@@ -86,6 +89,7 @@ def open_other_test(config: DataConfig, trained: DataConfig, record: SplitRecord
         user.normal_class,
         remarks,
         contents.duplicates,
+        user.decoding,
     )
 
 

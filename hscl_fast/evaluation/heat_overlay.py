@@ -30,7 +30,7 @@ def overlay(picture: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np
     coarse = Image.fromarray(heat.astype(np.float32)).resize(grain, Image.Resampling.BILINEAR)
     stretched = np.asarray(coarse.resize((width, height), Image.Resampling.BILINEAR))
     hottest = max(float(stretched.max()), np.finfo(np.float32).tiny)
-    share = np.clip(stretched / hottest, 0, 1)[..., None]
+    share = (np.maximum(stretched, 0) / hottest)[..., None]
     colour = _FAINT + share * (_STRONG - _FAINT)
     opacity = _OPACITY * share
     return np.rint((1 - opacity) * picture + opacity * colour).astype(np.uint8)

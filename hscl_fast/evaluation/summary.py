@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hscl_fast.data.split.split import Counts
+from hscl_fast.evaluation.about import About
 from hscl_fast.evaluation.baselines.baseline import Baseline
 from hscl_fast.evaluation.candidates import Candidate
 from hscl_fast.evaluation.metrics import Aupr
@@ -45,6 +46,8 @@ class Summary:
         Images of each kind.
     baselines
         Simple detectors on the same split, by the names of :mod:`hscl_fast.evaluation.baselines.registry`.
+    about
+        When and where it was evaluated, and at which size.
     suspects
         How well the ranking in ``suspects.csv`` finds hidden anomalies; None without unlabelled training images.
     """
@@ -72,6 +75,7 @@ class Summary:
     score_images_per_second: float | None
     counts: Counts
     baselines: dict[str, Baseline]
+    about: About
     suspects: SuspectFigures | None = None
 
     @property

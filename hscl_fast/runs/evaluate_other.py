@@ -12,6 +12,8 @@ from hscl_fast.config.sections import Config, DataConfig
 from hscl_fast.console import warn
 from hscl_fast.data.bad_images import BadImages
 from hscl_fast.data.decode import ImageFiles, find_bad_files
+from hscl_fast.data.kinds import kind_of
+from hscl_fast.data.originals import originals_of
 from hscl_fast.data.other_test import OtherTest, open_other_test
 from hscl_fast.data.places import absolute_places
 from hscl_fast.data.split.record import SplitRecord, read_record
@@ -21,8 +23,10 @@ from hscl_fast.device import resolve_device
 from hscl_fast.errors import UsageError
 from hscl_fast.evaluation.baselines.registry import detectors_for, left_out
 from hscl_fast.evaluation.evaluate import Evaluation, evaluate_calibrated
-from hscl_fast.evaluation.report.page import ScoredImages
+from hscl_fast.evaluation.report.heat import heat_of
+from hscl_fast.evaluation.report.scored import ScoredImages
 from hscl_fast.method.scoring.scoring import Scoring
+from hscl_fast.runs.about import describe
 from hscl_fast.runs.backends import prepare_backends
 from hscl_fast.runs.calibration import Calibration, load_calibrated
 from hscl_fast.runs.checkpoint import load_checkpoint
@@ -98,11 +102,14 @@ def evaluate_other(
     tested = replace(config, data=replace(config.data, name=place.name), evaluate=used)
     state = read_state(load_checkpoint(directory.checkpoint(used.checkpoint)).info, directory)
     counts = count_images(record, other.images.abnormal)
-    summary = summarise(directory, tested, other.class_names[other.normal_class], counts, state, found)
+    originals = originals_of(place, kind_of(place), other.decoding)
+    about = describe(directory, config, where, calibration.image_size, other.images.names, originals)
+    summary = summarise(directory, tested, other.class_names[other.normal_class], counts, state, found, about)
     source = Remark(f"the run {directory.path.absolute()}, trained on {config.data.name}, tested on {place.name}")
-    scored = ScoredImages(other.images, other.class_names, found.anomaly_scores)
+    scored = ScoredImages(other.images, other.class_names, found.anomaly_scores, originals)
     shown = replace(config, evaluate=used)
-    results = writing_results(folder, directory, shown, summary, scored, (source, *other.remarks), other.duplicates)
+    remarks, heat = (source, *other.remarks), heat_of(scoring)
+    results = writing_results(folder, directory, shown, summary, scored, remarks, other.duplicates, heat=heat)
     with folder.writing(directory), results:
         pass
     return Run(directory, config, summary, folder)

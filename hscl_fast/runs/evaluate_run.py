@@ -15,6 +15,7 @@ from hscl_fast.config.sections import CheckpointName, Config, EvaluateConfig
 from hscl_fast.console import silent
 from hscl_fast.data.loaders.choose import is_held_in_memory
 from hscl_fast.data.open import in_memory, open_split
+from hscl_fast.data.originals import originals_of
 from hscl_fast.data.paths import at_home
 from hscl_fast.data.places import moved_to
 from hscl_fast.data.split.record import read_record
@@ -23,8 +24,10 @@ from hscl_fast.device import resolve_device
 from hscl_fast.errors import UsageError
 from hscl_fast.evaluation.candidates import LEAST_HELD_OUT, all_scores, candidate_scorings, suspicion_scoring
 from hscl_fast.evaluation.evaluate import AS_CONFIGURED, evaluate
-from hscl_fast.evaluation.report.page import ScoredImages
+from hscl_fast.evaluation.report.heat import heat_of
+from hscl_fast.evaluation.report.scored import RankedImages, ScoredImages
 from hscl_fast.evaluation.summary import Summary
+from hscl_fast.runs.about import describe
 from hscl_fast.runs.backends import prepare_backends
 from hscl_fast.runs.calibration import Calibration, load_calibration, save_calibration
 from hscl_fast.runs.checkpoint import load_checkpoint
@@ -209,8 +212,11 @@ def evaluate_trained(
         initial=initial_network(config, scoring.network, device),
         cached=cached,
     )
-    test = ScoredImages(split.test, split.class_names, found.anomaly_scores)
-    summary = summarise(directory, config, split.class_names[split.normal_class], split.counts, state, found)
+    image_size = split.training.images.shape[1]
+    originals = originals_of(config.data, split.record.kind, split.decoding)
+    test = ScoredImages(split.test, split.class_names, found.anomaly_scores, originals)
+    about = describe(directory, config, device, image_size, split.record.train.image, originals)
+    summary = summarise(directory, config, split.class_names[split.normal_class], split.counts, state, found, about)
     calibration = Calibration(
         score_direction=summary.score_direction,
         threshold=summary.threshold,
@@ -218,8 +224,11 @@ def evaluate_trained(
         scoring=found.scoring.name,
         checkpoint=config.evaluate.checkpoint,
         step=summary.step,
-        image_size=split.training.images.shape[1],
+        image_size=image_size,
     )
+    ranked = None
+    if found.suspects is not None:
+        ranked = RankedImages(found.suspects, split.training.images, split.training_names, originals)
     again = "evaluate again"
     if results == directory:
         again = f"run `hscl eval {shlex.quote(str(directory.path))}`"
@@ -229,7 +238,8 @@ def evaluate_trained(
         if found.suspects is not None:
             more[results.suspects_page] = suspects_page(found.suspects, split, config.data, directory.path)
             more[results.suspects] = suspects_csv(found.suspects).encode()
-        with writing_results(results, directory, config, summary, test, split.remarks, split.duplicates, more):
+        remarks, duplicates, heat = split.remarks, split.duplicates, heat_of(found.scoring)
+        with writing_results(results, directory, config, summary, test, remarks, duplicates, more, ranked, heat):
             save_calibration(results, calibration, found.scoring.constants)
     except OSError as error:
         raise UsageError(

@@ -15,9 +15,12 @@ from hscl_fast.config.sections import Config
 from hscl_fast.data.split.duplicates import Duplicate
 from hscl_fast.data.split.split import Counts
 from hscl_fast.data.types import Remark
+from hscl_fast.evaluation.about import About
 from hscl_fast.evaluation.convention import SCORE_DIRECTION
 from hscl_fast.evaluation.evaluate import Evaluation
-from hscl_fast.evaluation.report.page import ScoredImages, render_report
+from hscl_fast.evaluation.report.heat import Heat
+from hscl_fast.evaluation.report.page import render_report
+from hscl_fast.evaluation.report.scored import RankedImages, ScoredImages
 from hscl_fast.evaluation.scores_csv import scores_csv
 from hscl_fast.evaluation.summary import Summary
 from hscl_fast.runs.directory import Results, RunDirectory
@@ -25,7 +28,13 @@ from hscl_fast.training.state import TrainingState
 
 
 def summarise(
-    directory: RunDirectory, config: Config, normal_class: str, counts: Counts, state: TrainingState, found: Evaluation
+    directory: RunDirectory,
+    config: Config,
+    normal_class: str,
+    counts: Counts,
+    state: TrainingState,
+    found: Evaluation,
+    about: About,
 ) -> Summary:
     """Return the summary of an evaluation of a run; ``config`` has the data, the score and the checkpoint."""
     rates = [row["views_per_second"] for row in directory.read_metrics() if "views_per_second" in row]
@@ -49,6 +58,7 @@ def summarise(
         counts=counts,
         baselines=found.baselines,
         suspects=None if found.suspects is None else found.suspects.figures,
+        about=about,
     )
 
 
@@ -62,6 +72,8 @@ def writing_results(
     remarks: Sequence[Remark],
     duplicates: Sequence[Duplicate],
     more: Mapping[Path, bytes] | None = None,
+    ranked: RankedImages | None = None,
+    heat: Heat | None = None,
 ) -> Iterator[None]:
     """Write the results of an evaluation of a run; they take their places after the ``with`` block, or not at all.
 
@@ -77,6 +89,9 @@ def writing_results(
     page = render_report(
         summary,
         scored,
+        name=_name(results, directory),
+        ranked=ranked,
+        heat=heat,
         config=to_dict(config),
         history=directory.read_metrics(),
         remarks=remarks,
@@ -95,3 +110,9 @@ def writing_results(
             file.write_bytes(content)
             sync(file)
         yield
+
+
+def _name(results: Results, directory: RunDirectory) -> str:
+    """Return the name of the run, and of an evaluation that is not its own."""
+    run = directory.path.absolute().name
+    return run if results.path == directory.path else f"{run}, evaluation {results.path.absolute().name}"

@@ -120,7 +120,9 @@ def test_training_images_are_found_among_them(trained, tmp_path, rng, capsys):
     assert "warning: 2 pictures are there twice, in uses that contradict each other" in said
     assert f"{trained.parent / 'mine/train/normal/3.png'} (train, normal) = normal/copy.png (test, normal)" in said
     assert "abnormal/twin.png (test, abnormal) = normal/0.png (test, normal)" in said
-    assert "normal/copy.png</td><td>test, normal" in (tmp_path / "out" / "report.html").read_text()
+    assert (
+        'normal/copy.png</td><td data-label="Used for">test, normal' in (tmp_path / "out" / "report.html").read_text()
+    )
 
 
 def test_training_images_that_are_gone_are_not_compared(trained, tmp_path, rng, capsys):

@@ -28,7 +28,7 @@ def test_a_picture_to_train_and_to_test_on_is_warned_of_and_listed(tmp_path, rng
         assert warning in said
     html = (out / "report.html").read_text()
     assert "Pictures that are there twice" in html
-    assert len(re.findall(r"test/normal/copy\d\.png</td><td>test, normal", html)) == 5
+    assert len(re.findall(r'test/normal/copy\d\.png</td><td data-label="Used for">test, normal', html)) == 5
 
 
 def test_zeros_and_ones_are_warned_of(tmp_path, rng, capsys):
@@ -90,7 +90,7 @@ def test_many_duplicates_are_counted_and_fifty_listed(tmp_path, capsys):
     html = (out / "report.html").read_text()
     assert "60 pictures" in html
     assert "The first 50:" in html
-    assert html.count("<td>test, normal</td>") == 50
+    assert html.count('<td data-label="Used for">test, normal</td>') == 50
 
 
 def large_images(root, rng, *, size=(160, 120), count=4):
@@ -113,7 +113,7 @@ def test_images_that_are_shrunk_more_than_fourfold_are_warned_of(tmp_path, rng, 
         code, said, error = run(*arguments, capsys=capsys)
         assert code == 0, error
         assert f"warning: {shrunk} 64" in said
-    assert f'<span class="mark">{shrunk} 64</span>' in (out / "report.html").read_text()
+    assert f'<span class="warning">{shrunk} 64</span>' in (out / "report.html").read_text()
     code, said, _ = run("data", "prepare", root, "--out", tmp_path / "a.beton", "--image_size=16", capsys=capsys)
     assert code == 0
     assert "10-fold to 16 px: small defects vanish; try --image_size 64" in said
