@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 EXTRAS = {
     "ffcv": ["ffcv>=1.0.2", "numba>=0.59"],
     "tensorboard": ["tensorboard>=2.16"],
+    "export": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"],  # only .onnx files need it
     "bench": ["pytest-benchmark>=5.0"],
     "peers": ["kornia>=0.8", "lightly>=1.5", "pytorch-metric-learning>=2.6"],  # benchmarks/ compares with these
     "fuzz": ["atheris>=3.0"],  # coverage-guided fuzzing, by `make fuzz` only

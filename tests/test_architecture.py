@@ -38,7 +38,8 @@ ROOMS = {
     "review": {"config", "data", "evaluation", "runs"},
     "detector": {"config", "data", "method", "ranks", "runs"},
     "doctor": {"config", "data", "method", "runs", "training"},
-    "cli": {"config", "data", "doctor", "evaluation", "method", "ranks", "review", "runs"},
+    "export": {"config", "data", "evaluation", "method", "runs"},
+    "cli": {"config", "data", "doctor", "evaluation", "export", "method", "ranks", "review", "runs"},
 }
 # Inside data: each group may import itself and those above it.
 DATA = (

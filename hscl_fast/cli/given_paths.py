@@ -20,6 +20,7 @@ _WRITTEN = {
     "review": "an HTML file",
     "watch": "a CSV file that it continues after a restart",
     "compare": "an HTML page",
+    "export": "a model",
     "data prepare": "a .beton and a file beside it",
     "data views": "a PNG file",
 }

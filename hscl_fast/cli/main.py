@@ -30,6 +30,7 @@ COMMANDS = {
     "suspects": "hscl_fast.cli.suspects",
     "review": "hscl_fast.cli.review",
     "compare": "hscl_fast.cli.compare",
+    "export": "hscl_fast.cli.export",
     "doctor": "hscl_fast.cli.doctor",
     "data list": "hscl_fast.cli.data_list",
     "data verify": "hscl_fast.cli.data_verify",

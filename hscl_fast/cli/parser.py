@@ -172,6 +172,7 @@ def _parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         "suspects": _suspects_parser(),
         "review": _review_parser(),
         "compare": _compare_parser(),
+        "export": _export_parser(),
         "doctor": _doctor_parser(),
         "data": data,
     }
@@ -183,6 +184,7 @@ def _parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         "suspects": "list the unlabelled training images that are likely anomalies",
         "review": "write a page on which to label the suspects of a run",
         "compare": "put runs side by side",
+        "export": "write a trained run as one ONNX or torch.export file",
         "doctor": "check this machine, and estimate the cost of training",
         "data": "list, verify or prepare data sets, or draw their views",
     }
@@ -332,6 +334,18 @@ def _review_parser() -> ArgumentParser:
     parser.add_argument("--side", type=int, default=512, help="pixels per side to which larger images are shrunk")
     parser.add_argument("--root", type=str, help="folder of the data set, if it has moved (unset: as trained)")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing page")
+    return parser
+
+
+def _export_parser() -> ArgumentParser:
+    parser = PlainParser(
+        description="Write RUN as one file that scores images without hscl-fast, and compare the two on 100 images."
+    )
+    parser.add_argument("RUN", type=str, help="run directory")
+    parser.add_argument("--out", type=str, required=True, help="file to write: .onnx, or .pt2 of torch.export")
+    parser.add_argument("--evaluation", type=str, help="whose score and threshold to use (unset: the run's own)")
+    parser.add_argument("--root", type=str, help="folder of the data set, if it has moved (unset: as trained)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing --out")
     return parser
 
 

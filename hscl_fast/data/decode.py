@@ -184,7 +184,9 @@ def _refusal(path: Path, reason: str) -> BadImages:
 def _resize(image: Image.Image, size: int) -> Image.Image:
     if image.size == (size, size):
         return image
-    return image.resize((size, size), Image.Resampling.BILINEAR)  # Pillow's filters widen when shrinking
+    # Pillow's filters widen when shrinking. It rounds between the two passes, whose order is its version's own choice.
+    across = image.resize((size, image.height), Image.Resampling.BILINEAR)
+    return across.resize((size, size), Image.Resampling.BILINEAR)
 
 
 def resize_images(images: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:

@@ -102,7 +102,7 @@ def load_split(config: DataConfig) -> Split:
     return in_memory(open_split(config))
 
 
-def open_split(config: DataConfig, passed: PassedImages | None = None) -> Split:
+def open_split(config: DataConfig, passed: PassedImages | None = None, *, resized: bool = True) -> Split:
     """Split a data set, or reload a split from its record; images in files are read on access.
 
     A named data set is split by ``config.protocol`` and tested on all its test images; a user's own data has its
@@ -116,6 +116,8 @@ def open_split(config: DataConfig, passed: PassedImages | None = None) -> Split:
     passed
         Images and roles that a program has, of which ``config`` says where they will lie
         (:meth:`hscl_fast.data.user.passed.PassedArray.placed`); None: what ``config`` leads to.
+    resized
+        False leaves images that lie in arrays at their own size.
 
     Returns
     -------
@@ -130,7 +132,7 @@ def open_split(config: DataConfig, passed: PassedImages | None = None) -> Split:
         written for other data.
     """
     if config.split_record is not None:
-        return _reload(config, config.split_record)
+        return _reload(config, config.split_record, resized=resized)
     loaded = load_with_roles(config, passed)
     given = relabel(
         config.labels,
@@ -145,7 +147,7 @@ def open_split(config: DataConfig, passed: PassedImages | None = None) -> Split:
     contents = _contents(config, loaded.kind, source, assignment, loaded.classes[0])
     digest = loaded.digest or _digest(loaded.kind, source, assignment.index, contents)
     record = build_record(config, loaded.kind, source, assignment, loaded.classes, digest)
-    split = assemble(source, assignment, record, config.image_size)
+    split = assemble(source, assignment, record, config.image_size, resized=resized)
     return replace(
         split,
         remarks=(*loaded.remarks, *given.remarks),
@@ -229,7 +231,9 @@ def remark_on_sizes(source: Source, image_size: int | None) -> tuple[Remark, ...
     return remark_on_shrinking(source.train.images, side_of(source, image_size))
 
 
-def assemble(source: Source, assignment: Assignment, record: SplitRecord, image_size: int | None) -> Split:
+def assemble(
+    source: Source, assignment: Assignment, record: SplitRecord, image_size: int | None, *, resized: bool = True
+) -> Split:
     """Cut a source up as assigned. The true labels of training images go into the record and nowhere else.
 
     Parameters
@@ -242,12 +246,14 @@ def assemble(source: Source, assignment: Assignment, record: SplitRecord, image_
         The record of this split, which has the normal class.
     image_size
         Side to resize to, or None.
+    resized
+        False leaves images that lie in arrays at their own size.
 
     Returns
     -------
     Split
     """
-    size = side_of(source, image_size)
+    size = side_of(source, image_size) if resized else None
     training, held_out = (
         TrainingImages(_sized(take(source.train.images, assignment.index[mask]), size), assignment.roles[mask])
         for mask in (~assignment.held_out, assignment.held_out)
@@ -264,9 +270,9 @@ def assemble(source: Source, assignment: Assignment, record: SplitRecord, image_
     )
 
 
-def _sized(images: AnyImages, size: int) -> AnyImages:
+def _sized(images: AnyImages, size: int | None) -> AnyImages:
     # Images that are not in memory were opened at their size.
-    return images if isinstance(images, LazyImages) else resize_images(images, size)
+    return images if size is None or isinstance(images, LazyImages) else resize_images(images, size)
 
 
 def _require_classes(config: DataConfig) -> None:
@@ -297,7 +303,7 @@ def _digest(kind: Kind, source: Source, index: Labels, contents: Contents | None
     return digest_arrays([take(source.train.images, index), source.test.images])
 
 
-def _reload(config: DataConfig, path: str) -> Split:
+def _reload(config: DataConfig, path: str, *, resized: bool) -> Split:
     record = read_record(path)
     kind = _kind_of_recorded(config, record, path)
     refuse_idle_root(config, kind)
@@ -338,7 +344,7 @@ def _reload(config: DataConfig, path: str) -> Split:
         )
     if given.judged:
         record = relabelled(record, source, assignment)
-    split = assemble(source, assignment, record, config.image_size)
+    split = assemble(source, assignment, record, config.image_size, resized=resized)
     remarks = (*assumed, *remark_on_overruled(config, record), *given.remarks)
     if kind != "named":
         remarks += remark_on_sizes(source, config.image_size)

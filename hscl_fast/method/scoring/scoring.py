@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import operator
 from collections.abc import Callable, Iterator
-from typing import Self, TypeGuard
+from typing import Self, TypeGuard, TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from hscl_fast.method.scoring.score import Score, Shape, Training
 from hscl_fast.method.scoring.views import Outputs, Views, ViewSet
 
 Scores = NDArray[np.float64]
+_Values = TypeVar("_Values", Scores, Tensor)
 _Forward = Callable[[Network, Tensor, torch.dtype], Features]
 # By the method that computed it, which several scores may have inherited from one class.
 _Evidence = dict[object, Tensor]
@@ -57,8 +59,10 @@ class Scoring:
     ----------
     name
         The score, or the scores in the order of the registry.
+    views
+        The views of an image that go through the network.
     passes
-        The number of views per image that go through the network.
+        Their number.
     images_per_batch
         Images per batch.
     on_features
@@ -78,9 +82,9 @@ class Scoring:
         self.name = "+".join(names)
         self.network, self.execution, self.augment, self.batch_size = network, execution, augment, batch_size
         self._scores: dict[ScoreName, Score] = {name: SCORES[name](network) for name in names}
-        self._views = ViewSet.of({score.views for score in self._scores.values()})
-        self.passes = self._views.rows
-        self.images_per_batch = max(1, batch_size // self._views.shrink_batch)
+        self.views = ViewSet.of({score.views for score in self._scores.values()})
+        self.passes = self.views.rows
+        self.images_per_batch = max(1, batch_size // self.views.shrink_batch)
         self.on_features: Callable[[Tensor], object] | None = None
         # Mean and standard deviation over the training images of each score, and its values there.
         self._standards: dict[ScoreName, tuple[float, float]] = {}
@@ -198,12 +202,12 @@ class Scoring:
             The views ``[passes * B, 3, H, W]``, view by view.
         """
         mean, std = self.network.statistics
-        parameters = self._views.parameters(images, self.augment)
+        parameters = self.views.parameters(images, self.augment)
         backend = self.augment.backend
         views = augment_views(images, parameters, dtype=torch.float32, mean=mean, std=std, backend=backend)
         views.requires_grad_()
         # Not through the network itself, which differentiates no frozen encoder.
-        outputs = self._views.split(self.network.heads(self.network.encoder(views)), len(images))
+        outputs = self.views.split(self.network.heads(self.network.encoder(views)), len(images))
         parts = []
         for name, score in self._scores.items():
             # Constants that were just calibrated are tensors of inference mode, through which no gradient goes.
@@ -232,12 +236,21 @@ class Scoring:
             return self._score_each(self._evidence_of_seen(images, advance, batches), twins)
         return self._score_each(self._evidence_of(batches, advance), twins)
 
-    def summed(self, each: dict[ScoreName, Scores]) -> Scores:
+    def summed(self, each: dict[ScoreName, _Values]) -> _Values:
         """Return the score, from what each of its scores says."""
         if len(self._scores) == 1:
             return each[next(iter(self._scores))]
-        standards = ((each[name], *self._standards[name]) for name in self._scores)
-        return np.sum([(values - center) / scale for values, center, scale in standards], axis=0)
+        parts = []
+        for name in self._scores:
+            center, scale = self._standards[name]
+            parts.append((each[name] - center) / scale)
+        return functools.reduce(operator.add, parts)
+
+    def of_outputs(self, outputs: Outputs) -> Tensor:
+        """Return the score of every image from the network's outputs for its views: float64 ``[B]``."""
+        evidence = self._evidence(outputs)
+        each = {name: score.score(evidence[type(score).evidence]).double() for name, score in self._scores.items()}
+        return self.summed(each)
 
     def score_known(self, images: ImageSequence, advance: Advance = ignore) -> Scores:
         """Return the scores of the images that it was calibrated on, in the same order, as if each were new."""
@@ -323,7 +336,7 @@ class Scoring:
 
     def _has_seen(self, images: ImageSequence) -> TypeGuard[EncodedImages]:
         """Return whether the features that the images come with are all that the scores need of the encoder."""
-        return isinstance(images, EncodedImages) and self._views == ViewSet.of({Views.UPRIGHT})
+        return isinstance(images, EncodedImages) and self.views == ViewSet.of({Views.UPRIGHT})
 
     def _evidence_of(self, batches: Iterator[NDArray[np.uint8]], advance: Advance) -> Iterator[_Evidence]:
         for batch in on_device(batches, self.execution.device, advance):
@@ -339,11 +352,11 @@ class Scoring:
                 next(batches)
             with encoder_precision(device, precision):
                 found: Features = self.network.heads(features.to(device))
-            yield self._evidence(self._views.split(found.map(Tensor.float), len(features)))
+            yield self._evidence(self.views.split(found.map(Tensor.float), len(features)))
             advance(len(features))
 
     def _evidence(self, outputs: Outputs) -> _Evidence:
-        if self.on_features is not None and self._views.turns:
+        if self.on_features is not None and self.views.turns:
             self.on_features(outputs.turns.encoder[0])
         by_kind = {type(score).evidence: score for score in self._scores.values()}
         return {kind: score.evidence(outputs) for kind, score in by_kind.items()}
@@ -352,13 +365,13 @@ class Scoring:
         mean, std = self.network.statistics
         views = augment_views(
             images,
-            self._views.parameters(images, self.augment),
+            self.views.parameters(images, self.augment),
             dtype=self.execution.precision,
             mean=mean,
             std=std,
             backend=self.augment.backend,
         )
-        return self._views.split(self._features(views), len(images))
+        return self.views.split(self._features(views), len(images))
 
     def _features(self, views: Tensor) -> Features:
         """Return the features of views, float32."""

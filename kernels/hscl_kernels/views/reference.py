@@ -72,9 +72,9 @@ def to_gray(x: Tensor) -> Tensor:
 
 def resized_crop(x: Tensor, crop: Tensor, size: tuple[int, int]) -> Tensor:
     """Return ``x [rows, 3, h, w]`` sampled bilinearly over each row's crop, mirrored at the border, as ``size``."""
-    theta = crop.new_zeros(len(crop), 2, 3, dtype=x.dtype)
+    theta = crop.new_zeros(crop.shape[0], 2, 3, dtype=x.dtype)
     theta[:, 0, 0], theta[:, 1, 1], theta[:, 0, 2], theta[:, 1, 2] = crop.to(x.dtype).unbind(1)
-    grid = F.affine_grid(theta, [len(x), x.shape[1], *size], align_corners=False)
+    grid = F.affine_grid(theta, [*x.shape[:2], *size], align_corners=False)
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
