@@ -20,6 +20,9 @@ def run(options: Namespace, console: Console) -> int:
         checkpoint=options.checkpoint,
         device=options.device,
         root=options.root,
+        threshold=options.threshold,
+        max_false_alarms=options.max_false_alarms,
+        contamination=options.contamination,
         overwrite=options.overwrite,
         console=console,
     )

@@ -28,6 +28,7 @@ COMMANDS = {
     "predict": "hscl_fast.cli.predict",
     "watch": "hscl_fast.cli.watch",
     "suspects": "hscl_fast.cli.suspects",
+    "threshold": "hscl_fast.cli.threshold",
     "review": "hscl_fast.cli.review",
     "compare": "hscl_fast.cli.compare",
     "export": "hscl_fast.cli.export",

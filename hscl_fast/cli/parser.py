@@ -170,6 +170,7 @@ def _parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         "predict": _predict_parser(),
         "watch": _watch_parser(),
         "suspects": _suspects_parser(),
+        "threshold": _threshold_parser(),
         "review": _review_parser(),
         "compare": _compare_parser(),
         "export": _export_parser(),
@@ -182,6 +183,7 @@ def _parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         "predict": "score image files with a trained run",
         "watch": "score the images that arrive in a folder",
         "suspects": "list the unlabelled training images that are likely anomalies",
+        "threshold": "show or change the decision threshold of a run",
         "review": "write a page on which to label the suspects of a run",
         "compare": "put runs side by side",
         "export": "write a trained run as one ONNX or torch.export file",
@@ -254,6 +256,7 @@ def _eval_parser() -> ArgumentParser:
         help="of the evaluation in RUN/evaluations (unset: the run's own, or SCORING-CHECKPOINT); with --data, whose "
         "score and threshold to use",
     )
+    _add_threshold(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there and up to date")
     return parser
 
@@ -264,6 +267,30 @@ def _compare_parser() -> ArgumentParser:
     parser.add_argument("--out", type=str, help="HTML page to write as well (unset: none)")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing --out")
     return parser
+
+
+def _threshold_parser() -> ArgumentParser:
+    parser = PlainParser(
+        description="Show the decision threshold of RUN or, with an option, change it and all decisions without "
+        "scoring again.",
+    )
+    parser.add_argument("RUN", type=str, help="run directory")
+    _add_threshold(parser)
+    parser.add_argument("--best", action="store_true", help="best balanced accuracy on the held-out labelled images")
+    parser.add_argument("--evaluation", type=str, help="of the evaluation with this name (unset: the run's own)")
+    parser.add_argument("--root", type=str, help="folder of the data set, if it has moved (unset: as trained)")
+    return parser
+
+
+def _add_threshold(parser: ArgumentParser) -> None:
+    """Add the options that say how the threshold comes about."""
+    parser.add_argument("--threshold", type=float, help="the anomaly score above which an image is abnormal")
+    parser.add_argument(
+        "--max_false_alarms", "--max-false-alarms", type=float, help="share of normals that may be called abnormal"
+    )
+    parser.add_argument(
+        "--contamination", type=float, help="with --max_false_alarms: suspected share of anomalies among the unlabelled"
+    )
 
 
 def _predict_parser() -> ArgumentParser:

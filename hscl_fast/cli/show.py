@@ -9,6 +9,7 @@ from rich.table import Table
 
 from hscl_fast.console import say, warn
 from hscl_fast.counted import counted
+from hscl_fast.evaluation.summary import Summary
 from hscl_fast.evaluation.suspects import SuspectFigures
 from hscl_fast.runs.run import Run
 
@@ -37,6 +38,7 @@ def show_summary(run: Run, console: Console) -> None:
         f"{summary.counts.test_abnormal:,} abnormal test images"
         f"{_rate(summary.score_images_per_second)}",
     )
+    show_threshold(summary, console)
     if summary.is_chance:
         warn(console, summary.advice)
     results = run.results or run.directory
@@ -60,6 +62,26 @@ def _ranked(suspects: SuspectFigures) -> str:
     return (
         f"{images} (of the first {suspects.hidden_anomalies:,} {first} are hidden anomalies, in random order {random})"
     )
+
+
+def show_threshold(summary: Summary, console: Console) -> None:
+    """Print the threshold with its interval, what it does on the test images, and why to be careful with it."""
+    ends = summary.threshold_interval
+    between = "" if ends is None else f" (95 % interval {ends[0]:.4g} to {ends[1]:.4g})"
+    decisions = summary.decisions
+    shares = [
+        f"{name} {_percent(share)} ({100 * within[0]:.1f} to {100 * within[1]:.1f})"
+        for name, share, within in (
+            ("recall", decisions.recall_abnormal, summary.recall_interval),
+            ("false alarms", decisions.false_alarm_rate, summary.false_alarm_interval),
+        )
+        if within is not None
+    ]
+    tested = f": {', '.join(shares)}" if shares else ""
+    say(console, f"threshold {summary.threshold:.4g}{between} from {summary.threshold_source}{tested}")
+    say(console, "scores are anomaly scores: higher = more anomalous, above the threshold = abnormal")
+    if summary.threshold_caution is not None:
+        warn(console, summary.threshold_caution)
 
 
 def _rate(images_per_second: float | None) -> str:

@@ -11,18 +11,21 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from hscl_fast.config.scores import ScoreName
+from hscl_fast.config.sections import EvaluateConfig
 from hscl_fast.console import say
 from hscl_fast.counted import counted
 from hscl_fast.data.split.split import Split
-from hscl_fast.data.types import ABNORMAL, NORMAL, TestImages, take
+from hscl_fast.data.types import ABNORMAL, NORMAL, UNLABELLED, TestImages, take
 from hscl_fast.evaluation.baselines.baseline import Baseline
 from hscl_fast.evaluation.candidates import Candidate, choose
 from hscl_fast.evaluation.compare import compare, is_comparable
 from hscl_fast.evaluation.convention import anomaly_scores
+from hscl_fast.evaluation.decisions import Decisions, decide
 from hscl_fast.evaluation.encoder_features import FeatureTape, Taped, complete_features
+from hscl_fast.evaluation.fitted_threshold import FittedThreshold, ThresholdScores
 from hscl_fast.evaluation.metrics import Detection, detection_metrics
-from hscl_fast.evaluation.suspects import Suspects, find_suspects
-from hscl_fast.evaluation.threshold import Decisions, decide, fit_threshold
+from hscl_fast.evaluation.suspects import Suspects, find_suspects, left_out_folds
+from hscl_fast.evaluation.threshold import ShareIntervals, choose_threshold, share_intervals
 from hscl_fast.method.encode import CachedFeatures
 from hscl_fast.method.image_batches import ImageSequence
 from hscl_fast.method.network import Network
@@ -32,7 +35,6 @@ from hscl_fast.progress import image_progress
 Scores = NDArray[np.float64]
 
 AS_CONFIGURED = "as configured"
-_TRAINING_QUANTILE = 0.95
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,9 @@ class Evaluation:
         The scores it was chosen among; empty if there was no choice.
     anomaly_scores : float64 [m]
         Of the test images; higher is more anomalous.
-    threshold, threshold_source
-        The decision threshold, an anomaly score, and what it was fitted on, in words.
-    detection, decisions
+    threshold
+        The decision threshold.
+    detection, decisions, intervals
         The figures of the test images.
     images_per_second
         Test images scored per second; None without test images.
@@ -57,19 +59,22 @@ class Evaluation:
         Simple detectors on the same split; empty if the test images lack normals or anomalies.
     suspects
         The ranking of the unlabelled training images; None if there are none, or on other test images.
+    threshold_scores
+        What the threshold was fitted to; None on other test images.
     """
 
     scoring: Scoring
     scoring_source: str
     candidates: list[Candidate]
     anomaly_scores: Scores
-    threshold: float
-    threshold_source: str
+    threshold: FittedThreshold
     detection: Detection
     decisions: Decisions
+    intervals: ShareIntervals
     images_per_second: float | None
     baselines: dict[str, Baseline]
     suspects: Suspects | None = None
+    threshold_scores: ThresholdScores | None = None
 
 
 def evaluate(
@@ -80,6 +85,7 @@ def evaluate(
     seed: int,
     candidates: Sequence[str] = (),
     scoring_source: str = AS_CONFIGURED,
+    rule: EvaluateConfig | None = None,
     suspicion: str | None = None,
     initial: Network | str | None = None,
     cached: CachedFeatures | None = None,
@@ -104,6 +110,8 @@ def evaluate(
         ``scoring``.
     scoring_source
         Why the score is this one if there is no choice, in words.
+    rule
+        How the threshold comes about: see :func:`hscl_fast.evaluation.threshold.choose_threshold`; None: as by default.
     suspicion
         The score that ranks the unlabelled images; None: that of the evaluation.
     initial
@@ -140,16 +148,17 @@ def evaluate(
         scoring = scoring.narrowed(candidates[0])
     if scoring_source != AS_CONFIGURED:
         say(console, f"score {scoring.name}, {scoring_source}")
-    threshold, threshold_source = _fit_threshold(scoring, split, each, known, console)
+    threshold_scores = _threshold_scores(scoring, split, each, console)
+    threshold = choose_threshold(rule or EvaluateConfig(), threshold_scores)
     with console.status("ranking suspects"):
         ranked_by = scoring if suspicion is None else everything.narrowed(suspicion)
-        suspects = find_suspects(scoring, ranked_by, split, threshold)
+        suspects = find_suspects(scoring, ranked_by, split, threshold.value)
     tape.cut()
-    found = evaluate_calibrated(
-        scoring, split.test, split.class_names, split.normal_class, threshold, threshold_source, console
-    )
+    found = evaluate_calibrated(scoring, split.test, split.class_names, split.normal_class, threshold, console)
     taped_test, scoring.on_features = tape.cut(), None
-    found = replace(found, candidates=chosen, scoring_source=scoring_source, suspects=suspects)
+    found = replace(
+        found, candidates=chosen, scoring_source=scoring_source, suspects=suspects, threshold_scores=threshold_scores
+    )
     if not is_comparable(split):
         return found
     features = (
@@ -174,8 +183,7 @@ def evaluate_calibrated(
     test: TestImages,
     class_names: Sequence[str],
     normal_class: int,
-    threshold: float,
-    threshold_source: str,
+    threshold: FittedThreshold,
     console: Console,
 ) -> Evaluation:
     """Score test images with a calibrated score and a threshold; nothing is fitted, and nothing compared with."""
@@ -190,23 +198,26 @@ def evaluate_calibrated(
         candidates=[],
         anomaly_scores=scores,
         threshold=threshold,
-        threshold_source=threshold_source,
         detection=detection_metrics(normality, test.abnormal, test.classes, class_names, normal_class),
-        decisions=decide(scores, test.abnormal, threshold),
+        decisions=decide(scores, test.abnormal, threshold.value),
+        intervals=share_intervals(scores, test.abnormal, threshold),
         images_per_second=round(len(scores) / seconds, 1) if len(scores) else None,
         baselines={},
     )
 
 
-def _fit_threshold(
-    scoring: Scoring, split: Split, held_out: dict[ScoreName, Scores], known: ImageSequence, console: Console
-) -> tuple[float, str]:
-    """Fit the decision threshold on held-out labelled images or, if there are none, on the training scores."""
-    roles = split.held_out.roles
-    if len(roles):
-        scores = anomaly_scores(scoring.summed(held_out))
-        return fit_threshold(scores, roles == ABNORMAL), counted(len(roles), "held-out labelled image")
-    with image_progress(console, "fitting the threshold", len(known)) as advance:
-        scores = anomaly_scores(scoring.score_known(known, advance))
-    source = f"{_TRAINING_QUANTILE:.0%} quantile of the training scores (no labelled images were held out)"
-    return float(np.quantile(scores, _TRAINING_QUANTILE)), source
+def _threshold_scores(
+    scoring: Scoring, split: Split, held_out: dict[ScoreName, Scores], console: Console
+) -> ThresholdScores:
+    """Return the anomaly scores that a threshold can be fitted to."""
+    roles, training_roles = split.held_out.roles, split.training.roles
+    folds = left_out_folds(training_roles[training_roles != ABNORMAL] == UNLABELLED)
+    none = np.zeros(0)
+    with console.status("fitting the threshold"):
+        left_out = scoring.summed(scoring.score_left_out(folds)) if (folds >= 0).any() else none
+    return ThresholdScores(
+        held_out=anomaly_scores(scoring.summed(held_out)) if len(roles) else none,
+        held_out_abnormal=roles == ABNORMAL,
+        unlabelled=anomaly_scores(left_out),
+        training=none if len(roles) else anomaly_scores(scoring.known_scores),
+    )

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from hscl_fast.data.split.split import Counts
 from hscl_fast.evaluation.about import About
 from hscl_fast.evaluation.baselines.baseline import Baseline
+from hscl_fast.evaluation.bootstrap import Interval
 from hscl_fast.evaluation.candidates import Candidate
+from hscl_fast.evaluation.decisions import Decisions
 from hscl_fast.evaluation.metrics import Aupr
 from hscl_fast.evaluation.standings import Standing, standings, verdict
 from hscl_fast.evaluation.suspects import SuspectFigures
-from hscl_fast.evaluation.threshold import Decisions
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,12 @@ class Summary:
         When and where it was evaluated, and at which size.
     suspects
         How well the ranking in ``suspects.csv`` finds hidden anomalies; None without unlabelled training images.
+    threshold_interval
+        The threshold's 95 % interval, by bootstrap; None if it was set by hand, or fitted to a single image of a label.
+    threshold_caution
+        Why to be careful with it, in words; None if there is no reason.
+    recall_interval, false_alarm_interval
+        The 95 % intervals of recall and false alarms on the test images; None without such images.
     """
 
     data: str
@@ -77,6 +84,10 @@ class Summary:
     baselines: dict[str, Baseline]
     about: About
     suspects: SuspectFigures | None = None
+    threshold_interval: Interval | None = None
+    threshold_caution: str | None = None
+    recall_interval: Interval | None = None
+    false_alarm_interval: Interval | None = None
 
     @property
     def standings(self) -> list[Standing]:

@@ -175,10 +175,10 @@ def left_out_scores(scoring: Scoring, unlabelled: NDArray[np.bool_]) -> dict[Sco
     unlabelled
         bool ``[n]``, which of the images it was calibrated on are unlabelled.
     """
-    return {name: _standardised(values) for name, values in scoring.score_left_out(_folds(unlabelled)).items()}
+    return {name: _standardised(values) for name, values in scoring.score_left_out(left_out_folds(unlabelled)).items()}
 
 
-def _folds(unlabelled: NDArray[np.bool_]) -> NDArray[np.int64]:
+def left_out_folds(unlabelled: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return the fold of every image, drawn always alike; -1 for those that are never left out."""
     folds = np.full(len(unlabelled), -1, np.int64)
     count = int(unlabelled.sum())

@@ -1,4 +1,4 @@
-"""Fits the decision threshold on held-out images, never on test labels, and evaluates its decisions."""
+"""How the decision threshold comes about: by balanced accuracy, by a bound on false alarms, or by hand."""
 
 from __future__ import annotations
 
@@ -7,29 +7,47 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hscl_fast.config.sections import EvaluateConfig
+from hscl_fast.counted import counted
 from hscl_fast.errors import UsageError
+from hscl_fast.evaluation.bootstrap import (
+    Counts,
+    Interval,
+    best_thresholds,
+    false_alarm_thresholds,
+    flagged_interval,
+    interval,
+    resampled,
+    rounded_down,
+)
+from hscl_fast.evaluation.fitted_threshold import FittedThreshold, ThresholdScores
 from hscl_fast.evaluation.metrics import Flags, Scores, checked_scores, has_both_sides
 
+LEAST_HELD_OUT = 10  # labelled images; with fewer, every threshold comes with a caution
+_USUAL_SHARE = 0.05  # of one label alone that is called wrongly
+_BY_HAND = "set by hand"
 
-def _best_threshold(values: Scores, flags: Flags) -> float:
-    levels, level_of = np.unique(values, return_inverse=True)
-    below, above = levels[:-1], levels[1:]
-    middle = below / 2 + above / 2
-    # Rounding may land on the upper neighbour, which must stay flagged; the highest level accepts everything.
-    candidates = np.concatenate([np.where(middle < above, middle, below), levels[-1:]])
-    # Integers throughout, so that equally good thresholds compare as equal.
-    accepted, missed = (np.cumsum(np.bincount(level_of[side], minlength=levels.size)) for side in (~flags, flags))
-    gain = accepted * flags.sum() - missed * (~flags).sum()
-    tied = np.flatnonzero(gain == gain.max())
-    return float(candidates[tied[tied.size // 2]])
+
+@dataclass(frozen=True)
+class ShareIntervals:
+    """The 95 % intervals of what a threshold does on the test images, from its own interval and their number.
+
+    Attributes
+    ----------
+    recall_abnormal, false_alarm_rate
+        In [0, 1]; None without such images.
+    """
+
+    recall_abnormal: Interval | None
+    false_alarm_rate: Interval | None
 
 
 def fit_threshold(scores: npt.ArrayLike, abnormal: npt.ArrayLike) -> float:
     """Choose the decision threshold on held-out labelled images, which training has not seen.
 
     With both labels it maximises balanced accuracy, over the midpoints between neighbouring scores and the
-    threshold that accepts everything; of equally good thresholds it takes the middle one. With normals alone
-    it is the 95 % quantile of their scores, with anomalies alone the 5 % quantile of theirs.
+    threshold that accepts everything; of equally good thresholds it takes the middle one. With normals alone at most
+    5 % of them are above it, with anomalies alone at most 5 % below.
 
     Parameters
     ----------
@@ -55,87 +73,97 @@ def fit_threshold(scores: npt.ArrayLike, abnormal: npt.ArrayLike) -> float:
             "the threshold is fitted on held-out labelled images, but there are none. Label some images and "
             "give --data.held_out_ratio a value above 0, or set the threshold by hand."
         )
-    if has_both_sides(flags):
-        return _best_threshold(values, flags)
-    return float(np.quantile(values, 0.05 if flags[0] else 0.95))
+    normals, anomalies = int((~flags).sum()), int(flags.sum())
+    return float(_fit(values, flags, (np.ones((1, normals), np.int64), np.ones((1, anomalies), np.int64)))[0])
 
 
-@dataclass(frozen=True)
-class Decisions:
-    """The figures of the decisions at a threshold, with anomalies as the positives.
-
-    Shares are in [0, 1], and None where they would divide by zero.
-
-    Attributes
-    ----------
-    threshold
-        An image is called abnormal when its anomaly score is greater.
-    true_positives, false_positives, true_negatives, false_negatives
-        Anomalies flagged, normals flagged, normals accepted, anomalies accepted.
-    accuracy
-        Share of right decisions.
-    balanced_accuracy
-        The mean of the two sides' accuracies.
-    recall_abnormal
-        TP / (TP + FN)
-    precision_abnormal
-        TP / (TP + FP)
-    false_alarm_rate
-        FP / (FP + TN)
-    """
-
-    threshold: float
-    true_positives: int
-    false_positives: int
-    true_negatives: int
-    false_negatives: int
-    accuracy: float | None
-    balanced_accuracy: float | None
-    recall_abnormal: float | None
-    precision_abnormal: float | None
-    false_alarm_rate: float | None
+def _fit(values: Scores, flags: Flags, counts: tuple[Counts, ...]) -> npt.NDArray[np.float64]:
+    """Return the threshold of every row of the counts, those of normals and those of anomalies."""
+    if not has_both_sides(flags):
+        return _accepting(values, counts[0]) if not flags[0] else -_accepting(-values, counts[1])
+    both = np.zeros((len(counts[0]), len(values)), np.int64)
+    both[:, ~flags], both[:, flags] = counts
+    return best_thresholds(values, flags, both)
 
 
-def decide(scores: npt.ArrayLike, abnormal: npt.ArrayLike, threshold: float) -> Decisions:
-    """Return the figures of the decisions at a threshold.
+def _accepting(values: Scores, counts: Counts) -> npt.NDArray[np.float64]:
+    none = np.zeros((len(counts), 0), np.int64)
+    return false_alarm_thresholds(values, np.zeros(0), _USUAL_SHARE, 0.0, (counts, none))
 
-    Parameters
-    ----------
-    scores : float [m]
-        Anomaly scores; higher is more anomalous.
-    abnormal : bool [m]
-        True for anomalies.
-    threshold
-        In the units of ``scores``.
+
+def require_fittable(rule: EvaluateConfig, held_out_normals: int, unlabelled: int) -> None:
+    """Check that there are images for a bound on false alarms.
 
     Raises
     ------
     UsageError
-        A score or the threshold is not finite, or the shapes differ.
+        The rule bounds the false alarms, but there are neither held-out normals nor unlabelled training images.
     """
-    values, flags = checked_scores(scores, abnormal)
-    if not np.isfinite(threshold):
+    if rule.max_false_alarms is not None and not held_out_normals + unlabelled:
         raise UsageError(
-            f"the threshold is {threshold}, but must be a finite score. Fit it on held-out labelled images."
+            f"--evaluate.max_false_alarms is {rule.max_false_alarms}, which is fitted on held-out labelled normals and "
+            "unlabelled training images, but there are none of either. Give --data.held_out_ratio a value above 0, or "
+            "set the threshold with --evaluate.threshold."
         )
-    flagged = values > threshold
-    hit, alarm = int((flagged & flags).sum()), int((flagged & ~flags).sum())
-    anomalies = int(flags.sum())
-    normals = flags.size - anomalies
-    recall = hit / anomalies if anomalies else None
-    false_alarm_rate = alarm / normals if normals else None
-    balanced = None
-    if recall is not None and false_alarm_rate is not None:
-        balanced = (recall + 1 - false_alarm_rate) / 2
-    return Decisions(
-        threshold=float(threshold),
-        true_positives=hit,
-        false_positives=alarm,
-        true_negatives=normals - alarm,
-        false_negatives=anomalies - hit,
-        accuracy=(hit + normals - alarm) / flags.size if flags.size else None,
-        balanced_accuracy=balanced,
-        recall_abnormal=recall,
-        precision_abnormal=hit / (hit + alarm) if hit + alarm else None,
-        false_alarm_rate=false_alarm_rate,
+
+
+def choose_threshold(rule: EvaluateConfig, scores: ThresholdScores) -> FittedThreshold:
+    """Return the threshold that a configuration asks for, with its interval.
+
+    Parameters
+    ----------
+    rule
+        ``threshold``, ``max_false_alarms`` and ``contamination``; with neither of the first two it is fitted to the
+        held-out labelled images or, if there are none, to the training images.
+    scores
+        What it is fitted to.
+
+    Raises
+    ------
+    UsageError
+        There are no images for it.
+    """
+    if rule.threshold is not None:
+        return FittedThreshold(rule.threshold, _BY_HAND, None, None, np.full(1000, rule.threshold))
+    if rule.max_false_alarms is not None:
+        return _bounded(rule.max_false_alarms, rule.contamination, scores)
+    values, flags = scores.held_out, scores.held_out_abnormal
+    source = counted(len(values), "held-out labelled image")
+    if not len(values):
+        values, flags = scores.training, np.zeros(len(scores.training), bool)
+        source = f"{1 - _USUAL_SHARE:.0%} quantile of the training scores (no labelled images were held out)"
+    value = fit_threshold(values, flags)
+    sizes = (int((~flags).sum()), int(flags.sum()))
+    drawn = resampled(sizes, lambda counts: _fit(values, flags, counts))
+    ends = None if 1 in sizes else interval(drawn)  # a single image is always drawn again
+    return FittedThreshold(value, source, ends, _caution(len(scores.held_out)), drawn)
+
+
+def _bounded(share: float, contamination: float, scores: ThresholdScores) -> FittedThreshold:
+    normals, unlabelled = scores.held_out[~scores.held_out_abnormal], scores.unlabelled
+
+    def fit(counts: tuple[Counts, ...]) -> npt.NDArray[np.float64]:
+        return false_alarm_thresholds(normals, unlabelled, share, contamination, (counts[0], counts[1]))
+
+    value = float(fit((np.ones((1, len(normals)), np.int64), np.ones((1, len(unlabelled)), np.int64)))[0])
+    drawn = resampled((len(normals), len(unlabelled)), fit)
+    suspected = rounded_down(contamination * len(unlabelled))
+    source = (
+        f"at most {100 * share:.4g} % false alarms among {counted(len(normals), 'held-out normal')} and "
+        f"{counted(len(unlabelled), 'unlabelled image')}, {suspected:,} of these taken for anomalies"
     )
+    ends = None if len(normals) + len(unlabelled) == 1 else interval(drawn)
+    return FittedThreshold(value, source, ends, _caution(len(scores.held_out)), drawn)
+
+
+def _caution(held_out: int) -> str | None:
+    if held_out >= LEAST_HELD_OUT:
+        return None
+    there = f"only {counted(held_out, 'labelled image')} held out" if held_out else "no labelled images held out"
+    return f"{there}, so the threshold may be far off: label more images, or check it on images that you know"
+
+
+def share_intervals(scores: Scores, abnormal: Flags, fitted: FittedThreshold) -> ShareIntervals:
+    """Return the intervals of recall and false alarms on test images: float ``[m]`` anomaly scores, bool ``[m]``."""
+    recall, false_alarms = (flagged_interval(scores[side], fitted.resampled) for side in (abnormal, ~abnormal))
+    return ShareIntervals(recall, false_alarms)

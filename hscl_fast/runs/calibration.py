@@ -6,6 +6,7 @@ import shlex
 from dataclasses import replace
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 from pydantic import AfterValidator, Field, ValidationError
 from torch import Tensor
@@ -14,9 +15,11 @@ from hscl_fast.config.scores import parse_scoring
 from hscl_fast.config.sections import CheckpointName, Config
 from hscl_fast.errors import UsageError
 from hscl_fast.evaluation.convention import SCORE_DIRECTION
+from hscl_fast.evaluation.fitted_threshold import FittedThreshold
 from hscl_fast.method.scoring.scoring import Scoring
 from hscl_fast.runs.checkpoint import DamagedCheckpoint, NoCheckpoint, load_checkpoint, write_checkpoint
 from hscl_fast.runs.directory import Results, RunDirectory
+from hscl_fast.runs.kept_scores import KeptScores
 from hscl_fast.runs.trained import load_scoring
 from hscl_fast.strict_json import Number, StrictModel, first_problem, short
 
@@ -46,6 +49,8 @@ class Calibration(StrictModel):
         What the threshold is compared with; a calibration of before there were anomaly scores everywhere has none.
     threshold, threshold_source
         The threshold, an anomaly score, and what it was fitted on, in words.
+    threshold_interval, threshold_caution
+        Its 95 % interval or None, and why to be careful with it, None if there is no reason.
     scoring, checkpoint, step
         The score, and the checkpoint it was calibrated for.
     image_size
@@ -55,15 +60,49 @@ class Calibration(StrictModel):
     score_direction: Annotated[str, AfterValidator(_require_direction)]
     threshold: Number
     threshold_source: str
+    threshold_interval: Annotated[list[Number], Field(min_length=2, max_length=2)] | None
+    threshold_caution: str | None
     scoring: Annotated[str, AfterValidator(_require_scores)]
     checkpoint: CheckpointName
     step: int
     image_size: int = Field(ge=8, le=1024)
 
+    @property
+    def fitted_threshold(self) -> FittedThreshold:
+        """The threshold as it was fitted, without the resampled ones."""
+        ends = self.threshold_interval
+        return FittedThreshold(
+            self.threshold,
+            self.threshold_source,
+            None if ends is None else (ends[0], ends[1]),
+            self.threshold_caution,
+            np.full(1000, self.threshold),
+        )
 
-def save_calibration(results: Results, calibration: Calibration, constants: dict[str, Tensor]) -> None:
-    """Write the calibration of an evaluation in place of the one before; raise OSError if that fails."""
-    write_checkpoint(results.calibration, weights=constants, info=calibration.model_dump())
+    def at_threshold(self, fitted: FittedThreshold) -> Calibration:
+        """Return the same calibration with another threshold."""
+        return self.model_copy(
+            update={
+                "threshold": fitted.value,
+                "threshold_source": fitted.source,
+                "threshold_interval": None if fitted.interval is None else list(fitted.interval),
+                "threshold_caution": fitted.caution,
+            }
+        )
+
+
+def save_calibration(
+    results: Results, calibration: Calibration, constants: dict[str, Tensor], kept: KeptScores | None
+) -> None:
+    """Write the calibration of an evaluation in place of the one before, with the scores for another threshold.
+
+    Raises
+    ------
+    OSError
+        A file cannot be written.
+    """
+    state = None if kept is None else kept.tensors()
+    write_checkpoint(results.calibration, weights=constants, info=calibration.model_dump(), state=state)
 
 
 def load_calibration(results: Results, again: str) -> tuple[Calibration, dict[str, Tensor]]:
@@ -107,6 +146,30 @@ def _damaged(results: Results, reason: str, again: str) -> UsageError:
     return UsageError(f"The calibration in {results.calibration} is damaged: {reason}. Run {again} again.")
 
 
+def require_evaluation(directory: RunDirectory, evaluation: str | None) -> Results:
+    """Return the results of an evaluation of a run; None names the run's own.
+
+    Raises
+    ------
+    UsageError
+        There is no such evaluation.
+    """
+    if evaluation is None:
+        return directory
+    results = directory.evaluation(evaluation)
+    if not results.path.is_dir():
+        known = sorted(path.name for path in results.path.parent.glob("*") if path.is_dir())
+        listed = f"It has {', '.join(known)}" if known else "It has none beside its own"
+        raise UsageError(f"--evaluation is {evaluation!r}, which {directory.path} does not have. {listed}.")
+    return results
+
+
+def command_again(directory: RunDirectory, evaluation: str | None) -> str:
+    """Return the command that makes an evaluation again, in backquotes."""
+    named = "" if evaluation is None else f" --name {evaluation} --overwrite"
+    return f"`hscl eval {shlex.quote(str(directory.path))}{named}`"
+
+
 def load_calibrated(
     directory: RunDirectory, config: Config, device: torch.device, evaluation: str | None = None
 ) -> tuple[Scoring, Calibration]:
@@ -126,15 +189,8 @@ def load_calibrated(
     UsageError
         The run was not evaluated since it was trained, there is no such evaluation, or a file is damaged.
     """
-    results: Results = directory
-    again = f"`hscl eval {shlex.quote(str(directory.path))}`"
-    if evaluation is not None:
-        results = directory.evaluation(evaluation)
-        if not results.path.is_dir():
-            known = sorted(path.name for path in results.path.parent.glob("*") if path.is_dir())
-            listed = f"It has {', '.join(known)}" if known else "It has none beside its own"
-            raise UsageError(f"--evaluation is {evaluation!r}, which {directory.path} does not have. {listed}.")
-        again = again[:-1] + f" --name {evaluation} --overwrite`"
+    results = require_evaluation(directory, evaluation)
+    again = command_again(directory, evaluation)
     calibration, constants = load_calibration(results, again)
     used = replace(config.evaluate, scoring=calibration.scoring, checkpoint=calibration.checkpoint)
     config = replace(config, evaluate=used)

@@ -135,11 +135,9 @@ def _show(other: OtherTest, config: Config, device: torch.device, console: Conso
 
 
 def _evaluate(scoring: Scoring, calibration: Calibration, other: OtherTest, console: Console) -> Evaluation:
-    threshold, source = calibration.threshold, calibration.threshold_source
+    threshold = calibration.fitted_threshold
     try:
-        return evaluate_calibrated(
-            scoring, other.images, other.class_names, other.normal_class, threshold, source, console
-        )
+        return evaluate_calibrated(scoring, other.images, other.class_names, other.normal_class, threshold, console)
     except BadImages as error:
         images = other.images.images
         if isinstance(images, LazyImages) and isinstance(images.reader, ImageFiles):

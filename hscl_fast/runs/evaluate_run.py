@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from hscl_fast.evaluation.evaluate import AS_CONFIGURED, evaluate
 from hscl_fast.evaluation.report.heat import heat_of
 from hscl_fast.evaluation.report.scored import RankedImages, ScoredImages
 from hscl_fast.evaluation.summary import Summary
+from hscl_fast.evaluation.threshold import require_fittable
 from hscl_fast.runs.about import describe
 from hscl_fast.runs.backends import prepare_backends
 from hscl_fast.runs.calibration import Calibration, load_calibration, save_calibration
@@ -34,16 +34,15 @@ from hscl_fast.runs.checkpoint import load_checkpoint
 from hscl_fast.runs.directory import Results, RunDirectory
 from hscl_fast.runs.evaluate_other import evaluate_other
 from hscl_fast.runs.feature_cache import cached_features
+from hscl_fast.runs.kept_scores import KeptScores
 from hscl_fast.runs.lock import RunLock
 from hscl_fast.runs.run import Run
 from hscl_fast.runs.show import show_duplicates, show_remarks, show_slow_precision
 from hscl_fast.runs.suspects import suspects_csv
 from hscl_fast.runs.suspects_page import suspects_page
+from hscl_fast.runs.threshold_options import new_rule
 from hscl_fast.runs.trained import initial_network, load_scoring
-from hscl_fast.runs.write_results import summarise, writing_results
-
-# The values of summary and calibration.
-_SHARED = {"score_direction", "threshold", "threshold_source", "scoring", "checkpoint", "step"}
+from hscl_fast.runs.write_results import are_whole, summarise, writing_results
 
 _BY_DEFAULT = f"by default: fewer than {LEAST_HELD_OUT} labelled images of either kind are held out to choose on"
 
@@ -58,6 +57,9 @@ def evaluate_run(
     checkpoint: CheckpointName | None = None,
     device: str | None = None,
     root: str | None = None,
+    threshold: float | None = None,
+    max_false_alarms: float | None = None,
+    contamination: float | None = None,
     overwrite: bool = False,
     console: Console | None = None,
 ) -> Run:
@@ -83,6 +85,10 @@ def evaluate_run(
     root
         Folder of the data, if it has moved: see :func:`hscl_fast.data.places.moved_to`; None: as trained. With ``data``
         the folder that the paths of a CSV file are relative to.
+    threshold, max_false_alarms, contamination
+        As ``evaluate.threshold``, ``evaluate.max_false_alarms`` and ``evaluate.contamination``; None: as trained. The
+        threshold of results that are there changes without scoring again by
+        :func:`hscl_fast.runs.set_threshold.set_threshold`.
     overwrite
         Replace results that are there and up to date, or those in ``out``.
     console
@@ -99,13 +105,15 @@ def evaluate_run(
     if scoring is not None:
         scoring = EvaluateConfig(scoring=scoring).scoring  # before anything is read
     if data is not None or out is not None:
+        _require_threshold_of_run(threshold, max_false_alarms, contamination)
         other = _other_test(data, out, scoring, checkpoint)
         return evaluate_other(
             directory, *other, name=name, device=device, root=root, overwrite=overwrite, console=console
         )
     trained = directory.load_config()
+    rule = new_rule(trained.evaluate, threshold, max_false_alarms, contamination) or trained.evaluate
     used = replace(
-        trained.evaluate,
+        rule,
         scoring=scoring or trained.evaluate.scoring,
         checkpoint=checkpoint or trained.evaluate.checkpoint,
     )
@@ -114,7 +122,7 @@ def evaluate_run(
         config = replace(config, runtime=replace(config.runtime, device=device))
     if root is not None:
         config = replace(config, data=moved_to(config.data, read_record(directory.split).kind, root))
-    if name is None and used != trained.evaluate:
+    if name is None and (used.scoring, used.checkpoint) != (trained.evaluate.scoring, trained.evaluate.checkpoint):
         name = f"{used.scoring}-{used.checkpoint}"
     results = directory if name is None else directory.evaluation(name)
     with RunLock(directory.path) as lock:
@@ -153,6 +161,17 @@ def _other_test(
     return data, at_home(out)
 
 
+def _require_threshold_of_run(threshold: float | None, share: float | None, contamination: float | None) -> None:
+    """Refuse a threshold of its own for other test images, which are called abnormal as the run would call them."""
+    given = {"--threshold": threshold, "--max_false_alarms": share, "--contamination": contamination}
+    for option, value in given.items():
+        if value is not None:
+            raise UsageError(
+                f"{option} does not go with --data, because other images are tested with the threshold that the run "
+                "has. Change it first, with `hscl threshold RUN`, or leave the option out."
+            )
+
+
 def _require_stale(directory: RunDirectory, config: Config, results: Results) -> None:
     """Refuse to replace results that are whole and of the weights as they are."""
     if not results.summary.exists():
@@ -162,23 +181,13 @@ def _require_stale(directory: RunDirectory, config: Config, results: Results) ->
         weights = load_checkpoint(directory.checkpoint(config.evaluate.checkpoint))
     except UsageError:
         return  # damaged, which another evaluation fixes, or about to be reported
-    if not _are_whole(results, calibration):
+    if not are_whole(results, calibration):
         return  # an evaluation that was stopped while it wrote them
     if calibration.step == weights.info.get("step"):
         raise UsageError(
-            f"{results.summary} already exists and is up to date. Replace it with --overwrite, or give another --name."
+            f"{results.summary} already exists and is up to date. Replace it with --overwrite, or give another --name. "
+            "The threshold alone changes with `hscl threshold`."
         )
-
-
-def _are_whole(results: Results, calibration: Calibration) -> bool:
-    """Whether all results are there and the summary, which is written last, has the values of the calibration."""
-    try:
-        summary = json.loads(results.summary.read_text(encoding="utf-8"))
-        same = {name: summary[name] for name in _SHARED} == calibration.model_dump(include=_SHARED)
-    except (OSError, ValueError, TypeError, KeyError):
-        return False
-    ranked = "suspects" in summary and (summary["suspects"] is None or results.suspects.is_file())
-    return same and ranked and results.scores.is_file() and results.report.is_file()
 
 
 def evaluate_trained(
@@ -191,6 +200,7 @@ def evaluate_trained(
 
     Test labels affect neither the threshold nor the choice of the checkpoint.
     """
+    require_fittable(config.evaluate, split.counts.held_out_normal, split.counts.unlabelled)
     candidates = candidate_scorings(config, split.training.roles, split.held_out.roles)
     suspicion = suspicion_scoring(config, split.training.roles) or candidates[0]
     weighted = ("paper",) if config.objective.lambda_prototype > 0 else ()  # for the weights of the unlabelled images
@@ -208,6 +218,7 @@ def evaluate_trained(
         seed=config.data.seed,
         candidates=candidates,
         scoring_source=source,
+        rule=config.evaluate,
         suspicion=suspicion,
         initial=initial_network(config, scoring.network, device),
         cached=cached,
@@ -221,6 +232,8 @@ def evaluate_trained(
         score_direction=summary.score_direction,
         threshold=summary.threshold,
         threshold_source=summary.threshold_source,
+        threshold_interval=None if summary.threshold_interval is None else list(summary.threshold_interval),
+        threshold_caution=summary.threshold_caution,
         scoring=found.scoring.name,
         checkpoint=config.evaluate.checkpoint,
         step=summary.step,
@@ -229,6 +242,9 @@ def evaluate_trained(
     ranked = None
     if found.suspects is not None:
         ranked = RankedImages(found.suspects, split.training.images, split.training_names, originals)
+    kept = None
+    if found.threshold_scores is not None:
+        kept = KeptScores(found.threshold_scores, torch.from_numpy(found.anomaly_scores))
     again = "evaluate again"
     if results == directory:
         again = f"run `hscl eval {shlex.quote(str(directory.path))}`"
@@ -240,7 +256,7 @@ def evaluate_trained(
             more[results.suspects] = suspects_csv(found.suspects).encode()
         remarks, duplicates, heat = split.remarks, split.duplicates, heat_of(found.scoring)
         with writing_results(results, directory, config, summary, test, remarks, duplicates, more, ranked, heat):
-            save_calibration(results, calibration, found.scoring.constants)
+            save_calibration(results, calibration, found.scoring.constants, kept)
     except OSError as error:
         raise UsageError(
             f"The results in {results.path} cannot be written: {error.strerror or error}. Free some space or make the "

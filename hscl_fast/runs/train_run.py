@@ -25,6 +25,7 @@ from hscl_fast.data.user.passed import PassedImages
 from hscl_fast.device import resolve_device, resolve_execution
 from hscl_fast.errors import UsageError
 from hscl_fast.evaluation.candidates import candidate_scorings
+from hscl_fast.evaluation.threshold import require_fittable
 from hscl_fast.evaluation.validation import held_out_auroc
 from hscl_fast.interrupt import Interrupted
 from hscl_fast.ranks.group import Ranks, start_ranks
@@ -243,6 +244,7 @@ def _prepare(
             load_warm_start(trainer.model, earlier)
             say(console, f"begins with the weights of {earlier}")
         candidate_scorings(config, split.training.roles, split.held_out.roles)  # refuses what cannot be had
+        require_fittable(config.evaluate, split.counts.held_out_normal, split.counts.unlabelled)
         if validate is None and config.evaluate.checkpoint == "best":
             raise UsageError(
                 "--evaluate.checkpoint is 'best', which is chosen on held-out labelled images, but not both normal and "

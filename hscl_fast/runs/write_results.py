@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -23,8 +24,15 @@ from hscl_fast.evaluation.report.page import render_report
 from hscl_fast.evaluation.report.scored import RankedImages, ScoredImages
 from hscl_fast.evaluation.scores_csv import scores_csv
 from hscl_fast.evaluation.summary import Summary
+from hscl_fast.runs.calibration import Calibration
 from hscl_fast.runs.directory import Results, RunDirectory
 from hscl_fast.training.state import TrainingState
+
+# The values that summary and calibration share.
+_SHARED = {
+    *("score_direction", "threshold", "threshold_source", "threshold_interval", "threshold_caution"),
+    *("scoring", "checkpoint", "step"),
+}
 
 
 def summarise(
@@ -48,8 +56,8 @@ def summarise(
         candidates=found.candidates,
         score_direction=SCORE_DIRECTION,
         **vars(found.detection),
-        threshold=found.threshold,
-        threshold_source=found.threshold_source,
+        threshold=found.threshold.value,
+        threshold_source=found.threshold.source,
         decisions=found.decisions,
         held_out_auroc_best=state.best_auroc,
         train_seconds=round(state.seconds, 3),
@@ -59,7 +67,22 @@ def summarise(
         baselines=found.baselines,
         suspects=None if found.suspects is None else found.suspects.figures,
         about=about,
+        threshold_interval=found.threshold.interval,
+        threshold_caution=found.threshold.caution,
+        recall_interval=found.intervals.recall_abnormal,
+        false_alarm_interval=found.intervals.false_alarm_rate,
     )
+
+
+def are_whole(results: Results, calibration: Calibration) -> bool:
+    """Whether all results are there and the summary, which is written last, has the values of the calibration."""
+    try:
+        summary = json.loads(results.summary.read_text(encoding="utf-8"))
+        same = {name: summary[name] for name in _SHARED} == calibration.model_dump(include=_SHARED)
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
+    ranked = "suspects" in summary and (summary["suspects"] is None or results.suspects.is_file())
+    return same and ranked and results.scores.is_file() and results.report.is_file()
 
 
 @contextmanager

@@ -15,11 +15,11 @@ from hscl_fast.data.types import TestImages
 from hscl_fast.evaluation.about import About
 from hscl_fast.evaluation.baselines.baseline import Baseline
 from hscl_fast.evaluation.convention import SCORE_DIRECTION
+from hscl_fast.evaluation.decisions import decide
 from hscl_fast.evaluation.metrics import Aupr
 from hscl_fast.evaluation.report.page import render_report
 from hscl_fast.evaluation.report.scored import ScoredImages
 from hscl_fast.evaluation.summary import Summary
-from hscl_fast.evaluation.threshold import decide
 
 NASTY = '<script>alert("x")</script> $é_{ & 六'
 VOID = {"meta", "img", "br", "path", "line", "input"}

@@ -146,4 +146,4 @@ def test_test_labels_have_no_part_in_it(split, monkeypatch):
         replace(split, test=replace(split.test, abnormal=shuffled, classes=classes)), monkeypatch, few
     )
     assert other.detection.auroc != found.detection.auroc
-    assert (other.candidates, other.threshold) == (found.candidates, found.threshold)
+    assert (other.candidates, other.threshold.value) == (found.candidates, found.threshold.value)

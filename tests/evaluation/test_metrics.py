@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hscl_fast.errors import UsageError
+from hscl_fast.evaluation.decisions import decide
 from hscl_fast.evaluation.metrics import Aupr, auroc, auroc_interval, detection_metrics
-from hscl_fast.evaluation.threshold import decide, fit_threshold
+from hscl_fast.evaluation.threshold import fit_threshold
 
 NAMES = ["normal", "scratch", "dent", "stain"]
 FINITE = st.floats(-1e6, 1e6, width=32)

@@ -19,6 +19,7 @@ from hscl_fast.data.types import Decoding
 from hscl_fast.errors import UsageError
 from hscl_fast.evaluation.baselines.baseline import Baseline
 from hscl_fast.evaluation.baselines.registry import DETECTORS
+from hscl_fast.evaluation.decisions import decide
 from hscl_fast.evaluation.metrics import Aupr
 from hscl_fast.evaluation.report.galleries import MOST
 from hscl_fast.evaluation.report.heat import Heat
@@ -29,7 +30,6 @@ from hscl_fast.evaluation.report.rendering import duration
 from hscl_fast.evaluation.report.scored import RankedImages
 from hscl_fast.evaluation.report.verdict import statements
 from hscl_fast.evaluation.suspects import Suspect, Suspects
-from hscl_fast.evaluation.threshold import decide
 from tests.evaluation.pages import NASTY, Structure, arguments, baseline, history, render
 
 pytestmark = pytest.mark.usefixtures("without_pixels")

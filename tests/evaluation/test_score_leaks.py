@@ -100,7 +100,7 @@ def test_no_score_learns_from_the_test(
     found = scored(change(split))
     # Up to rounding, because the order of a product's sums may depend on the batch.
     np.testing.assert_allclose(found.anomaly_scores[:WATCHED], plain.anomaly_scores[:WATCHED], rtol=1e-3, atol=1e-4)
-    assert found.threshold == pytest.approx(plain.threshold, abs=1e-4)
+    assert found.threshold.value == pytest.approx(plain.threshold.value, abs=1e-4)
     assert np.ptp(plain.anomaly_scores[:WATCHED]) > 0.1
 
 
