@@ -12,7 +12,7 @@ Scores = npt.NDArray[np.floating[Any]]
 Counts = npt.NDArray[np.int64]
 Interval = tuple[float, float]
 
-_MOST_DRAWS, _LEAST_DRAWS = 1000, 200
+DRAWS, _LEAST_DRAWS = 1000, 200  # resamplings, at most and at least
 _NUMBERS = 20_000_000  # drawn in all; a threshold of so many images hardly varies, and 200 draws show it
 _AT_ONCE = 2_000_000  # numbers in memory
 _ENDS = (0.025, 0.975)
@@ -48,38 +48,27 @@ def best_thresholds(scores: Scores, abnormal: npt.NDArray[np.bool_], counts: Cou
     return candidates[(rank > rank[:, -1:] // 2).argmax(axis=1)]
 
 
-def false_alarm_thresholds(
-    normals: Scores,
-    unlabelled: Scores,
-    share: float,
-    contamination: float,
-    counts: tuple[Counts, Counts],
-) -> npt.NDArray[np.float64]:
+def false_alarm_thresholds(normals: Scores, share: float, counts: Counts) -> npt.NDArray[np.float64]:
     """Return the lowest thresholds that at most a share of the normals exceeds, one for each row of counts.
-
-    The ``contamination`` of the unlabelled images with the highest scores is taken for anomalies, the others for
-    normals.
 
     Parameters
     ----------
     normals : float [n]
-        Anomaly scores of normals.
-    unlabelled : float [u]
-        Those of unlabelled images; with the normals there is at least one.
-    share, contamination
+        Anomaly scores of normals; there is at least one.
+    share
         In [0, 1).
-    counts : int64 [B, n] and [B, u]
-        How often each image is there; every row sums to ``n`` and to ``u``.
+    counts : int64 [B, n]
+        How often each image is there; every row sums to ``n``.
     """
-    suspected = rounded_down(contamination * len(unlabelled))
-    allowed = rounded_down(share * (len(normals) + len(unlabelled) - suspected))
-    values = np.concatenate([normals, unlabelled]).astype(np.float64)
-    order = np.argsort(-values, kind="stable")
-    of_normals, of_unlabelled = (np.zeros((len(counts[0]), len(values)), np.int64) for _ in range(2))
-    of_normals[:, : len(normals)], of_unlabelled[:, len(normals) :] = counts
-    above = np.cumsum(of_normals[:, order], axis=1)
-    above += (np.cumsum(of_unlabelled[:, order], axis=1) - suspected).clip(0)
-    return values[order][(above > allowed).argmax(axis=1)]
+    allowed = rounded_down(share * len(normals))
+    order = np.argsort(-normals, kind="stable")
+    above = np.cumsum(counts[:, order], axis=1)
+    return normals[order].astype(np.float64)[(above > allowed).argmax(axis=1)]
+
+
+def without_suspected(unlabelled: Scores, contamination: float) -> Scores:
+    """Return the anomaly scores of unlabelled images without the share of them, rounded down, with the highest."""
+    return np.sort(unlabelled)[: len(unlabelled) - rounded_down(contamination * len(unlabelled))]
 
 
 def rounded_down(number: float) -> int:
@@ -104,11 +93,17 @@ def resampled(
 
 def _draws(sizes: tuple[int, ...]) -> Iterator[tuple[Counts, ...]]:
     rng, total = np.random.default_rng(0), max(1, sum(sizes))
-    left = max(_LEAST_DRAWS, min(_MOST_DRAWS, _NUMBERS // total))
+    left = max(_LEAST_DRAWS, min(DRAWS, _NUMBERS // total))
     while left:
         draws = min(left, max(1, _AT_ONCE // total))
-        yield tuple(rng.multinomial(size, np.full(size, 1 / max(1, size)), draws).astype(np.int64) for size in sizes)
+        yield tuple(_drawn(rng, size, draws) for size in sizes)
         left -= draws
+
+
+def _drawn(rng: np.random.Generator, size: int, draws: int) -> Counts:
+    if not size:
+        return np.zeros((draws, 0), np.int64)
+    return rng.multinomial(size, np.full(size, 1 / size), draws).astype(np.int64)
 
 
 def interval(values: Scores) -> Interval:

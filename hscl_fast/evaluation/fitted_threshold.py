@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hscl_fast.evaluation.bootstrap import Interval
+from hscl_fast.evaluation.bootstrap import DRAWS, Interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,3 +56,8 @@ class FittedThreshold:
     interval: Interval | None
     caution: str | None
     resampled: npt.NDArray[np.float64]
+
+
+def by_hand(value: float) -> FittedThreshold:
+    """Return a threshold that was fitted to nothing."""
+    return FittedThreshold(value, "set by hand", None, None, np.full(DRAWS, value))

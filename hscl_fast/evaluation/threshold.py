@@ -18,14 +18,13 @@ from hscl_fast.evaluation.bootstrap import (
     flagged_interval,
     interval,
     resampled,
-    rounded_down,
+    without_suspected,
 )
-from hscl_fast.evaluation.fitted_threshold import FittedThreshold, ThresholdScores
+from hscl_fast.evaluation.fitted_threshold import FittedThreshold, ThresholdScores, by_hand
 from hscl_fast.evaluation.metrics import Flags, Scores, checked_scores, has_both_sides
 
 LEAST_HELD_OUT = 10  # labelled images; with fewer, every threshold comes with a caution
 _USUAL_SHARE = 0.05  # of one label alone that is called wrongly
-_BY_HAND = "set by hand"
 
 
 @dataclass(frozen=True)
@@ -80,15 +79,11 @@ def fit_threshold(scores: npt.ArrayLike, abnormal: npt.ArrayLike) -> float:
 def _fit(values: Scores, flags: Flags, counts: tuple[Counts, ...]) -> npt.NDArray[np.float64]:
     """Return the threshold of every row of the counts, those of normals and those of anomalies."""
     if not has_both_sides(flags):
-        return _accepting(values, counts[0]) if not flags[0] else -_accepting(-values, counts[1])
+        sign, own = (-1, counts[1]) if flags[0] else (1, counts[0])
+        return sign * false_alarm_thresholds(sign * values, _USUAL_SHARE, own)
     both = np.zeros((len(counts[0]), len(values)), np.int64)
     both[:, ~flags], both[:, flags] = counts
     return best_thresholds(values, flags, both)
-
-
-def _accepting(values: Scores, counts: Counts) -> npt.NDArray[np.float64]:
-    none = np.zeros((len(counts), 0), np.int64)
-    return false_alarm_thresholds(values, np.zeros(0), _USUAL_SHARE, 0.0, (counts, none))
 
 
 def require_fittable(rule: EvaluateConfig, held_out_normals: int, unlabelled: int) -> None:
@@ -124,7 +119,7 @@ def choose_threshold(rule: EvaluateConfig, scores: ThresholdScores) -> FittedThr
         There are no images for it.
     """
     if rule.threshold is not None:
-        return FittedThreshold(rule.threshold, _BY_HAND, None, None, np.full(1000, rule.threshold))
+        return by_hand(rule.threshold)
     if rule.max_false_alarms is not None:
         return _bounded(rule.max_false_alarms, rule.contamination, scores)
     values, flags = scores.held_out, scores.held_out_abnormal
@@ -140,19 +135,17 @@ def choose_threshold(rule: EvaluateConfig, scores: ThresholdScores) -> FittedThr
 
 
 def _bounded(share: float, contamination: float, scores: ThresholdScores) -> FittedThreshold:
-    normals, unlabelled = scores.held_out[~scores.held_out_abnormal], scores.unlabelled
-
-    def fit(counts: tuple[Counts, ...]) -> npt.NDArray[np.float64]:
-        return false_alarm_thresholds(normals, unlabelled, share, contamination, (counts[0], counts[1]))
-
-    value = float(fit((np.ones((1, len(normals)), np.int64), np.ones((1, len(unlabelled)), np.int64)))[0])
-    drawn = resampled((len(normals), len(unlabelled)), fit)
-    suspected = rounded_down(contamination * len(unlabelled))
+    held_out, unlabelled = scores.held_out[~scores.held_out_abnormal], scores.unlabelled
+    unsuspected = without_suspected(unlabelled, contamination)
+    normals = np.concatenate([held_out, unsuspected])
+    value = float(false_alarm_thresholds(normals, share, np.ones((1, len(normals)), np.int64))[0])
+    drawn = resampled((len(normals),), lambda counts: false_alarm_thresholds(normals, share, counts[0]))
+    suspected = len(unlabelled) - len(unsuspected)
     source = (
-        f"at most {100 * share:.4g} % false alarms among {counted(len(normals), 'held-out normal')} and "
+        f"at most {100 * share:.4g} % false alarms among {counted(len(held_out), 'held-out normal')} and "
         f"{counted(len(unlabelled), 'unlabelled image')}, {suspected:,} of these taken for anomalies"
     )
-    ends = None if len(normals) + len(unlabelled) == 1 else interval(drawn)
+    ends = None if len(normals) == 1 else interval(drawn)
     return FittedThreshold(value, source, ends, _caution(len(scores.held_out)), drawn)
 
 

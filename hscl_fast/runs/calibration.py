@@ -14,6 +14,7 @@ from torch import Tensor
 from hscl_fast.config.scores import parse_scoring
 from hscl_fast.config.sections import CheckpointName, Config
 from hscl_fast.errors import UsageError
+from hscl_fast.evaluation.bootstrap import DRAWS
 from hscl_fast.evaluation.convention import SCORE_DIRECTION
 from hscl_fast.evaluation.fitted_threshold import FittedThreshold
 from hscl_fast.method.scoring.scoring import Scoring
@@ -76,7 +77,7 @@ class Calibration(StrictModel):
             self.threshold_source,
             None if ends is None else (ends[0], ends[1]),
             self.threshold_caution,
-            np.full(1000, self.threshold),
+            np.full(DRAWS, self.threshold),
         )
 
     def at_threshold(self, fitted: FittedThreshold) -> Calibration:
@@ -92,7 +93,7 @@ class Calibration(StrictModel):
 
 
 def save_calibration(
-    results: Results, calibration: Calibration, constants: dict[str, Tensor], kept: KeptScores | None
+    results: Results, calibration: Calibration, constants: dict[str, Tensor], kept: KeptScores | None = None
 ) -> None:
     """Write the calibration of an evaluation in place of the one before, with the scores for another threshold.
 
@@ -164,9 +165,10 @@ def require_evaluation(directory: RunDirectory, evaluation: str | None) -> Resul
     return results
 
 
-def command_again(directory: RunDirectory, evaluation: str | None) -> str:
+def command_again(directory: RunDirectory, evaluation: str | None, *, overwrite: bool = False) -> str:
     """Return the command that makes an evaluation again, in backquotes."""
-    named = "" if evaluation is None else f" --name {evaluation} --overwrite"
+    named = "" if evaluation is None else f" --name {evaluation}"
+    named += " --overwrite" if overwrite or evaluation is not None else ""
     return f"`hscl eval {shlex.quote(str(directory.path))}{named}`"
 
 

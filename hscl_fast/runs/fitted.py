@@ -17,6 +17,7 @@ from hscl_fast.data.paths import at_home
 from hscl_fast.data.types import Decoding
 from hscl_fast.device import resolve_device
 from hscl_fast.errors import UsageError
+from hscl_fast.evaluation.fitted_threshold import by_hand
 from hscl_fast.method.scoring.scoring import Scoring
 from hscl_fast.runs.backends import prepare_backends
 from hscl_fast.runs.calibration import Calibration, load_calibrated, save_calibration
@@ -55,8 +56,7 @@ class Fitted:
         """Return the same with a threshold, an anomaly score, that may have been changed by hand."""
         if threshold == self.calibration.threshold:
             return self
-        changed = {"threshold": float(threshold), "threshold_source": "set by hand"}
-        return replace(self, calibration=self.calibration.model_copy(update=changed))
+        return replace(self, calibration=self.calibration.at_threshold(by_hand(float(threshold))))
 
     def plain(self) -> dict[str, Any]:
         """Return the same as values without a device, for :meth:`from_plain`: tensors are NumPy arrays."""

@@ -120,7 +120,7 @@ class Pictures:
             tiles,
             title=f"{counted(len(scores), 'image')} scored by {run}",
             threshold=threshold,
-            threshold_source=calibration.threshold_source,
+            threshold_source="; ".join(filter(None, (calibration.threshold_source, calibration.threshold_caution))),
             images=len(scores),
             abnormal=sum(score > threshold for score in scores),
             errors=[pair for pair in zip(found.names, found.errors, strict=True) if pair[1]],

@@ -39,6 +39,7 @@ from hscl_fast.runs.lock import RunLock
 from hscl_fast.runs.read_results import read_summary
 from hscl_fast.runs.run import Run
 from hscl_fast.runs.suspects import read_suspects, suspects_csv
+from hscl_fast.runs.suspects_page import suspects_page
 from hscl_fast.runs.threshold_options import new_rule
 from hscl_fast.runs.write_results import are_whole, writing_results
 
@@ -95,10 +96,12 @@ def set_threshold(
         directory.require_no_way_out()
         calibration, constants = load_calibration(results, again)
         summary = _current_summary(directory, results, calibration, again)
-        kept = load_kept_scores(results, again)
+        kept = load_kept_scores(results, command_again(directory, evaluation, overwrite=True))
         require_fittable(rule, int((~kept.fitted_to.held_out_abnormal).sum()), len(kept.fitted_to.unlabelled))
         fitted = choose_threshold(rule, kept.fitted_to)
-        split = _open(directory, config, root, console)
+        if root is not None:
+            config = replace(config, data=moved_to(config.data, read_record(directory.split).kind, root))
+        split = _open(directory, config, console)
         if len(kept.test) != len(split.test.names):
             raise UsageError(
                 f"{results.path} keeps {len(kept.test):,} test scores, but the data has {len(split.test.names):,} test "
@@ -106,12 +109,12 @@ def set_threshold(
             )
         used = replace(rule, scoring=config.evaluate.scoring if results == directory else summary.scoring)
         config = replace(config, evaluate=replace(used, checkpoint=calibration.checkpoint))
-        calibration = calibration.at_threshold(fitted)
         summary = _at_threshold(summary, kept, split, fitted)
         originals = originals_of(config.data, split.record.kind, split.decoding)
         more, ranked = {}, None
         if summary.suspects is not None:
             suspects = Suspects(summary.suspects.ranking, read_suspects(results)).at_threshold(fitted.value)
+            more[results.suspects_page] = suspects_page(suspects, split, config.data, directory.path)
             more[results.suspects] = suspects_csv(suspects).encode()
             ranked = RankedImages(suspects, split.training.images, split.training_names, originals)
         test = ScoredImages(split.test, split.class_names, kept.test.numpy(), originals)
@@ -120,7 +123,7 @@ def set_threshold(
         remarks, duplicates, heat = split.remarks, split.duplicates, heat_of(scoring)
         try:
             with writing_results(results, directory, config, summary, test, remarks, duplicates, more, ranked, heat):
-                save_calibration(results, calibration, constants, kept)
+                save_calibration(results, calibration.at_threshold(fitted), constants, kept)
         except OSError as error:
             raise UsageError(
                 f"The results in {results.path} cannot be written: {error.strerror or error}. Free some space or make "
@@ -139,10 +142,8 @@ def _current_summary(directory: RunDirectory, results: Results, calibration: Cal
     return summary
 
 
-def _open(directory: RunDirectory, config: Config, root: str | None, console: Console) -> Split:
+def _open(directory: RunDirectory, config: Config, console: Console) -> Split:
     """Open the data of the run, whose images the report shows."""
-    if root is not None:
-        config = replace(config, data=moved_to(config.data, read_record(directory.split).kind, root))
     try:
         with console.status("opening the data, whose images the report shows"):
             split = open_split(directory.recorded_data(config))

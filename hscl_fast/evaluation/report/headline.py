@@ -24,12 +24,18 @@ def top_row(summary: Summary) -> list[HeadlineFigure]:
     if found.recall_abnormal is not None:
         anomalies = found.true_positives + found.false_negatives
         caught = f"{found.true_positives:,} of {counted(anomalies, 'anomaly', 'anomalies')} flagged; higher is better"
-        figures.append(HeadlineFigure("Recall", percent(found.recall_abnormal), caught))
+        figures.append(
+            HeadlineFigure("Recall", percent(found.recall_abnormal), caught + _shares(summary.recall_interval))
+        )
     if found.false_alarm_rate is not None:
         normals = found.false_positives + found.true_negatives
         alarms = f"{found.false_positives:,} of {counted(normals, 'normal image')} flagged; lower is better"
+        alarms += _shares(summary.false_alarm_interval)
         figures.append(HeadlineFigure("False alarms", percent(found.false_alarm_rate), alarms))
-    source = f"an image is abnormal above it; from {summary.threshold_source}"
+    source = f"an image is abnormal above it; {summary.threshold_source}"
+    if summary.threshold_interval is not None:
+        low, high = map(number, summary.threshold_interval)
+        source += f"; 95 % interval {low} to {high}"
     figures.append(HeadlineFigure("Threshold", number(summary.threshold), source))
     if summary.auroc is not None:
         figures.append(HeadlineFigure("AUROC, pooled", percent(summary.auroc), _interval(summary)))
@@ -37,6 +43,13 @@ def top_row(summary: Summary) -> list[HeadlineFigure]:
         unlabelled = "the run learns what is normal from these and the labelled ones"
         figures.append(HeadlineFigure("Unlabelled images", f"{summary.counts.unlabelled:,}", unlabelled))
     return figures
+
+
+def _shares(interval: tuple[float, float] | None) -> str:
+    if interval is None:
+        return ""
+    low, high = (f"{100 * end:.1f}" for end in interval)
+    return f"; 95 % interval {low} to {high} %"
 
 
 def _interval(summary: Summary) -> str:
