@@ -61,7 +61,7 @@ def _show(done: Prediction, options: Namespace, console: Console) -> None:
     say(
         console,
         f"evaluation {name}: score {used.scoring} of checkpoint {used.checkpoint} at step {used.step}, threshold "
-        f"{used.threshold:.4g} (anomaly score) from {used.threshold_source}",
+        f"{used.threshold:.4g} (anomaly score), source: {used.threshold_source}",
     )
     if used.threshold_caution is not None:
         warn(console, used.threshold_caution)

@@ -78,7 +78,7 @@ def show_threshold(summary: Summary, console: Console) -> None:
         if within is not None
     ]
     tested = f": {', '.join(shares)}" if shares else ""
-    say(console, f"threshold {summary.threshold:.4g}{between} from {summary.threshold_source}{tested}")
+    say(console, f"threshold {summary.threshold:.4g}{between}, source: {summary.threshold_source}{tested}")
     say(console, "scores are anomaly scores: higher = more anomalous, above the threshold = abnormal")
     if summary.threshold_caution is not None:
         warn(console, summary.threshold_caution)

@@ -10,6 +10,7 @@ from conftest import TINY, tiny_config
 from test_cli import folder_of_images, refused, run
 
 from hscl_fast.method.scoring.scoring import Scoring
+from hscl_fast.runs import set_threshold as threshold_module
 from hscl_fast.runs.directory import RunDirectory
 from hscl_fast.runs.evaluate_run import evaluate_run
 from hscl_fast.runs.set_threshold import set_threshold
@@ -29,8 +30,9 @@ def trained(tmp_path_factory):
 
 @pytest.fixture
 def copied(trained, tmp_path, monkeypatch):
-    """A copy of the run, on which no image can be scored."""
+    """A copy of the run, on which no image can be scored; heat maps, of the pictures in the report, would do so."""
     monkeypatch.setattr(Scoring, "_evidence_of", None)
+    monkeypatch.setattr(threshold_module, "heat_of", lambda scoring: None)
     return RunDirectory(shutil.copytree(trained, tmp_path / "run"))
 
 
@@ -55,7 +57,7 @@ def test_it_changes_all_decisions_and_nothing_else(copied, capsys):
     middle = sorted(map(float, scores))[len(scores) // 2]
     code, said, _ = run("threshold", copied.path, "--threshold", middle, capsys=capsys)
     assert code == 0
-    assert f"threshold {middle:.4g} from set by hand: recall" in said
+    assert f"threshold {middle:.4g}, source: set by hand: recall" in said
     after, same = decisions(copied)
     assert (after["threshold"], after["threshold_interval"], same) == (middle, None, scores)
     changed = {name for name in before if before[name] != after[name]}
@@ -65,6 +67,20 @@ def test_it_changes_all_decisions_and_nothing_else(copied, capsys):
     refused("eval", copied.path, capsys=capsys, match="The threshold alone changes with `hscl threshold`")
     assert run("threshold", copied.path, "--best", capsys=capsys)[0] == 0
     assert decisions(copied)[0] == before
+
+
+def test_the_report_keeps_its_heat_maps_and_pictures(trained, tmp_path):
+    run = RunDirectory(shutil.copytree(trained, tmp_path / "run"))
+
+    def pictures():
+        page = run.report.read_text()
+        return [page.count(text) for text in ("Most suspicious", 'class="heat"', "<img")]
+
+    before = pictures()
+    assert before[1] > 0
+    value = decisions(run)[0]["threshold"]
+    set_threshold(run.path, threshold=value)
+    assert pictures() == before
 
 
 def test_a_bound_on_false_alarms_of_another_evaluation(copied, capsys):
@@ -144,7 +160,7 @@ def test_damaged_scores_are_refused(copied, capsys):
 def test_a_run_that_was_not_evaluated_is_told_how(copied):
     shutil.rmtree(copied.calibration)
     copied.summary.unlink()
-    with pytest.raises(ValueError, match=r"not evaluated.*Run `hscl eval"):
+    with pytest.raises(ValueError, match=r"has no results.*Evaluate again with `hscl eval"):
         set_threshold(copied.path)
     with pytest.raises(ValueError, match=r"not evaluated.*Run `hscl eval"):
         set_threshold(copied.path, best=True)

@@ -32,7 +32,7 @@ def top_row(summary: Summary) -> list[HeadlineFigure]:
         alarms = f"{found.false_positives:,} of {counted(normals, 'normal image')} flagged; lower is better"
         alarms += _shares(summary.false_alarm_interval)
         figures.append(HeadlineFigure("False alarms", percent(found.false_alarm_rate), alarms))
-    source = f"an image is abnormal above it; {summary.threshold_source}"
+    source = f"an image is abnormal above it; source: {summary.threshold_source}"
     if summary.threshold_interval is not None:
         low, high = map(number, summary.threshold_interval)
         source += f"; 95 % interval {low} to {high}"
