@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from statistics import mean
 
@@ -10,6 +11,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from benchmarks.accuracy.results import Record, Results
 from benchmarks.accuracy.settings import Setting, accuracy, by_setting, of_trial, pairs_of, peers_of
@@ -98,6 +100,9 @@ def _draw_row(
 
 def _style(axes: Axes, label: str) -> None:
     axes.set_xscale("log")
+    low, high = (math.log10(end) for end in axes.get_xlim())
+    axes.set_xlim(10 ** math.floor(low), 10 ** math.ceil(high))  # whole decades, whose ends are labelled
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(FAINT)
     axes.tick_params(colors=INK, labelsize=8, color=FAINT)
