@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hscl_fast.data.split.duplicates import Duplicate
-from hscl_fast.data.split.relabel import Judgement
 from hscl_fast.data.types import ABNORMAL, NORMAL, UNLABELLED, Decoding, Mask, Remark, TestImages, TrainingImages
 
 if TYPE_CHECKING:  # pydantic takes time to import, and most users of a split do not need it
     from hscl_fast.data.split.record import SplitRecord
+    from hscl_fast.data.split.relabel import Judgement
 
 
 @dataclass(frozen=True)
