@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.markdown import table
 from hscl_fast.evaluation.suspects import Suspect
-from hscl_fast.review.order import ORDERS, in_order
+from hscl_fast.review.order import RULES, in_order
 from hscl_fast.runs.directory import RunDirectory
 from hscl_fast.runs.suspects import read_suspects
 
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--truth", type=Path, help="file with the names of the hidden anomalies, one per line")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--labels", type=int, default=50, help="images that are looked at in a round")
-    parser.add_argument("--order", choices=ORDERS, default="mixed")
+    parser.add_argument("--order", choices=[*RULES], default="mixed")
     options, flags = parser.parse_known_args()
     truth = None if options.truth is None else set(options.truth.read_text(encoding="utf-8").split())
     options.OUT.mkdir(parents=True)
