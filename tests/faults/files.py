@@ -102,5 +102,5 @@ def results(folder):
 
 def timeless(value):
     if isinstance(value, dict):
-        return {key: timeless(one) for key, one in value.items() if "second" not in key}
+        return {key: timeless(one) for key, one in value.items() if "second" not in key and key != "date"}
     return value
