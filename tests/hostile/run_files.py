@@ -11,7 +11,8 @@ EVAL = ("eval", "run", "--overwrite")
 RESUME = ("train", "--out", "run", "--resume")
 OVERWRITE = ("train", "photos", "--out", "run", "--overwrite", "--recipe", "cpu")
 PREDICT = ("predict", "run", "photos", "--out", "out.csv")
-RESULTS = tuple(f"run/{name}" for name in (".lock", "summary.json", "scores.csv", "report.html", "calibration"))
+FILES = (".lock", "summary.json", "scores.csv", "suspects.csv", "suspects.html", "report.html", "calibration")
+RESULTS = tuple(f"run/{name}" for name in FILES)
 
 
 def changed(name, change, command, status=REFUSED, culprit="run", may_change=("run/.lock",)):
