@@ -62,34 +62,32 @@ def test_faults_are_found():
     assert "no tensor-core" in audit.faults([{**good, "tensor_core_instructions": 0}])[0]
 
 
+def printed_by(program):
+    """What a program prints in a process that compiles, since this one interprets."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "kernels")}
+    environment.pop("TRITON_INTERPRET", None)
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout
+
+
 def test_a_spill_is_seen_for_real():
     """A tile that is far too large spills, and the audit reports it."""
-    program = (
+    spilled = printed_by(
         "from hscl_kernels import audit; from hscl_kernels.launch import Tile;"
         "case = audit.Case('sweep_forward_kernel', 'sm_80', 'hscl', 2, 256, Tile(128, 128, 4, 1));"
         "print(audit.audit(case)['spill_bytes'])"
     )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "kernels")}
-    environment.pop("TRITON_INTERPRET", None)
-    output = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True
-    )
-    assert int(output.stdout) > 0
+    assert int(spilled) > 0
 
 
 def test_the_sharded_form_compiles():
     """A branch of the triangular form must not be compiled in it: the interpreter would not notice."""
-    program = (
-        "from hscl_kernels import audit, launch;"
+    form = printed_by(
+        "from hscl_kernels import audit;"
         "case = next(case for case in audit.cases(['sm_90']) if case.variant == 'sharded' and case.itemsize == 4);"
         "print(audit.audit(case)['form'])"
     )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "kernels")}
-    environment.pop("TRITON_INTERPRET", None)
-    output = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True
-    )
-    assert output.stdout == "sharded\n"
+    assert form == "sharded\n"
 
 
 def test_work_is_counted_by_hand():
