@@ -11,7 +11,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import NullLocator
 
 from benchmarks.accuracy.results import Record, Results
 from benchmarks.accuracy.settings import Setting, accuracy, by_setting, of_trial, pairs_of, peers_of
@@ -26,7 +26,7 @@ _WIDTH, _HEIGHT, _LEGEND = 10.0, 3.1, 0.17  # inches: of the figure, of a row of
 
 def accuracy_svg(results: Results) -> bytes:
     """Return :func:`accuracy_figure` as SVG; equal results give equal bytes."""
-    with matplotlib.rc_context({"svg.hashsalt": "hscl-fast"}), io.BytesIO() as buffer:
+    with matplotlib.rc_context({"svg.hashsalt": "hscl-fast", "svg.fonttype": "none"}), io.BytesIO() as buffer:
         FigureCanvasSVG(accuracy_figure(results)).print_svg(buffer, metadata={"Date": None, "Creator": None})
         return buffer.getvalue()
 
@@ -102,11 +102,10 @@ def _style(axes: Axes, label: str) -> None:
     axes.set_xscale("log")
     low, high = (math.log10(end) for end in axes.get_xlim())
     axes.set_xlim(10 ** math.floor(low), 10 ** math.ceil(high))  # whole decades, whose ends are labelled
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(FAINT)
     axes.tick_params(colors=INK, labelsize=8, color=FAINT)
-    axes.tick_params(which="minor", color=FAINT, labelsize=7)
     axes.set_xlabel(label, fontsize=8, color=INK)
     axes.grid(color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
