@@ -12,7 +12,7 @@ from hscl_kernels.checks import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE
 from hscl_kernels.selfcheck.problems import make_images, make_parameters
 from spawn_ranks import start
 
-from hscl_fast.config import sections
+from hscl_fast.config.sections import objective as options
 
 ROWS = 9
 IDS = torch.tensor([0, 1, 2, 3, 4, 0, 1, 2, 5])  # the last row and row 3 have no positive
@@ -200,7 +200,7 @@ def test_extreme_temperatures(backend, temperature):
 
 
 def test_the_configuration_has_the_same_bounds():
-    assert (sections.LOWEST_TEMPERATURE, sections.HIGHEST_TEMPERATURE) == (LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE)
+    assert (options.LOWEST_TEMPERATURE, options.HIGHEST_TEMPERATURE) == (LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE)
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, 1e-40, 9e-5, 1.1e4, math.inf, math.nan])
