@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.library import CustomOpDef
+
+IMPLEMENTATIONS: dict[str, Callable[..., Any]] = {}  # what each operation runs, by its qualified name
 
 
 def operation(name: str, *, fake: Callable[..., Any]) -> Callable[[Callable[..., Any]], CustomOpDef]:
@@ -31,6 +33,7 @@ def operation(name: str, *, fake: Callable[..., Any]) -> Callable[[Callable[...,
         guarded = on_device(function)
         registered = torch.library.custom_op(f"hscl_kernels::{name}", guarded, mutates_args=(), schema=schema)
         registered.register_fake(fake)
+        IMPLEMENTATIONS[f"hscl_kernels::{name}"] = guarded
         return registered
 
     return register
@@ -48,12 +51,18 @@ def on_device(function: Callable[..., Any]) -> Callable[..., Any]:
         given = (*arguments, *options.values())
         device = next(value.device for value in given if isinstance(value, Tensor))
         with ExitStack() as stack:
-            stack.enter_context(torch.autocast(device.type, enabled=False))
+            stack.enter_context(without_autocast(device))
             if device.type == "cuda":
                 stack.enter_context(torch.cuda.device(device))
             return function(*arguments, **options)
 
     return run
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Return a context in which operators run in the dtype of their inputs; ``meta`` tensors know no other."""
+    known = torch.amp.is_autocast_available(device.type)
+    return torch.autocast(device.type, enabled=False) if known else nullcontext()
 
 
 def differentiable(

@@ -23,7 +23,7 @@ from hscl_kernels.contrast.row_terms import row_terms
 from hscl_kernels.contrast.temperature import is_online, unit_scale
 from hscl_kernels.prototypes.cpu import broken, input_gradients, nearest_prototype, prototype_slopes, unit_rows
 from hscl_kernels.prototypes.reference import normal_weights, sample_to_prototype
-from hscl_kernels.registration import operation
+from hscl_kernels.registration import operation, without_autocast
 
 
 def hscl_loss(
@@ -43,7 +43,7 @@ def hscl_loss(
     if backend == "reference":
         raise ValueError("group needs backend 'cpu' or 'triton': the reference computes on one device")
     options = (temperature, lambda_prototype, lambda_abnormal, weight_threshold)
-    with torch.autocast(embeddings.device.type, enabled=False):
+    with without_autocast(embeddings.device):
         return HSCLLoss(
             *_Sharded.apply(embeddings, prototypes, instance_ids, roles, uniforms, *options, group, backend)
         )

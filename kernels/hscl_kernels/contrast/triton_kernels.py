@@ -18,6 +18,9 @@ from hscl_kernels.prototypes.triton_kernels import upstream_gradient
 
 LN2 = tl.constexpr(0.6931471805599453)
 
+# do_not_specialize: Triton would compile a kernel anew for an integer that is 1 and one that 16 divides, and some of
+# these forms spill. do_not_specialize_on_alignment: these may be at any address, and gain nothing from being aligned.
+
 
 @triton.jit
 def _reduce(values, axis: tl.constexpr, ONLINE: tl.constexpr):
@@ -64,7 +67,10 @@ def _add_to(pointer, mask, values, ONLINE: tl.constexpr):
     tl.store(pointer, _merge(known, values, ONLINE), mask=mask)
 
 
-@triton.jit
+@triton.jit(
+    do_not_specialize=["first_row", "rows", "columns", "supers", "slots", "tiles"],
+    do_not_specialize_on_alignment=["ids", "roles", "positives"],
+)
 def sweep_forward_kernel(
     units,  # [N, D] scaled units
     ids,  # [N] integer
@@ -206,7 +212,9 @@ def _total(partials, row, inside, rows, slots, ONLINE: tl.constexpr, BLOCK: tl.c
         return tl.log2(total)
 
 
-@triton.jit
+@triton.jit(
+    do_not_specialize=["rows", "slots"],
+)
 def log_sums_kernel(
     partials,  # [4, slots, n] float32
     log_sums,  # [4, n] float32 out: natural logarithms
@@ -233,7 +241,10 @@ def _block_sum(block_sums, quantity, blocks, BLOCK: tl.constexpr):
     return total
 
 
-@triton.jit
+@triton.jit(
+    do_not_specialize=["rows", "slots", "blocks"],
+    do_not_specialize_on_alignment=["roles", "positives", "anchors"],
+)
 def row_terms_kernel(
     partials,  # [4, slots, N] float32
     roles,  # [N] integer
@@ -349,7 +360,19 @@ def row_terms_kernel(
         tl.store(largest_anchor, highest)
 
 
-@triton.jit
+@triton.jit(
+    do_not_specialize=["first_row", "rows", "columns", "tiles"],
+    do_not_specialize_on_alignment=[
+        "ids",
+        "roles",
+        "row_gradients",
+        "largest_gradient",
+        "total",
+        "sample_to_sample",
+        "normal_to_abnormal",
+        "largest_anchor",
+    ],
+)
 def sweep_backward_kernel(
     units,  # [N, D] scaled units
     ids,  # [N] integer

@@ -15,6 +15,9 @@ LONG = tl.constexpr(2.0**48)  # the squares of longer rows could overflow
 SHORTENED = tl.constexpr(2.0**-80)
 LARGEST = tl.constexpr(3.4028234663852886e38)
 
+# do_not_specialize: Triton would compile a kernel anew for an integer that is 1 and one that 16 divides, and some of
+# these forms spill. do_not_specialize_on_alignment: these may be at any address, and gain nothing from being aligned.
+
 
 @triton.jit
 def unit_and_length(z, axis: tl.constexpr):
@@ -29,7 +32,10 @@ def unit_and_length(z, axis: tl.constexpr):
     return u, tl.where(length > LARGEST, LARGEST, length)
 
 
-@triton.jit
+@triton.jit(
+    do_not_specialize=["rows", "prototype_count"],
+    do_not_specialize_on_alignment=["ids", "prototypes", "roles"],
+)
 def unit_rows_kernel(
     embeddings,  # [N, D] any float, strided
     ids,  # [N] integer
@@ -130,7 +136,10 @@ def upstream_gradient(total, term, share, HAS_TOTAL: tl.constexpr, HAS_TERM: tl.
     return gradient
 
 
-@triton.jit
+@triton.jit(
+    do_not_specialize=["rows", "prototype_count", "splits", "blocks_per_program"],
+    do_not_specialize_on_alignment=["slopes", "total", "sample_to_prototype", "prototypes"],
+)
 def input_gradients_kernel(
     unit_gradients,  # [splits, N, D] float32: partial sums of sum_j G_ij (scaled unit)_j
     sweep_factor,  # [1] float32: what makes dL/du of them
@@ -207,7 +216,10 @@ def input_gradients_kernel(
         tl.store(embedding_gradients + place, by_row.to(embedding_gradients.dtype.element_ty), mask=present)
 
 
-@triton.jit
+@triton.jit(
+    do_not_specialize=["programs", "prototype_count"],
+    do_not_specialize_on_alignment=["prototypes"],
+)
 def prototype_gradients_kernel(
     parts,  # [programs, K, D] float32
     prototypes,  # [K, D]

@@ -12,8 +12,27 @@ import triton.language as tl
 
 _THIRD_OF_PI = tl.constexpr(1.0471975511965976)
 
+# do_not_specialize: Triton would compile a kernel anew for an integer that is 1 and one that 16 divides, and some of
+# these forms spill. do_not_specialize_on_alignment: these may be at any address, and gain nothing from being aligned.
 
-@triton.jit
+
+@triton.jit(
+    do_not_specialize=["count"],
+    do_not_specialize_on_alignment=[
+        "image",
+        "flip",
+        "rotation",
+        "jitter",
+        "contrast_first",
+        "hue",
+        "saturation",
+        "value",
+        "contrast",
+        "gray",
+        "crop",
+        "crop_first",
+    ],
+)
 def views_kernel(
     images,  # [B, H, W, C] uint8
     image,  # [rows] int64, and so on: the fields of ViewParameters, truths as uint8
