@@ -49,7 +49,7 @@ class Setting:
         The run's configuration. In the mode ``shared`` a method with a network takes its encoder (``model``), its views
         (``augment``), its rate and batches (``optim``), and passes as many views through the encoder in training as
         HSCL would in ``total_steps`` steps. In the mode ``original`` network and schedule are those of the method's
-        publication, for at most ``total_steps`` steps.
+        publication, shortened where that would be more views. Methods without a network have one mode.
     mode
         ``shared`` or ``original``.
     execution

@@ -1,0 +1,1 @@
+"""What several comparators are built from."""
