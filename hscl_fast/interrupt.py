@@ -13,14 +13,21 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
 class Interrupted(Exception):
     """A signal stopped the work; a training run has saved its state.
 
+    Parameters
+    ----------
+    signal_number
+        The signal.
+    where
+        How far the work was, such as ``at step 3 of 10``.
+
     Attributes
     ----------
     exit_code
         128 + the signal's number, as shells report it.
     """
 
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(signal_number).name}")
+    def __init__(self, signal_number: int, where: str = "") -> None:
+        super().__init__(" ".join(filter(None, (f"stopped by {signal.Signals(signal_number).name}", where))))
         self.exit_code = 128 + signal_number
 
 

@@ -72,15 +72,16 @@ class TrainingProgress:
     def log(self, row: dict[str, float]) -> None:
         """Show the figures of a log row."""
         losses = [f"{short} {row[name]:.3f}" for name, short in self._losses.items() if name in row]
-        skipped = [f"skipped {row['skipped_updates']:.0f}"] if row["skipped_updates"] else []
-        rate = f"{row['views_per_second']:,.0f} views/s"
-        self._bar.update(self._task, figures=(*skipped, *losses[:1], rate, *losses[1:]))
+        skipped = [f"skipped {row['skipped_updates']:.0f}"] if row.get("skipped_updates") else []
+        rate = [f"{row['views_per_second']:,.0f} views/s"] if "views_per_second" in row else []
+        self._bar.update(self._task, figures=(*skipped, *losses[:1], *rate, *losses[1:]))
         step = int(row["step"])
         if not self._console.is_terminal and (step >= self._next_line or step == self._total):
             self._next_line = step + max(1, self._total // _LINES_PER_RUN)
             left = row["seconds_left"]
-            text = f"{self._epoch(step)}  step {step}/{self._total}  {left:,.0f} s left  {rate}  "
-            self._console.print(text + " ".join([*losses, *skipped]), soft_wrap=True, highlight=False)
+            parts = [self._epoch(step), f"step {step}/{self._total}", f"{left:,.0f} s left", *rate]
+            text = "  ".join([*parts, " ".join([*losses, *skipped])]).rstrip()
+            self._console.print(text, soft_wrap=True, highlight=False)
 
     def _epoch(self, step: int) -> str:
         epoch = min(step // self._steps_per_epoch + 1, self._epochs)

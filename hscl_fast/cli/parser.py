@@ -42,7 +42,7 @@ def parse(arguments: list[str]) -> tuple[str, Namespace]:
     if arguments in ([], ["data"]):
         arguments = [*arguments, "--help"]
     parser, parsers = _parsers()
-    name, arguments = next(iter(arguments), ""), _config_first(arguments)
+    name, arguments = next(iter(arguments), ""), _config_first(_spelled_out(arguments))
     if name in _CONFIGURED:
         first = _first_pass(parser, parsers[name], name, arguments)
         at_home(first)
@@ -71,6 +71,15 @@ def _config_first(arguments: list[str]) -> list[str]:
         (configs if rest[0].partition("=")[0] == "--config" else others).extend(rest[:count])
         rest = rest[count:]
     return [*command, *configs, *others]
+
+
+def _spelled_out(arguments: list[str]) -> list[str]:
+    """Return the arguments with ``--method.name`` for ``--method``, where a name follows."""
+    short, full = "--method", "--method.name"
+    return [
+        f"{full}{argument.removeprefix(short)}" if argument.partition("=")[0] == short else argument
+        for argument in arguments
+    ]
 
 
 class _DataName(argparse.Action):

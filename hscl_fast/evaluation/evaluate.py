@@ -29,6 +29,7 @@ from hscl_fast.evaluation.threshold import ShareIntervals, choose_threshold, sha
 from hscl_fast.method.encode import CachedFeatures
 from hscl_fast.method.image_batches import ImageSequence
 from hscl_fast.method.network import Network
+from hscl_fast.method.scoring.image_scorer import ImageScorer
 from hscl_fast.method.scoring.scoring import Scoring
 from hscl_fast.progress import image_progress
 
@@ -63,7 +64,7 @@ class Evaluation:
         What the threshold was fitted to; None on other test images.
     """
 
-    scoring: Scoring
+    scoring: ImageScorer
     scoring_source: str
     candidates: list[Candidate]
     anomaly_scores: Scores
@@ -179,7 +180,7 @@ def _choose(
 
 
 def evaluate_calibrated(
-    scoring: Scoring,
+    scoring: ImageScorer,
     test: TestImages,
     class_names: Sequence[str],
     normal_class: int,
@@ -204,6 +205,44 @@ def evaluate_calibrated(
         images_per_second=round(len(scores) / seconds, 1) if len(scores) else None,
         baselines={},
     )
+
+
+def evaluate_fixed(
+    scorer: ImageScorer, split: Split, console: Console, *, seed: int, rule: EvaluateConfig
+) -> Evaluation:
+    """Fit the threshold of a score that learns nothing more, score the test images and compare.
+
+    Without held-out images the threshold is fitted to the scores of the training images, and a bound on false alarms
+    to those of the unlabelled ones, which the detector was trained on.
+
+    Parameters
+    ----------
+    scorer
+        A trained comparator.
+    split, console
+        The images and their roles; for progress.
+    seed
+        Seed of the detectors to compare with.
+    rule
+        How the threshold comes about: see :func:`hscl_fast.evaluation.threshold.choose_threshold`.
+    """
+    images, roles, held_out = split.training.images, split.training.roles, split.held_out
+    unlabelled, known = take(images, roles == UNLABELLED), take(images, roles != ABNORMAL)
+    fitted_to = len(held_out.roles) + len(unlabelled) + (0 if len(held_out.roles) else len(known))
+    with image_progress(console, "fitting the threshold", fitted_to) as advance:
+        scores = ThresholdScores(
+            held_out=anomaly_scores(scorer.score(held_out.images, advance)),
+            held_out_abnormal=held_out.roles == ABNORMAL,
+            unlabelled=anomaly_scores(scorer.score(unlabelled, advance)),
+            training=np.zeros(0) if len(held_out.roles) else anomaly_scores(scorer.score(known, advance)),
+        )
+    threshold = choose_threshold(rule, scores)
+    found = evaluate_calibrated(scorer, split.test, split.class_names, split.normal_class, threshold, console)
+    found = replace(found, scoring_source="that of the method", threshold_scores=scores)
+    if not is_comparable(split):
+        return found
+    with console.status("comparing with simple detectors"):
+        return replace(found, baselines=compare(split, None, -found.anomaly_scores, seed=seed))
 
 
 def _threshold_scores(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hscl_fast.method.image_batches import Advance, ImageSequence, ignore, on_device, slices
+from hscl_fast.method.scoring.image_scorer import ImageScorer
 from hscl_fast.method.scoring.scoring import Scoring
 
 _GRADIENT = (
@@ -29,28 +30,34 @@ _COARSEST = 16  # pixels per place; maps that are coarser than this say next to 
 HeatMaps = NDArray[np.float32]
 
 
-def heat_map_method(scoring: Scoring) -> str:
+def heat_map_method(scorer: ImageScorer) -> str:
     """Return in words how :func:`heat_maps` makes the maps of a score."""
-    return _OCCLUSION if scoring.network.image_size <= _SMALL else _GRADIENT
+    return _GRADIENT if _is_large(scorer) else _OCCLUSION
 
 
-def heat_maps(scoring: Scoring, images: ImageSequence, advance: Advance = ignore) -> HeatMaps:
+def _is_large(scorer: ImageScorer) -> TypeGuard[Scoring]:
+    """Whether it is a score of HSCL on images too large for many passes."""
+    return isinstance(scorer, Scoring) and scorer.network.image_size > _SMALL
+
+
+def heat_maps(scorer: ImageScorer, images: ImageSequence, advance: Advance = ignore) -> HeatMaps:
     r"""Return for every image how much each of its places raises the anomaly score.
 
     For images of up to 64 pixels it is the mean, over the windows of 3/8 of the side that cover a place, of what the
     score loses when the window is painted with the image's mean colour (100 passes).
 
-    For larger ones it is the first-order estimate of the same in feature space. With the features ``f`` of a stage of
-    the encoder at place ``p``, their mean ``m`` over the image and the anomaly score ``a``, it is
-    ``(f_p - m) . da/df_p``. Each stage's map is enlarged to the image and divided by its standard deviation, and the
-    maps are added. A score with several turns of the image is differentiated through all of them.
+    The same goes for comparators and images of any size. For larger images the map of HSCL is the first-order estimate
+    of the same in feature space. With the features ``f`` of a stage of the encoder at place ``p``, their mean ``m``
+    over the image and the anomaly score ``a``, it is ``(f_p - m) . da/df_p``. Each stage's map is enlarged to the image
+    and divided by its standard deviation, and the maps are added. A score with several turns of the image is
+    differentiated through all of them.
 
     Crops, as of the score ``released``, are not looked at: a score of crops only is replaced by ``paper``.
 
     Parameters
     ----------
-    scoring
-        The calibrated score.
+    scorer
+        The calibrated score, or the trained comparator.
     images
         uint8 ``[n, H, W, 3]``, square and of the size that the network was trained on.
     advance
@@ -62,15 +69,16 @@ def heat_maps(scoring: Scoring, images: ImageSequence, advance: Advance = ignore
         Higher where the image looks more anomalous; about 0 or below elsewhere. The scale is the image's own, so that
         the maps of two images are not comparable.
     """
-    scoring = scoring.without_crops()
-    if scoring.network.image_size <= _SMALL:
-        found = list(_occlusion_maps(scoring, images, advance))
+    if isinstance(scorer, Scoring):
+        scorer = scorer.without_crops()
+    if _is_large(scorer):
+        found = list(_gradient_maps(scorer, images, advance))
     else:
-        found = list(_gradient_maps(scoring, images, advance))
+        found = list(_occlusion_maps(scorer, images, advance))
     return np.concatenate(found) if found else np.zeros((0, *images[:0].shape[1:3]), np.float32)
 
 
-def _occlusion_maps(scoring: Scoring, images: ImageSequence, advance: Advance) -> Iterator[HeatMaps]:
+def _occlusion_maps(scorer: ImageScorer, images: ImageSequence, advance: Advance) -> Iterator[HeatMaps]:
     side = images[:0].shape[1]
     step = side // _STEPS
     width = _WIDTH * step
@@ -86,8 +94,8 @@ def _occlusion_maps(scoring: Scoring, images: ImageSequence, advance: Advance) -
         colour = np.rint(batch.mean(axis=(1, 2), keepdims=True)).astype(np.uint8)
         for place, (rows, columns) in enumerate(windows):
             occluded[:, place, rows, columns] = colour
-        scores = scoring.score(occluded.reshape(-1, *batch.shape[1:])).reshape(len(batch), -1)
-        gained = (scores - scoring.score(batch)[:, None]).astype(np.float32)  # of normality
+        scores = scorer.score(occluded.reshape(-1, *batch.shape[1:])).reshape(len(batch), -1)
+        gained = (scores - scorer.score(batch)[:, None]).astype(np.float32)  # of normality
         maps = np.zeros(batch.shape[:3], np.float32)
         for place, window in enumerate(windows):
             maps[:, *window] += gained[:, place, None, None]

@@ -59,9 +59,9 @@ class Lead:
     interval: tuple[float, float] | None
 
 
-def standings(ours: Baseline, baselines: Mapping[str, Baseline]) -> list[Standing]:
+def standings(ours: Baseline, baselines: Mapping[str, Baseline], *, method: str = "hscl-fast") -> list[Standing]:
     """Return the run and the detectors it is compared with, best pooled AUROC first, those not run last."""
-    entries = [Standing("hscl-fast (this run)", None, ours)]
+    entries = [Standing(f"{method} (this run)", None, ours)]
     for name, result in baselines.items():
         detector = DETECTORS[name]
         entries.append(Standing(detector.title, _ON[detector.on], result))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hscl_fast.config.methods import HSCL
 from hscl_fast.data.split.split import Counts
 from hscl_fast.evaluation.about import About
 from hscl_fast.evaluation.baselines.baseline import Baseline
@@ -55,6 +56,8 @@ class Summary:
         The threshold's 95 % interval, by bootstrap; None if it was set by hand, or fitted to a single image of a label.
     threshold_caution
         Why to be careful with it, in words; None if there is no reason.
+    method
+        ``hscl``, or the name of a comparator.
     recall_interval, false_alarm_interval
         The 95 % intervals of recall and false alarms on the test images; None without such images.
     """
@@ -83,6 +86,7 @@ class Summary:
     counts: Counts
     baselines: dict[str, Baseline]
     about: About
+    method: str = HSCL
     suspects: SuspectFigures | None = None
     threshold_interval: Interval | None = None
     threshold_caution: str | None = None
@@ -94,7 +98,7 @@ class Summary:
         """The run and the detectors it is compared with, best first."""
         note = "The time is that of training only."
         ours = Baseline(self.auroc, self.auroc_mean, self.train_seconds, "every training image", note)
-        return standings(ours, self.baselines)
+        return standings(ours, self.baselines, method="hscl-fast" if self.method == HSCL else self.method)
 
     @property
     def verdict(self) -> str | None:

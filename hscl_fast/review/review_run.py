@@ -26,7 +26,7 @@ from hscl_fast.review.page import ReviewImage, ReviewPage, render_page
 from hscl_fast.review.pictures import Picture, Pictures, training_pictures
 from hscl_fast.runs.directory import RunDirectory
 from hscl_fast.runs.output_files import require_writable, write_output
-from hscl_fast.runs.suspects import read_suspects
+from hscl_fast.runs.suspects import read_suspects, require_ranked
 
 MOST_IMAGES = 5000  # on one page, which a browser keeps in memory
 SIDES = (32, 4096)  # pixels
@@ -87,6 +87,7 @@ def review_run(
     _check(page, top, side, overwrite=overwrite)
     record = read_record(directory.split)
     data = config.data if root is None else moved_to(config.data, record.kind, root)
+    require_ranked(config, directory)
     suspects = read_suspects(directory)
     if not suspects:
         raise UsageError(f"{directory.path} has no unlabelled training image to judge. Give another run.")

@@ -11,21 +11,27 @@ import torch
 from pydantic import AfterValidator, Field, ValidationError
 from torch import Tensor
 
+from hscl_fast.comparators.registry import COMPARATORS
 from hscl_fast.config.scores import parse_scoring
 from hscl_fast.config.sections import CheckpointName, Config
 from hscl_fast.errors import UsageError
 from hscl_fast.evaluation.bootstrap import DRAWS
 from hscl_fast.evaluation.convention import SCORE_DIRECTION
 from hscl_fast.evaluation.fitted_threshold import FittedThreshold
+from hscl_fast.method.scoring.image_scorer import ImageScorer
 from hscl_fast.method.scoring.scoring import Scoring
 from hscl_fast.runs.checkpoint import DamagedCheckpoint, NoCheckpoint, load_checkpoint, write_checkpoint
+from hscl_fast.runs.comparator_run import load_comparator
 from hscl_fast.runs.directory import Results, RunDirectory
 from hscl_fast.runs.kept_scores import KeptScores
 from hscl_fast.runs.trained import load_scoring
 from hscl_fast.strict_json import Number, StrictModel, first_problem, short
+from hscl_fast.training.state import TrainingState
 
 
 def _require_scores(scoring: str) -> str:
+    if scoring in COMPARATORS:
+        return scoring
     try:
         known = scoring == "+".join(parse_scoring(scoring))
     except ValueError:
@@ -172,6 +178,19 @@ def command_again(directory: RunDirectory, evaluation: str | None, *, overwrite:
     return f"`hscl eval {shlex.quote(str(directory.path))}{named}`"
 
 
+def load_scorer(
+    directory: RunDirectory, config: Config, device: torch.device, evaluation: str | None = None
+) -> tuple[ImageScorer, Calibration]:
+    """Return what scores images as a run was evaluated, of any method: see :func:`load_calibrated`."""
+    if config.method.is_hscl:
+        return load_calibrated(directory, config, device, evaluation)
+    again = command_again(directory, evaluation)
+    calibration, _ = load_calibration(require_evaluation(directory, evaluation), again)
+    scorer, state = load_comparator(directory, config, calibration.image_size, device)
+    _require_same_step(directory, state, calibration, again)
+    return scorer, calibration
+
+
 def load_calibrated(
     directory: RunDirectory, config: Config, device: torch.device, evaluation: str | None = None
 ) -> tuple[Scoring, Calibration]:
@@ -189,20 +208,30 @@ def load_calibrated(
     Raises
     ------
     UsageError
-        The run was not evaluated since it was trained, there is no such evaluation, or a file is damaged.
+        The run is of another method, was not evaluated since it was trained, there is no such evaluation, or a file is
+        damaged.
     """
+    if not config.method.is_hscl:
+        raise UsageError(
+            f"{directory.path} is a run of --method {config.method.name}, which has no network of HSCL to load. Score "
+            f"images with it by `hscl predict {shlex.quote(str(directory.path))}`, or give a run of hscl."
+        )
     results = require_evaluation(directory, evaluation)
     again = command_again(directory, evaluation)
     calibration, constants = load_calibration(results, again)
     used = replace(config.evaluate, scoring=calibration.scoring, checkpoint=calibration.checkpoint)
     config = replace(config, evaluate=used)
     scoring, state = load_scoring(directory, config, calibration.image_size, device)
-    if state.step != calibration.step:
-        raise UsageError(
-            f"{directory.path} was trained on after its evaluation, so its threshold is out of date. Run {again} first."
-        )
+    _require_same_step(directory, state, calibration, again)
     try:
         scoring.use(constants)
     except ValueError as error:
         raise _damaged(results, f"it {error}", again) from error
     return scoring, calibration
+
+
+def _require_same_step(directory: RunDirectory, state: TrainingState, calibration: Calibration, again: str) -> None:
+    if state.step != calibration.step:
+        raise UsageError(
+            f"{directory.path} was trained on after its evaluation, so its threshold is out of date. Run {again} first."
+        )

@@ -25,10 +25,10 @@ from hscl_fast.evaluation.baselines.registry import detectors_for, left_out
 from hscl_fast.evaluation.evaluate import Evaluation, evaluate_calibrated
 from hscl_fast.evaluation.report.heat import heat_of
 from hscl_fast.evaluation.report.scored import ScoredImages
-from hscl_fast.method.scoring.scoring import Scoring
+from hscl_fast.method.scoring.image_scorer import ImageScorer
 from hscl_fast.runs.about import describe
 from hscl_fast.runs.backends import prepare_backends
-from hscl_fast.runs.calibration import Calibration, load_calibrated
+from hscl_fast.runs.calibration import Calibration, load_scorer
 from hscl_fast.runs.checkpoint import load_checkpoint
 from hscl_fast.runs.directory import RunDirectory
 from hscl_fast.runs.evaluation_folder import EvaluationFolder
@@ -88,7 +88,7 @@ def evaluate_other(
     record = read_record(directory.split)
     prepare_backends(config.runtime)
     where = resolve_device(config.runtime.device)
-    scoring, calibration = load_calibrated(directory, config, where, name)
+    scoring, calibration = load_scorer(directory, config, where, name)
     as_trained = {option: getattr(config.data, option) for option in _AS_TRAINED}
     given = DataConfig(name=data, root=root, image_size=calibration.image_size, **as_trained)
     place = absolute_places(given)
@@ -134,7 +134,7 @@ def _show(other: OtherTest, config: Config, device: torch.device, console: Conso
         warn(console, "the test set lacks normal or abnormal images: no AUROC can be computed")
 
 
-def _evaluate(scoring: Scoring, calibration: Calibration, other: OtherTest, console: Console) -> Evaluation:
+def _evaluate(scoring: ImageScorer, calibration: Calibration, other: OtherTest, console: Console) -> Evaluation:
     threshold = calibration.fitted_threshold
     try:
         return evaluate_calibrated(scoring, other.images, other.class_names, other.normal_class, threshold, console)

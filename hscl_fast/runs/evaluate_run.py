@@ -22,7 +22,7 @@ from hscl_fast.data.split.split import Split
 from hscl_fast.device import resolve_device
 from hscl_fast.errors import UsageError
 from hscl_fast.evaluation.candidates import LEAST_HELD_OUT, all_scores, candidate_scorings, suspicion_scoring
-from hscl_fast.evaluation.evaluate import AS_CONFIGURED, evaluate
+from hscl_fast.evaluation.evaluate import AS_CONFIGURED, Evaluation, evaluate, evaluate_fixed
 from hscl_fast.evaluation.report.heat import heat_of
 from hscl_fast.evaluation.report.scored import RankedImages, ScoredImages
 from hscl_fast.evaluation.summary import Summary
@@ -31,6 +31,7 @@ from hscl_fast.runs.about import describe
 from hscl_fast.runs.backends import prepare_backends
 from hscl_fast.runs.calibration import Calibration, load_calibration, save_calibration
 from hscl_fast.runs.checkpoint import load_checkpoint
+from hscl_fast.runs.comparator_run import load_comparator
 from hscl_fast.runs.directory import Results, RunDirectory
 from hscl_fast.runs.evaluate_other import evaluate_other
 from hscl_fast.runs.feature_cache import cached_features
@@ -43,6 +44,7 @@ from hscl_fast.runs.suspects_page import suspects_page
 from hscl_fast.runs.threshold_options import new_rule
 from hscl_fast.runs.trained import initial_network, load_scoring
 from hscl_fast.runs.write_results import are_whole, summarise, writing_results
+from hscl_fast.training.state import TrainingState
 
 _BY_DEFAULT = f"by default: fewer than {LEAST_HELD_OUT} labelled images of either kind are held out to choose on"
 
@@ -201,27 +203,8 @@ def evaluate_trained(
     Test labels affect neither the threshold nor the choice of the checkpoint.
     """
     require_fittable(config.evaluate, split.counts.held_out_normal, split.counts.unlabelled)
-    candidates = candidate_scorings(config, split.training.roles, split.held_out.roles)
-    suspicion = suspicion_scoring(config, split.training.roles) or candidates[0]
-    weighted = ("paper",) if config.objective.lambda_prototype > 0 else ()  # for the weights of the unlabelled images
-    every = all_scores((*candidates, suspicion, *weighted))
-    used = replace(config, evaluate=replace(config.evaluate, scoring=every))
-    scoring, state = load_scoring(directory, used, split.training.images.shape[1], device)
-    source = _BY_DEFAULT if config.evaluate.scoring == AUTO else AS_CONFIGURED
-    cached = None
-    if config.augment.cached_views is not None:
-        cached = cached_features(directory, config, split, scoring.network, scoring.execution, console)
-    found = evaluate(
-        scoring,
-        split,
-        console,
-        seed=config.data.seed,
-        candidates=candidates,
-        scoring_source=source,
-        rule=config.evaluate,
-        suspicion=suspicion,
-        initial=initial_network(config, scoring.network, device),
-        cached=cached,
+    found, state = (_evaluate_hscl if config.method.is_hscl else _evaluate_comparator)(
+        directory, config, split, device, console
     )
     image_size = split.training.images.shape[1]
     originals = originals_of(config.data, split.record.kind, split.decoding)
@@ -263,3 +246,38 @@ def evaluate_trained(
             f"folder writable, then {again}."
         ) from error
     return summary
+
+
+def _evaluate_comparator(
+    directory: RunDirectory, config: Config, split: Split, device: torch.device, console: Console
+) -> tuple[Evaluation, TrainingState]:
+    scorer, state = load_comparator(directory, config, split.training.images.shape[1], device)
+    return evaluate_fixed(scorer, split, console, seed=config.data.seed, rule=config.evaluate), state
+
+
+def _evaluate_hscl(
+    directory: RunDirectory, config: Config, split: Split, device: torch.device, console: Console
+) -> tuple[Evaluation, TrainingState]:
+    candidates = candidate_scorings(config, split.training.roles, split.held_out.roles)
+    suspicion = suspicion_scoring(config, split.training.roles) or candidates[0]
+    weighted = ("paper",) if config.objective.lambda_prototype > 0 else ()  # for the weights of the unlabelled images
+    every = all_scores((*candidates, suspicion, *weighted))
+    used = replace(config, evaluate=replace(config.evaluate, scoring=every))
+    scoring, state = load_scoring(directory, used, split.training.images.shape[1], device)
+    source = _BY_DEFAULT if config.evaluate.scoring == AUTO else AS_CONFIGURED
+    cached = None
+    if config.augment.cached_views is not None:
+        cached = cached_features(directory, config, split, scoring.network, scoring.execution, console)
+    found = evaluate(
+        scoring,
+        split,
+        console,
+        seed=config.data.seed,
+        candidates=candidates,
+        scoring_source=source,
+        rule=config.evaluate,
+        suspicion=suspicion,
+        initial=initial_network(config, scoring.network, device),
+        cached=cached,
+    )
+    return found, state

@@ -25,7 +25,7 @@ from hscl_fast.errors import UsageError
 from hscl_fast.evaluation.heat_maps import heat_map_method, heat_maps
 from hscl_fast.evaluation.heat_overlay import overlay
 from hscl_fast.evaluation.predictions import Predictions
-from hscl_fast.method.scoring.scoring import Scoring
+from hscl_fast.method.scoring.image_scorer import ImageScorer
 from hscl_fast.progress import image_progress
 from hscl_fast.runs.calibration import Calibration
 
@@ -59,7 +59,9 @@ class Pictures:
         How image files are decoded.
     """
 
-    def __init__(self, scoring: Scoring, images: list[NewImage], predictions: Predictions, decoding: Decoding) -> None:
+    def __init__(
+        self, scoring: ImageScorer, images: list[NewImage], predictions: Predictions, decoding: Decoding
+    ) -> None:
         self._scoring, self._decoding, self._method = scoring, decoding, heat_map_method(scoring)
         self._ranked = [
             (images[place], score)

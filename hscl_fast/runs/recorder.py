@@ -13,7 +13,7 @@ from hscl_fast.runs.checkpoint import save_checkpoint
 from hscl_fast.runs.directory import RunDirectory
 from hscl_fast.runs.tensorboard import EventWriter, open_writer
 
-_SHORT_NAMES = {term.name: term.short for term in TERMS}
+_SHORT_NAMES = {term.name: term.short for term in TERMS} | {"loss": "loss"}  # of comparators
 
 
 class RunRecorder:

@@ -15,28 +15,28 @@ from hscl_fast.data.types import Decoding
 from hscl_fast.device import resolve_device
 from hscl_fast.evaluation.convention import anomaly_scores
 from hscl_fast.evaluation.predictions import Predictions
-from hscl_fast.method.scoring.scoring import Scoring
+from hscl_fast.method.scoring.image_scorer import ImageScorer
 from hscl_fast.progress import image_progress
 from hscl_fast.runs.backends import prepare_backends
-from hscl_fast.runs.calibration import Calibration, load_calibrated
+from hscl_fast.runs.calibration import Calibration, load_scorer
 from hscl_fast.runs.directory import RunDirectory
 from hscl_fast.runs.show import show_slow_precision
 
 
 def open_scoring(
     directory: RunDirectory, config: Config, evaluation: str | None, console: Console
-) -> tuple[Scoring, Calibration]:
+) -> tuple[ImageScorer, Calibration]:
     """Return a run's calibrated score on the device that the configuration names, ready to score new images.
 
     Raises
     ------
     UsageError
-        As in :func:`load_calibrated`, or there is no such device.
+        As in :func:`load_scorer`, or there is no such device.
     """
     prepare_backends(config.runtime)
     where = resolve_device(config.runtime.device)
     show_slow_precision(where, config.runtime.precision, console)
-    return load_calibrated(directory, config, where, evaluation)
+    return load_scorer(directory, config, where, evaluation)
 
 
 def decoding_of(config: Config, calibration: Calibration) -> Decoding:
@@ -55,7 +55,7 @@ def with_options(config: Config, device: str | None, max_megapixels: int | None)
 
 
 def score_new(
-    scoring: Scoring, images: Sequence[NewImage], decoding: Decoding, threshold: float, console: Console
+    scoring: ImageScorer, images: Sequence[NewImage], decoding: Decoding, threshold: float, console: Console
 ) -> Predictions:
     """Return for each image its anomaly score, or None and the reason for that.
 

@@ -27,8 +27,8 @@ from hscl_fast.evaluation.threshold import choose_threshold, require_fittable, s
 from hscl_fast.runs.calibration import (
     Calibration,
     command_again,
-    load_calibrated,
     load_calibration,
+    load_scorer,
     require_evaluation,
     save_calibration,
 )
@@ -119,7 +119,7 @@ def set_threshold(
             ranked = RankedImages(suspects, split.training.images, split.training_names, originals)
         test = ScoredImages(split.test, split.class_names, kept.test.numpy(), originals)
         # The heat maps of the report's pictures are those of the score as it is.
-        scoring, _ = load_calibrated(directory, config, resolve_device(config.runtime.device), evaluation)
+        scoring, _ = load_scorer(directory, config, resolve_device(config.runtime.device), evaluation)
         remarks, duplicates, heat = split.remarks, split.duplicates, heat_of(scoring)
         try:
             with writing_results(results, directory, config, summary, test, remarks, duplicates, more, ranked, heat):

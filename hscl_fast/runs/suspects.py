@@ -7,16 +7,26 @@ import io
 import math
 import shlex
 
+from hscl_fast.config.sections import Config
 from hscl_fast.csv_text import csv_text
 from hscl_fast.errors import UsageError
 from hscl_fast.evaluation.suspects import Suspect, Suspects
 from hscl_fast.limited_file import read_limited
-from hscl_fast.runs.directory import Results
+from hscl_fast.runs.directory import Results, RunDirectory
 
 _COLUMNS = ("rank", "path", "suspicion", "anomaly_score", "weight", "uncertainty")
 _TRUTH = "hidden_anomaly"
 _WORDS = {"yes": True, "no": False}
 _LARGEST = 1 << 30  # bytes
+
+
+def require_ranked(config: Config, directory: RunDirectory) -> None:
+    """Raise a :class:`UsageError` for a run of a method that ranks no suspects."""
+    if not config.method.is_hscl:
+        raise UsageError(
+            f"{directory.path} is a run of --method {config.method.name}, which ranks no suspects: it would have to be "
+            "trained again without each image. Give a run of hscl."
+        )
 
 
 def suspects_csv(suspects: Suspects) -> str:

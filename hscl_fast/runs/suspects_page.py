@@ -27,7 +27,7 @@ from hscl_fast.limited_file import read_limited
 from hscl_fast.runs.directory import Results, RunDirectory
 from hscl_fast.runs.lock import RunLock
 from hscl_fast.runs.show import show_remarks
-from hscl_fast.runs.suspects import read_suspects
+from hscl_fast.runs.suspects import read_suspects, require_ranked
 
 TOP = 50  # images on the page after training
 MOST_SHOWN = 1000  # images on a page, which a browser keeps in memory
@@ -90,6 +90,7 @@ def suspects_of_run(
         raise UsageError(f"--top is {top}, but must be between 1 and {MOST_SHOWN:,}. Give another number.")
     directory = RunDirectory(at_home(path))
     config = directory.load_config()
+    require_ranked(config, directory)
     suspects = Suspects(_ranking(directory), read_suspects(directory))
     if root is not None:
         config = replace(config, data=moved_to(config.data, read_record(directory.split).kind, root))

@@ -17,7 +17,7 @@ from hscl_fast.data.find import EXTENSIONS
 from hscl_fast.data.new_images import FileImage
 from hscl_fast.data.paths import at_home
 from hscl_fast.errors import UsageError
-from hscl_fast.method.scoring.scoring import Scoring
+from hscl_fast.method.scoring.image_scorer import ImageScorer
 from hscl_fast.runs.calibration import Calibration
 from hscl_fast.runs.directory import RunDirectory
 from hscl_fast.runs.growing_table import GrowingTable
@@ -112,7 +112,7 @@ def watch_run(
 class _Watch:
     def __init__(
         self,
-        scoring: Scoring,
+        scoring: ImageScorer,
         calibration: Calibration,
         config: Config,
         table: GrowingTable,

@@ -48,6 +48,7 @@ def summarise(
     rates = [row["views_per_second"] for row in directory.read_metrics() if "views_per_second" in row]
     return Summary(
         data=config.data.name,
+        method=config.method.name,
         normal_class=normal_class,
         checkpoint=config.evaluate.checkpoint,
         step=state.step,

@@ -143,10 +143,13 @@ class Trainer:
                 if state.step % record.checkpoint_every == 0 or last or stopped:
                     self._save("last")
                 if stopped:
-                    raise Interrupted(stopped)
+                    raise self._interrupted(stopped)
             if stopped := agreement.outcome():
-                raise Interrupted(stopped)
+                raise self._interrupted(stopped)
         return state
+
+    def _interrupted(self, stopped: int) -> Interrupted:
+        return Interrupted(stopped, f"at step {self.state.step} of {self.total_steps}")
 
     def _log(self) -> None:
         """Read the metrics, log a row and stop a run that skips all its updates; all ranks must call this."""

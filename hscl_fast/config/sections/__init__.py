@@ -6,6 +6,7 @@ A section is a file. Every field is read somewhere; every value is validated onc
 from hscl_fast.config.sections.augment import AugmentConfig
 from hscl_fast.config.sections.data import NO_PICTURE, NOT_PREPARED, VERIFIED, DataConfig
 from hscl_fast.config.sections.evaluate import CheckpointName, EvaluateConfig
+from hscl_fast.config.sections.method import MethodConfig
 from hscl_fast.config.sections.model import ModelConfig
 from hscl_fast.config.sections.objective import ObjectiveConfig
 from hscl_fast.config.sections.optim import OptimConfig
@@ -23,6 +24,7 @@ __all__ = [
     "Config",
     "DataConfig",
     "EvaluateConfig",
+    "MethodConfig",
     "ModelConfig",
     "ObjectiveConfig",
     "OptimConfig",

@@ -8,6 +8,7 @@ from hscl_fast.config.scores import AUTO, needs_of
 from hscl_fast.config.sections.augment import AugmentConfig
 from hscl_fast.config.sections.data import DataConfig
 from hscl_fast.config.sections.evaluate import EvaluateConfig
+from hscl_fast.config.sections.method import MethodConfig
 from hscl_fast.config.sections.model import ModelConfig
 from hscl_fast.config.sections.objective import ObjectiveConfig
 from hscl_fast.config.sections.optim import OptimConfig
@@ -21,6 +22,7 @@ class Config:
     """The whole configuration of a run, saved as ``config.yaml``, which runs the same training again."""
 
     data: DataConfig = field(default_factory=DataConfig)
+    method: MethodConfig = field(default_factory=MethodConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -30,6 +32,9 @@ class Config:
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
 
     def __post_init__(self) -> None:
+        if not self.method.is_hscl:
+            self._require_nothing_of_hscl()
+            return
         scoring, objective = self.evaluate.scoring, self.objective
         if objective.shift_loss and self.augment.rotations == 1:
             raise UsageError(
@@ -50,6 +55,24 @@ class Config:
             raise UsageError(
                 f"--evaluate.scoring is {scoring!r}, which needs prototypes, but --objective.lambda_prototype is 0, so "
                 "they are not trained. Add --evaluate.scoring knn, or give lambda_prototype a positive value."
+            )
+
+    def _require_nothing_of_hscl(self) -> None:
+        """Refuse what only HSCL can do, for which another method has no answer."""
+        if self.evaluate.scoring != AUTO:
+            raise UsageError(
+                f"--evaluate.scoring is {self.evaluate.scoring!r}, but --method is {self.method.name!r}, which has a "
+                "score of its own. Leave --evaluate.scoring out."
+            )
+        if self.evaluate.checkpoint != "last":
+            raise UsageError(
+                f"--evaluate.checkpoint is {self.evaluate.checkpoint!r}, but --method is {self.method.name!r}, which "
+                "keeps the last checkpoint only. Leave --evaluate.checkpoint out."
+            )
+        if self.model.warm_start is not None:
+            raise UsageError(
+                f"--method is {self.method.name!r}, which cannot begin with the weights of {self.model.warm_start}. "
+                "Leave --from and --model.warm_start out."
             )
 
     def _require_cacheable(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hscl_fast.data.types import Images
 from hscl_fast.evaluation.heat_maps import HeatMaps, heat_map_method, heat_maps
-from hscl_fast.method.scoring.scoring import Scoring
+from hscl_fast.method.scoring.image_scorer import ImageScorer
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,6 @@ class Heat:
     maps: Callable[[Images], HeatMaps]
 
 
-def heat_of(scoring: Scoring) -> Heat:
+def heat_of(scoring: ImageScorer) -> Heat:
     """Return how the heat maps of a calibrated score are made."""
     return Heat(heat_map_method(scoring), lambda images: heat_maps(scoring, images))

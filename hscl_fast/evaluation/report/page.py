@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from hscl_fast.config.methods import HSCL
 from hscl_fast.config.recipes.closest import closest_recipe
 from hscl_fast.data.split.duplicates import Duplicate
 from hscl_fast.data.types import Remark
@@ -107,7 +108,9 @@ def facts(summary: Summary) -> list[tuple[str, str]]:
     """Return what was evaluated, when and on what, each with its name."""
     about = summary.about
     step = f"{summary.step:,}" if about.total_steps is None else f"{summary.step:,} of {about.total_steps:,}"
+    method = [] if summary.method == HSCL else [("Method", summary.method)]
     return [
+        *method,
         ("Data", f"{summary.data}, {summary.normal_class} against the rest"),
         ("Date", datetime.fromisoformat(about.date).strftime("%-d %B %Y, %H:%M %Z")),
         ("Step", f"{step}, checkpoint {summary.checkpoint}"),

@@ -1,0 +1,9 @@
+"""The methods that a run can be trained by: HSCL, and the comparators in the order of the paper's tables."""
+
+from __future__ import annotations
+
+HSCL = "hscl"
+METHODS = (
+    HSCL,
+    "isolation_forest",
+)
