@@ -10,7 +10,7 @@ from PIL import Image
 
 from hscl_fast.comparators.comparator import Comparator
 from hscl_fast.comparators.registry import COMPARATORS, Entry
-from hscl_fast.config.methods import HSCL, METHODS
+from hscl_fast.config.methods import HSCL
 from hscl_fast.config.recipes import load_recipe
 from hscl_fast.detector import HSCLDetector
 from hscl_fast.errors import UsageError
