@@ -4,4 +4,4 @@ from hscl_fast.config.methods import HSCL, METHODS
 
 def test_every_method_but_hscl_is_a_comparator():
     """``--method`` knows the names without importing a comparator, so there are two lists of them."""
-    assert METHODS == (HSCL, *COMPARATORS)
+    assert (HSCL, *COMPARATORS) == METHODS
