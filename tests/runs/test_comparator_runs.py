@@ -34,10 +34,6 @@ def trained(tmp_path_factory):
     return train_run(config(), tmp_path_factory.mktemp("runs") / "run")
 
 
-def test_every_method_but_hscl_is_a_comparator():
-    assert (HSCL, *COMPARATORS) == METHODS
-
-
 def test_a_run_has_the_results_of_any_other(trained):
     assert trained.summary.method == NAME
     assert trained.summary.auroc > 0.95
