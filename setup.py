@@ -38,6 +38,7 @@ setup(
     package_data={
         "hscl_fast.config.recipes": ["*.yaml"],
         "hscl_fast.evaluation.report": ["*.html.j2", "templates/*"],
+        "hscl_fast.reproduce": ["templates/*"],
         "hscl_fast.review": ["*.html.j2", "*.css", "*.js"],
     },
     install_requires=[

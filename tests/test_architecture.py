@@ -40,7 +40,11 @@ ROOMS = {
     "detector": {"config", "data", "method", "ranks", "runs"},
     "doctor": {"config", "data", "method", "runs", "training"},
     "export": {"config", "data", "evaluation", "method", "runs"},
-    "cli": {"config", "data", "doctor", "evaluation", "export", "method", "ranks", "review", "runs"},
+    "many_runs": {"config", "runs"},
+    "reproduce": {
+        *("comparators", "config", "data", "doctor", "evaluation", "many_runs", "method", "runs", "training"),
+    },
+    "cli": {"config", "data", "doctor", "evaluation", "export", "method", "ranks", "reproduce", "review", "runs"},
 }
 # Inside data: each group may import itself and those above it.
 DATA = (

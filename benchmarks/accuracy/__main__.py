@@ -9,13 +9,16 @@ from pathlib import Path
 
 from benchmarks.accuracy.page import write_page
 from benchmarks.accuracy.plan import PlannedRun, planned_runs
-from benchmarks.accuracy.pool import ROOT, Pool
 from benchmarks.accuracy.results import merge_into, read_results, record_of
-from benchmarks.accuracy.state import RunFiles
-from benchmarks.accuracy.time_left import TimeLeft
 from benchmarks.accuracy.trials import Table, read_table
 from hscl_fast.errors import UsageError
 from hscl_fast.interrupt import Interrupted
+from hscl_fast.many_runs.files import RunFiles
+from hscl_fast.many_runs.pool import Pool
+from hscl_fast.many_runs.process import RunProcess, start_process
+from hscl_fast.many_runs.time_left import TimeLeft
+
+ROOT = Path(__file__).parents[2]
 
 EPILOG = """\
 Killed or stopped at any moment, the same command goes on: runs that have finished are not repeated, one that was
@@ -127,12 +130,21 @@ def _run(files: list[RunFiles], planned: list[PlannedRun], name: str, table: Tab
     merge(files)
     different = len({one.run.folder for one in files})
     print(f"{different} runs, {different - len(todo)} finished before; logs in {options.runs}/*.log", flush=True)
-    failed = Pool(options.jobs, options.every, finished).run([*todo.values()], left)
+    failed = Pool(options.jobs, options.every, start=start, finished=finished, say=_print).run([*todo.values()], left)
     if failed:
         print(f"{len(failed)} of {different} runs failed; the same command tries them again:")
         for one in failed:
             print(f"  {one.run.title}: {one.log}")
     return 1 if failed else 0
+
+
+def start(files: RunFiles) -> RunProcess:
+    """Start the process of a run."""
+    return start_process(files, "benchmarks.accuracy.one")
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)
 
 
 def _list(files: list[RunFiles]) -> None:

@@ -1,20 +1,17 @@
-"""Makes the configuration of every run of a table, and the name by which the run is found again."""
+"""Makes the configuration of every run of a table."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy.trials import Data, Table, Trial
-from hscl_fast.config.parsing import to_dict
 from hscl_fast.config.recipes import load_recipe
 from hscl_fast.config.sections import Config
 from hscl_fast.data.named.registry import DATA_SETS
 from hscl_fast.errors import UsageError
+from hscl_fast.many_runs.planned import configuration_key
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ class PlannedRun:
 
     @property
     def key(self) -> str:
-        """As :func:`configuration_key`."""
+        """As :func:`hscl_fast.many_runs.planned.configuration_key`."""
         return configuration_key(self.config, self.data)
 
     @property
@@ -56,6 +53,11 @@ class PlannedRun:
         """The name of the run's directory, which two trials of the same configuration share."""
         kind = "" if self.normal_class is None else f"-class{self.normal_class}"
         return f"{self.data}{kind}-seed{self.seed}-{self.key}"
+
+    @property
+    def like(self) -> tuple[str, str]:
+        """Trial and data, which decide how long a run takes."""
+        return self.trial, self.data
 
     @property
     def title(self) -> str:
@@ -144,37 +146,3 @@ def _of_pair(config: Config, normal_class: int | None, seed: int) -> Config:
     if normal_class is not None:
         data = replace(data, normal_class=normal_class)
     return replace(config, data=data, runtime=replace(config.runtime, seed=seed))
-
-
-def configuration_key(config: Config, data: str) -> str:
-    """Return 12 hexadecimal digits of a configuration, which do not depend on where its files lie.
-
-    Only what differs from the defaults counts, so that a new option does not make old runs unknown.
-    """
-    plain, defaults = to_dict(_without_places(config, data)), to_dict(Config())
-    differing = {
-        section: {name: value for name, value in fields.items() if value != defaults[section][name]}
-        for section, fields in plain.items()
-    }
-    return hashlib.sha256(json.dumps(differing, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def same_configuration(saved: Config, planned: Config, data: str) -> bool:
-    """Whether a run was made with a planned configuration, apart from its places and from what the data says.
-
-    Equal keys do not suffice, because a default may have changed since.
-    """
-    kept = saved.data
-    found = replace(planned.data, bit_depth=kept.bit_depth, float_white=kept.float_white, image_size=kept.image_size)
-    if planned.data.image_size is not None:
-        found = replace(found, image_size=planned.data.image_size)
-    return _without_places(saved, data) == _without_places(replace(planned, data=found), data)
-
-
-def _without_places(config: Config, data: str) -> Config:
-    weights = config.model.weights
-    return replace(
-        config,
-        data=replace(config.data, name=data, root=None),
-        model=replace(config.model, weights=None if weights is None else Path(weights).name),
-    )

@@ -15,7 +15,7 @@ from matplotlib.ticker import NullLocator
 
 from benchmarks.accuracy.results import Record, Results
 from benchmarks.accuracy.settings import Setting, accuracy, by_setting, of_trial, pairs_of, peers_of
-from benchmarks.accuracy.statistics import mean_of
+from hscl_fast.many_runs.means import mean_of
 
 INK, FAINT, GRID = "#1f2937", "#9ca3af", "#e5e7eb"
 COLOURS = ("#2563eb", "#dc2626", "#059669", "#d97706", "#7c3aed", "#0891b2", "#db2777", "#65a30d", "#475569", "#b45309")

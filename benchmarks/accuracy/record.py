@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import re
 import time
-from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy.flops import training_flops, view_flops
 from hscl_fast.method.augment import VIEWS
+from hscl_fast.reproduce.record import cpu_name
 from hscl_fast.runs.calibration import load_calibration
 from hscl_fast.runs.run import Run
 
@@ -68,7 +66,7 @@ def measured(run: Run, total_seconds: float, cpu_seconds: float) -> dict[str, An
         "score_images_per_second": summary["score_images_per_second"],
         "peers": peers,
         "threads": config.runtime.threads or made_on["threads"],
-        "cpu": _cpu(),
+        "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "load_average": round(os.getloadavg()[0], 1),
         "devices": made_on["devices"],
@@ -77,12 +75,3 @@ def measured(run: Run, total_seconds: float, cpu_seconds: float) -> dict[str, An
         "commit": made_on["commit"],
         "date": time.strftime("%Y-%m-%d"),
     }
-
-
-def _cpu() -> str:
-    """Return the CPU's name as Linux knows it, or the machine's architecture."""
-    try:
-        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.M)
-    except OSError:
-        found = None
-    return found[1].strip() if found else platform.machine()

@@ -16,8 +16,9 @@ from benchmarks.accuracy.settings import (
     pairs_of,
     peers_of,
 )
-from benchmarks.accuracy.statistics import DATA_SETS, PAIRS, Mean, may_change_default, mean_of, paired_difference
+from benchmarks.accuracy.statistics import DATA_SETS, PAIRS, may_change_default, paired_difference
 from benchmarks.markdown import number, table
+from hscl_fast.many_runs.means import Mean, mean_of
 
 HEAD = [
     *("trial", "AUROC, %", "pooled, %", "above the best peer", "training, s", "total, s", "CPU, s"),

@@ -21,6 +21,7 @@ _WRITTEN = {
     "watch": "a CSV file that it continues after a restart",
     "compare": "an HTML page",
     "export": "a model",
+    "reproduce": "a folder",
     "data prepare": "a .beton and a file beside it",
     "data views": "a PNG file",
 }

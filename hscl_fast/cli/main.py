@@ -32,6 +32,7 @@ COMMANDS = {
     "review": "hscl_fast.cli.review",
     "compare": "hscl_fast.cli.compare",
     "export": "hscl_fast.cli.export",
+    "reproduce": "hscl_fast.cli.reproduce",
     "doctor": "hscl_fast.cli.doctor",
     "data list": "hscl_fast.cli.data_list",
     "data verify": "hscl_fast.cli.data_verify",

@@ -183,6 +183,7 @@ def _parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         "review": _review_parser(),
         "compare": _compare_parser(),
         "export": _export_parser(),
+        "reproduce": _reproduce_parser(),
         "doctor": _doctor_parser(),
         "data": data,
     }
@@ -196,6 +197,7 @@ def _parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         "review": "write a page on which to label the suspects of a run",
         "compare": "put runs side by side",
         "export": "write a trained run as one ONNX or torch.export file",
+        "reproduce": "make the runs behind the paper's tables and figures",
         "doctor": "check this machine, and estimate the cost of training",
         "data": "list, verify or prepare data sets, or draw their views",
     }
@@ -382,6 +384,39 @@ def _export_parser() -> ArgumentParser:
     parser.add_argument("--evaluation", type=str, help="whose score and threshold to use (unset: the run's own)")
     parser.add_argument("--root", type=str, help="folder of the data set, if it has moved (unset: as trained)")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing --out")
+    return parser
+
+
+def _reproduce_parser() -> ArgumentParser:
+    parser = PlainParser(
+        description="Make the runs behind a table or a figure of the paper, and write it with the paper's figures "
+        "beside ours. Stopped at any moment, the same command goes on; finished runs are not repeated.",
+    )
+    parser.add_argument(
+        "WHAT", type=str, help="list, table1 to table5, figure3, figure4-left, figure4-right, or all of them"
+    )
+    parser.add_argument("--out", type=str, help="folder of runs and results, which tables share")
+    parser.add_argument(
+        "--budget",
+        type=Literal["full", "short", "smoke"],
+        default="full",
+        help="full: as in the paper; short: a part of it, 1,000 steps a run; smoke: whether it all runs",
+    )
+    parser.add_argument("--split", type=Literal["elsa", "released", "both"], default="elsa", help="split protocol")
+    parser.add_argument("--methods", type=str, nargs="+", help="rows, as `hscl reproduce list` names them")
+    parser.add_argument("--classes", type=int, nargs="+", help="normal classes (unset: those of the budget)")
+    parser.add_argument("--known", type=int, help="most known anomaly classes per normal class (elsa)")
+    parser.add_argument("--seeds", type=int, default=1, help="number of seeds, from 0 on")
+    parser.add_argument("--mode", type=Literal["shared", "original"], default="shared", help="of the comparators")
+    parser.add_argument(
+        "--data.root", type=str, nargs="+", help="folder of the data sets; NAME=FOLDER is that of one of them"
+    )
+    parser.add_argument("--data.name", type=str, help="data set in place of the paper's")
+    parser.add_argument("--set", type=str, nargs="+", help="SECTION.FIELD=VALUE: changes in every run")
+    parser.add_argument("--dry_run", "--dry-run", action="store_true", help="show the cost, and run nothing")
+    parser.add_argument("--jobs", type=int, default=1, help="runs side by side")
+    parser.add_argument("--backend", type=Literal["local", "ray"], default="local", help="where the runs are made")
+    parser.add_argument("--address", type=str, help="of a Ray cluster (unset: one that is started here)")
     return parser
 
 

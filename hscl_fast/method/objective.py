@@ -10,6 +10,7 @@ from torch.distributed import ProcessGroup
 
 from hscl_fast.config.sections import ObjectiveConfig
 from hscl_fast.method.augment import ROTATIONS, VIEWS, instance_ids
+from hscl_fast.method.prototype_parts import Part, part_of_prototype_term
 from hscl_fast.method.released_loss import released_loss
 from hscl_fast.method.rotation_loss import ROTATION
 from hscl_fast.method.scaled_gradient import scale_gradient
@@ -142,7 +143,18 @@ def _paper_losses(
         group=group,
         backend=config.backend,
     )
-    total = loss.total
+    total, prototype_term = loss.total, loss.sample_to_prototype
+    if config.prototype_parts != "both":
+        other: Part = "anomalies" if config.prototype_parts == "normals" else "normals"
+        left_out = part_of_prototype_term(
+            embeddings.float() if config.backend == "reference" else embeddings,
+            prototypes,
+            rows,
+            other,
+            group=group,
+            backend=config.backend,
+        )
+        total, prototype_term = total - config.lambda_prototype * left_out, prototype_term - left_out.detach()
     if config.lambda_sample != 1:
         total = total + (config.lambda_sample - 1) * loss.sample_to_sample
     # Averaging over the ranks divides the gradient by their number.
@@ -151,7 +163,7 @@ def _paper_losses(
     return {
         TOTAL: total,
         SAMPLE_TO_SAMPLE: loss.sample_to_sample,
-        SAMPLE_TO_PROTOTYPE: loss.sample_to_prototype,
+        SAMPLE_TO_PROTOTYPE: prototype_term,
         NORMAL_TO_ABNORMAL: loss.normal_to_abnormal,
     }
 

@@ -8,13 +8,14 @@ import pytest
 from accuracy_records import record
 
 from benchmarks.accuracy import __main__ as command
-from benchmarks.accuracy import one, pool
 from benchmarks.accuracy.plan import planned_runs
-from benchmarks.accuracy.state import RunFiles
-from benchmarks.accuracy.time_left import TimeLeft
+from benchmarks.accuracy.record import measured
 from benchmarks.accuracy.trials import read_table
-from hscl_fast.config.parsing import to_dict
 from hscl_fast.interrupt import Interrupted
+from hscl_fast.many_runs import one
+from hscl_fast.many_runs.files import RunFiles
+from hscl_fast.many_runs.process import request_of
+from hscl_fast.many_runs.time_left import TimeLeft
 from hscl_fast.runs.contents import MARKER
 from hscl_fast.training.step import TrainingStep
 
@@ -51,9 +52,8 @@ class InProcess:
     """Runs a trial here, where torch is imported already, in place of a process of its own."""
 
     def __init__(self, files):
-        request = {"config": to_dict(files.run.config), "out": str(files.directory.path), "overwrite": files.is_stale}
         files.log.touch()
-        one._run({**request, "figures": str(files.figures_file)})
+        one.train(request_of(files), measured)
         self.returncode = 0
 
     def poll(self):
@@ -106,7 +106,7 @@ def test_a_table_end_to_end(folder, capsys, monkeypatch):
     assert (folder / "images/accuracy.svg").exists()
     assert "[1/1] cpu on digits, class 0, gamma_p 0.1, seed 0: AUROC" in capsys.readouterr().out
 
-    monkeypatch.setattr(pool, "start", refuse)
+    monkeypatch.setattr(command, "start", refuse)
     assert accuracy(folder, "--seeds", "0") == 0
     assert results(folder)["runs"] == [made]
     assert "1 runs, 1 finished before" in capsys.readouterr().out
@@ -138,12 +138,11 @@ def test_a_run_that_was_killed_before_it_began_starts_over(folder, monkeypatch):
     files = planned(folder)[0]
     asked = []
     monkeypatch.setattr(one, "train_run", lambda *given, **options: asked.append(options))
-    monkeypatch.setattr(one, "measured", lambda *given: {})
     files.directory.path.mkdir()
     (files.directory.path / MARKER).touch()  # without a configuration there is nothing to resume
-    InProcess(files)
+    one.train(request_of(files), lambda *given: {})
     files.directory.save_config(files.run.config)
-    InProcess(files)
+    one.train(request_of(files), lambda *given: {})
     assert [(options["resume"], options["overwrite"]) for options in asked] == [(False, True), (True, False)]
 
 
@@ -166,7 +165,7 @@ def test_a_failed_run_is_reported_and_the_others_go_on(folder, capsys, monkeypat
         pretend(files)
         return Scripted(files, 0)
 
-    monkeypatch.setattr(pool, "start", start)
+    monkeypatch.setattr(command, "start", start)
     assert accuracy(folder) == 1
     said = capsys.readouterr().out
     assert "[1/2] FAILED (exit code 1): cpu on digits, class 0, gamma_p 0.1, seed 0" in said
@@ -183,7 +182,7 @@ def test_a_signal_stops_the_runs_under_way(folder, capsys, monkeypatch):
         os.kill(os.getpid(), signal.SIGINT)
         return started[-1]
 
-    monkeypatch.setattr(pool, "start", start)
+    monkeypatch.setattr(command, "start", start)
     assert accuracy(folder) == 128 + signal.SIGINT
     assert [process.returncode for process in started] == [-signal.SIGTERM]
     assert "The same command goes on" in capsys.readouterr().out

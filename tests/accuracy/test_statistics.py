@@ -2,7 +2,8 @@
 
 import pytest
 
-from benchmarks.accuracy.statistics import Mean, may_change_default, mean_of, paired_difference
+from benchmarks.accuracy.statistics import may_change_default, paired_difference
+from hscl_fast.many_runs.means import Mean, mean_of
 
 T_2 = 4.302652729749464  # Student's t with 2 degrees of freedom at 0.975, from a table
 T_4 = 2.7764451051977987

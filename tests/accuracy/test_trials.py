@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.accuracy.plan import configuration_key, planned_runs, same_configuration
-from benchmarks.accuracy.pool import ROOT
+from benchmarks.accuracy.__main__ import ROOT
+from benchmarks.accuracy.plan import planned_runs
 from benchmarks.accuracy.results import merged, record_of
 from benchmarks.accuracy.trials import read_table
 from hscl_fast.config.recipes import load_recipe
 from hscl_fast.errors import UsageError
+from hscl_fast.many_runs.planned import configuration_key, same_configuration
 
 TABLE = """
 title: Two trials

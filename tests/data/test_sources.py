@@ -411,6 +411,41 @@ def test_imagenet_is_a_source_of_anomalies_only(tmp_path):
         load_split(DataConfig(name="imagenet_fix", root=str(tmp_path)))
 
 
+def write_imagenet(root, count):
+    (root / "imagenet_fix").mkdir()
+    for number in range(count):
+        Image.new("RGB", (32, 32), (number, 1, 2)).save(root / "imagenet_fix" / f"{number:03}.png")
+
+
+def test_cifar10_against_imagenet_and_what_else_is_there(tmp_path):
+    write_cifar10(tmp_path)
+    write_imagenet(tmp_path, 10)
+    source = load("cifar10_imagenet", tmp_path)
+    assert source.class_names == ("cifar10", "imagenet_fix")
+    assert np.bincount(source.train.labels).tolist() == [100, 8]
+    assert np.bincount(source.test.labels).tolist() == [20, 2]
+    assert source.train.images[100:, 0, 0, 0].tolist() == [0, 1, 2, 3, 5, 6, 7, 8]
+    assert source.test.images[20:, 0, 0, 0].tolist() == [4, 9]  # none of those that train
+    np.testing.assert_array_equal(source.test.images[:20], load("cifar10", tmp_path).test.images)
+    write_cifar100(tmp_path)
+    write_svhn(tmp_path)
+    more = load("cifar10_imagenet", tmp_path)
+    assert more.class_names == ("cifar10", "imagenet_fix", "cifar100", "svhn")
+    np.testing.assert_array_equal(more.train.images, source.train.images)
+    np.testing.assert_array_equal(more.test.images[more.test.labels == 3], load("svhn", tmp_path).test.images)
+    split = load_split(DataConfig("cifar10_imagenet", str(tmp_path), protocol="labelled", held_out_ratio=0.0))
+    counts = split.counts
+    assert (counts.labelled_normal, counts.unlabelled, counts.labelled_abnormal) == (100, 0, 8)
+
+
+def test_the_overlapping_split_tests_the_anomalies_that_it_trains_on(tmp_path):
+    write_cifar10(tmp_path)
+    write_imagenet(tmp_path, 10)
+    source = load("cifar10_imagenet_overlap", tmp_path)
+    np.testing.assert_array_equal(source.train.images[100:], source.test.images[20:])
+    assert len(source.test.images[20:]) == 10
+
+
 def test_imagenet_takes_no_stray_images_of_the_default_root(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_lsun(tmp_path / "data", 2)
@@ -446,6 +481,8 @@ MISSING = {
     "svhn": ("train_32x32.mat", "ufldl.stanford.edu", "torchvision.datasets.SVHN('{}', split="),
     "lsun_fix": ("lsun_fix/correct_resize_0.png", "github.com/alinlab/CSI", "unpack it so that {}/lsun_fix/"),
     "imagenet_fix": ("imagenet_fix/*.png", "github.com/alinlab/CSI", "into {}/imagenet_fix"),
+    "cifar10_imagenet": ("cifar-10-batches-py/data_batch_1", "cifar10 and imagenet_fix", "of these data sets into {}"),
+    "cifar10_imagenet_overlap": ("cifar-10-batches-py/data_batch_1", "cifar10 and imagenet_fix", "data sets into {}"),
 }
 
 

@@ -141,6 +141,15 @@ def test_released_takes_the_first_images_in_order(fine_per_class):
     assert dict(zip(assignment.index.tolist(), assignment.roles.tolist(), strict=True)) == expected
 
 
+def test_labelled_leaves_no_image_unlabelled():
+    source = make_source([7, 5, 6])
+    assignment, split = deal(source, DataConfig(protocol="labelled", normal_class=1, held_out_ratio=0.0))
+    assert assignment.index.tolist() == [*range(18)]
+    assert (assignment.roles == np.where(source.train.labels == 1, 1, -1)).all()
+    assert split.counts.unlabelled == 0
+    assert split.counts.labelled_abnormal == 13
+
+
 @pytest.mark.parametrize("protocol", ["elsa", "released"])
 def test_no_labels_and_no_pollution_are_legal(protocol):
     source = make_source([50] * 3)

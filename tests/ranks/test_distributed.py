@@ -71,6 +71,8 @@ def check_steps():
             turned = replace(config, augment=AugmentConfig(rotations=rotations))
             check_gradients(turned, split, ranks, groups=groups)
             check_rows(turned, split, ranks, groups=groups)
+        for part in ("normals", "anomalies"):
+            check_gradients(tiny_config(objective={"prototype_parts": part}), split, ranks, groups=True)
         check_skipping(config, split, ranks)
         check_resuming(tiny_config(optim={"batch_size": 16}), split, ranks)
         check_errors(ranks)

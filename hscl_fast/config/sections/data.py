@@ -31,7 +31,8 @@ class DataConfig:
     max_megapixels
         Image files with more million pixels are refused.
     protocol
-        How roles are assigned to the images of a named data set: ``elsa`` or ``released``.
+        How roles are assigned to the images of a named data set: ``elsa``, ``released``, or ``labelled``, with which
+        all images of the normal class are labelled normal and all others labelled anomalies.
     normal_class
         The normal class; all other classes are anomalies. Not used for your own images, which come with roles.
     known_abnormal_class
@@ -68,7 +69,7 @@ class DataConfig:
     bit_depth: int | None = None
     float_white: float | None = None
     max_megapixels: int = 67
-    protocol: Literal["elsa", "released"] = "elsa"
+    protocol: Literal["elsa", "released", "labelled"] = "elsa"
     normal_class: int = 0
     known_abnormal_class: int | None = None
     labelled_ratio: float = 0.05

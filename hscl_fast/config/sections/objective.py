@@ -26,6 +26,9 @@ class ObjectiveConfig:
         which nothing is left to contrast.
     lambda_prototype
         lambda_1, weight of the sample-to-prototype term. 0 turns prototypes off; then score with ``knn``.
+    prototype_parts
+        Which sums of the sample-to-prototype term (Eq. 4) are trained on: ``both``; ``normals``, which pulls normals
+        to a prototype; or ``anomalies``, which pushes labelled anomalies away. Weights and score stay as they are.
     lambda_abnormal
         lambda_2, weight of the normal-to-abnormal term.
     weight_threshold
@@ -47,6 +50,7 @@ class ObjectiveConfig:
     temperature: float = 0.5
     lambda_sample: float = 1.0
     lambda_prototype: float = 1.0
+    prototype_parts: Literal["both", "normals", "anomalies"] = "both"
     lambda_abnormal: float = 1.0
     weight_threshold: float = 0.4
     na_estimator: Literal["expectation", "multinomial"] = "expectation"
@@ -71,6 +75,9 @@ class ObjectiveConfig:
         )
         trained = self.lambda_sample > 0 or self.lambda_prototype > 0
         require(trained, "objective.lambda_sample", self.lambda_sample, "above 0 where lambda_prototype is 0")
+        if self.lambda_prototype == 0 or self.name == "released":
+            expected = "both where lambda_prototype is 0, and with the released objective"
+            require(self.prototype_parts == "both", "objective.prototype_parts", self.prototype_parts, expected)
         require(0 <= self.weight_threshold < 1, "objective.weight_threshold", self.weight_threshold, "in [0, 1)")
         if self.name == "released":
             inherits = self.rotated_roles == "inherit"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hscl_fast.config.sections import DataConfig
 from hscl_fast.data.named.cifar import CIFAR10, CIFAR100
+from hscl_fast.data.named.cross import CIFAR10_IMAGENET, CIFAR10_IMAGENET_OVERLAP
 from hscl_fast.data.named.data_set import NamedDataSet
 from hscl_fast.data.named.digits import DIGITS
 from hscl_fast.data.named.fashion_mnist import FASHION_MNIST
@@ -20,7 +21,10 @@ from hscl_fast.spelling import did_you_mean
 DEFAULT_ROOT = Path("data")
 
 # To add a data set, write a file beside this one and list it here; `hscl data list` keeps this order.
-_ALL: tuple[NamedDataSet, ...] = (DIGITS, FASHION_MNIST, CIFAR10, CIFAR100, SVHN, LSUN_FIX, IMAGENET_FIX)
+_ALL: tuple[NamedDataSet, ...] = (
+    *(DIGITS, FASHION_MNIST, CIFAR10, CIFAR100, SVHN, LSUN_FIX, IMAGENET_FIX),
+    *(CIFAR10_IMAGENET, CIFAR10_IMAGENET_OVERLAP),
+)
 DATA_SETS = {data_set.name: data_set for data_set in _ALL}
 
 

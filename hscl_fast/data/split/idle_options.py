@@ -105,11 +105,18 @@ def _refuse_idle_for_named(config: DataConfig) -> None:
             f"--data.superclasses is {config.superclasses!r}, but only cifar100 has super-classes and --data.name is "
             f"{config.name!r}. Leave --data.superclasses out."
         )
-    if config.known_abnormal_class is not None and config.protocol == "released":
+    if config.known_abnormal_class is not None and config.protocol != "elsa":
         raise UsageError(
-            f"--data.known_abnormal_class is {config.known_abnormal_class}, but --data.protocol released labels "
-            "anomalies of all classes, so it would do nothing. Leave it out, or give --data.protocol elsa."
+            f"--data.known_abnormal_class is {config.known_abnormal_class}, but --data.protocol {config.protocol} "
+            "labels anomalies of all classes, so it would do nothing. Leave it out, or give --data.protocol elsa."
         )
+    if config.protocol == "labelled":
+        for name in ("labelled_ratio", "pollution_ratio"):
+            if getattr(config, name) != _DEFAULTS[name]:
+                raise UsageError(
+                    f"--data.{name} is {getattr(config, name)}, but --data.protocol labelled labels all images, so it "
+                    "would do nothing. Leave it out, or give --data.protocol elsa."
+                )
 
 
 def remark_on_overruled(config: DataConfig, record: SplitRecord) -> tuple[Remark, ...]:

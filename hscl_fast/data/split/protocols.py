@@ -1,7 +1,7 @@
 """Assigns roles to the images of a labelled data set: how many images of each role, and which ones.
 
 ``elsa`` is the protocol of Deep SAD (Ruff et al. 2020) and ELSA (Han et al. 2021), ``released`` the one of HSCL's
-released code.
+released code, and ``labelled`` that of HSCL's Scenario 3, in which every training image is labelled.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def assign_roles(source: Source, config: DataConfig) -> Assignment:
             "Give another --data.normal_class."
         )
     roles = np.full(len(source.train.labels), _UNUSED, np.int8)
-    assign = _assign_elsa if config.protocol == "elsa" else _assign_released
+    assign = {"elsa": _assign_elsa, "released": _assign_released, "labelled": _assign_labelled}[config.protocol]
     assign(roles, source, config, normal, known)
     index = np.flatnonzero(roles != _UNUSED)
     return Assignment(index, roles[index], np.zeros(len(index), np.bool_))
@@ -204,6 +204,10 @@ def _assign_released(roles: Roles, source: Source, config: DataConfig, normal: i
         _require_enough(config, f"class {class_id}", len(members), abnormal, pollution)
         roles[members[:abnormal]] = ABNORMAL
         roles[members[abnormal : abnormal + pollution]] = UNLABELLED
+
+
+def _assign_labelled(roles: Roles, source: Source, _config: DataConfig, normal: int, _known: int) -> None:
+    roles[:] = np.where(source.train.labels == normal, NORMAL, ABNORMAL)
 
 
 def _finest(images: LabelledImages) -> npt.NDArray[np.int64]:

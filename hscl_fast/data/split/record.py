@@ -78,7 +78,7 @@ class SplitRecord(StrictModel):
     version: VersionOne
     name: str
     kind: Kind
-    protocol: Literal["elsa", "released", "given"]
+    protocol: Literal["elsa", "released", "labelled", "given"]
     seed: int
     labelled_ratio: Number | None
     pollution_ratio: Number | None
@@ -93,7 +93,7 @@ class SplitRecord(StrictModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        protocols = ("elsa", "released") if self.kind == "named" else ("given",)
+        protocols = ("elsa", "released", "labelled") if self.kind == "named" else ("given",)
         if self.protocol not in protocols:
             raise ValueError(f"protocol is {self.protocol!r}, expected {' or '.join(protocols)} for kind {self.kind}")
         known, classes, train = self.known_abnormal_class, len(self.class_names), self.train

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy.plan import PlannedRun, same_configuration
 from hscl_fast.errors import UsageError
+from hscl_fast.many_runs.planned import PlannedRun, same_configuration
 from hscl_fast.runs.directory import RunDirectory
 
 
@@ -34,7 +34,7 @@ class RunFiles:
 
     @property
     def figures_file(self) -> Path:
-        """What :func:`benchmarks.accuracy.record.measured` returned, as JSON."""
+        """What was measured of the finished run, as JSON."""
         return self.runs / f"{self.run.folder}.json"
 
     @property

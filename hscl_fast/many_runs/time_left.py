@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from datetime import timedelta
 from statistics import mean
 
-from benchmarks.accuracy.plan import PlannedRun
-from benchmarks.accuracy.state import RunFiles
+from hscl_fast.many_runs.files import RunFiles
+from hscl_fast.many_runs.planned import PlannedRun
 
 
 class TimeLeft:
-    """The mean time of finished runs of the same trial and data, or of all runs where there is none of these."""
+    """The mean time of finished runs that are like a run, or of all runs where there is none of these."""
 
     def __init__(self) -> None:
-        self._seconds: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+        self._seconds: defaultdict[Hashable, list[float]] = defaultdict(list)
 
     def add(self, run: PlannedRun, seconds: float) -> None:
         """Take a finished run into account."""
-        self._seconds[run.trial, run.data].append(seconds)
+        self._seconds[run.like].append(seconds)
 
     def of_run(self, run: PlannedRun) -> float | None:
         """Return the seconds that a run is expected to take; None before any has finished."""
-        same = self._seconds.get((run.trial, run.data))
+        same = self._seconds.get(run.like)
         every = [seconds for some in self._seconds.values() for seconds in some]
         return mean(same or every) if every else None
 
