@@ -48,6 +48,8 @@ setup(
         "numpy>=1.26",
         "scipy>=1.11",
         "scikit-learn>=1.5",
+        "osqp>=1.0",  # the comparator ssad
+        "pytorch-ood>=0.4",  # the comparators deep_svdd and deep_sad
         "pillow>=10.0",
         "jsonargparse[signatures]>=4.40",
         "pydantic>=2.8",

@@ -45,6 +45,27 @@ def _isolation_forest() -> type[Comparator]:
     return IsolationForestComparator
 
 
+def _kde() -> type[Comparator]:
+    from hscl_fast.comparators.kde import KernelDensityComparator
+
+    return KernelDensityComparator
+
+
+def _ocsvm() -> type[Comparator]:
+    from hscl_fast.comparators.ocsvm import OneClassSVMComparator
+
+    return OneClassSVMComparator
+
+
+def _ssad() -> type[Comparator]:
+    from hscl_fast.comparators.ssad import SSADComparator
+
+    return SSADComparator
+
+
 COMPARATORS: dict[str, Entry] = {
+    "ocsvm": Entry("One-class SVM", "Schoelkopf et al. 2001", "none", False, _ocsvm),
     "isolation_forest": Entry("Isolation forest", "Liu et al. 2008", "none", False, _isolation_forest),
+    "kde": Entry("Kernel density", "Parzen 1962", "none", False, _kde),
+    "ssad": Entry("SSAD", "Goernitz et al. 2013", "both", False, _ssad),
 }

@@ -5,5 +5,8 @@ from __future__ import annotations
 HSCL = "hscl"
 METHODS = (
     HSCL,
+    "ocsvm",
     "isolation_forest",
+    "kde",
+    "ssad",
 )

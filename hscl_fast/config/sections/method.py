@@ -21,8 +21,8 @@ class MethodConfig:
         ``hscl``, or a comparator (see docs/comparators.md). ``--method NAME`` is a shorter way to say it.
     mode
         How a comparator with a network is trained: ``shared`` (with this run's encoder and views, for as many views as
-        hscl would take) or ``original`` (with the network and the schedule of its publication, for at most
-        as many steps as hscl would take).
+        hscl would take) or ``original`` (with the network and the schedule of its publication, for at most as many
+        views).
     """
 
     name: str = HSCL
