@@ -63,9 +63,16 @@ def _ssad() -> type[Comparator]:
     return SSADComparator
 
 
+def _csi() -> type[Comparator]:
+    from hscl_fast.comparators.csi import CsiComparator
+
+    return CsiComparator
+
+
 COMPARATORS: dict[str, Entry] = {
     "ocsvm": Entry("One-class SVM", "Schoelkopf et al. 2001", "none", False, _ocsvm),
     "isolation_forest": Entry("Isolation forest", "Liu et al. 2008", "none", False, _isolation_forest),
     "kde": Entry("Kernel density", "Parzen 1962", "none", False, _kde),
     "ssad": Entry("SSAD", "Goernitz et al. 2013", "both", False, _ssad),
+    "csi": Entry("CSI", "Tack et al. 2020", "none", True, _csi),
 }

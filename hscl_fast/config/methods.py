@@ -9,4 +9,5 @@ METHODS = (
     "isolation_forest",
     "kde",
     "ssad",
+    "csi",
 )

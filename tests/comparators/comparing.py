@@ -3,6 +3,7 @@
 import functools
 from dataclasses import replace
 
+import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
@@ -14,12 +15,14 @@ from hscl_fast.device import Execution
 
 
 @functools.cache
-def digits(image_size=8, pollution_ratio=0.1):
-    """Digits with class 0 as the normal one."""
-    config = load_recipe(
-        "minute", data={"name": "digits", "image_size": image_size, "pollution_ratio": pollution_ratio}
-    )
-    return in_memory(open_split(config.data))
+def digits(image_size=8, pollution_ratio=0.1, normal_class=0):
+    data = {
+        "name": "digits",
+        "image_size": image_size,
+        "pollution_ratio": pollution_ratio,
+        "normal_class": normal_class,
+    }
+    return in_memory(open_split(load_recipe("minute", data=data).data))
 
 
 def given(split):
@@ -37,8 +40,17 @@ def fitted(name, split, chosen):
     return comparator
 
 
-def auroc(comparator, split):
-    return roc_auc_score(~split.test.abnormal, comparator.score(split.test.images))
+def auroc(comparator, split, every=1):
+    """Of every so many test images."""
+    return roc_auc_score(~split.test.abnormal[::every], comparator.score(split.test.images[::every]))
+
+
+def some_of(split, unlabelled=12, labelled=3):
+    """A few of the training images of each role."""
+    roles = split.training.roles
+    rows = [np.flatnonzero(roles == role)[:most] for role, most in ((0, unlabelled), (1, labelled), (-1, labelled))]
+    rows = np.concatenate(rows)
+    return VisibleImages(split.training.images[rows], roles[rows], split.held_out.images, split.held_out.roles)
 
 
 def with_seed(chosen, seed):

@@ -18,8 +18,12 @@ def affordable_steps(setting: Setting, images: int, views_per_step: int) -> int:
     views_per_step
         Images and copies of images that a step passes through the network.
     """
-    per_step = VIEWS * setting.config.augment.rotations * min(setting.config.optim.batch_size, images)
-    return max(1, setting.total_steps * per_step // views_per_step)
+    return max(1, setting.total_steps * hscl_views(setting, images) // views_per_step)
+
+
+def hscl_views(setting: Setting, images: int) -> int:
+    """Return the views of a step of HSCL: 2 R of each image of a batch."""
+    return VIEWS * setting.config.augment.rotations * min(setting.config.optim.batch_size, images)
 
 
 def within(steps: int, *lengths: int) -> list[int]:
