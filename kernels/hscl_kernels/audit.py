@@ -68,7 +68,8 @@ def cases(targets: list[str]) -> Iterator[Case]:
                 continue
             online = variant.endswith("online")
             tile = launch.forward_entry(target, width, itemsize, online=online)
-            yield Case("sweep_forward_kernel", target, variant, itemsize, width, tile)
+            forward = "sweep_forward_online_kernel" if online else "sweep_forward_kernel"
+            yield Case(forward, target, variant, itemsize, width, tile)
             if not variant.startswith("sharded"):
                 tile = launch.backward_entry(target, width, itemsize, online=online)
                 yield Case("sweep_backward_kernel", target, variant, itemsize, width, tile)
@@ -77,6 +78,8 @@ def cases(targets: list[str]) -> Iterator[Case]:
     for target, variant in itertools.product(targets, ("hscl", "online")):
         yield Case("row_terms_kernel", target, variant, 4, 16, Tile(launch.ROW_BLOCK, 1, 4, 1))
         yield Case("log_sums_kernel", target, variant, 4, 16, Tile(launch.ROW_BLOCK, 1, 4, 1))
+        if variant == "hscl":
+            yield Case("row_ranges_kernel", target, variant, 4, 16, Tile(launch.row_tile(16).rows, 1, 1, 1))
     for target, variant, itemsize, side in itertools.product(targets, ("rgb", "grey"), _TYPES, VIEW_SIDES):
         yield Case("views_kernel", target, variant, itemsize, side, launch.view_tile(side**2))
 
@@ -131,16 +134,19 @@ def _work(case: Case, rows: int) -> tuple[float, float, float]:
     features = case.width
     matrix = rows * features
     size = case.itemsize
-    triangular = not case.variant.startswith("sharded")
-    plan = launch.forward_plan(rows, rows, case.tile.rows, GPUS[case.target].processors, triangular=triangular)
+    triangular = case.variant in ("hscl", "info_nce", "tf32")
+    side = max(case.tile.rows, case.tile.columns)
+    plan = launch.forward_plan(rows, rows, side, GPUS[case.target].processors, triangular=triangular)
     quantities = 2 if case.variant == "info_nce" else 4
     match case.kernel:
-        case "sweep_forward_kernel":
+        case "sweep_forward_kernel" | "sweep_forward_online_kernel":
             slots = quantities * plan.slots * rows * 4
             pairs = rows * rows / 2 if triangular else rows * rows
             return 2 * pairs * features, pairs, matrix * size + slots
         case "sweep_backward_kernel":
             return 4.0 * rows * rows * features, rows * rows, matrix * (size + 4)
+        case "row_ranges_kernel":
+            return 0.0, 0.0, rows * 16
         case "row_terms_kernel" | "log_sums_kernel":
             return 0.0, 0.0, (quantities * plan.slots + 12) * rows * 4
         case "views_kernel":
@@ -224,11 +230,12 @@ def _run(*command: str) -> str:
 
 def _specialise(case: Case) -> tuple[Any, dict[str, str], dict[str, Any]]:
     """Return the kernel, the types of its arguments and its constants, as hscl_loss and info_nce launch it."""
+    from hscl_kernels.contrast import online_kernels as online_contrast
     from hscl_kernels.contrast import triton_kernels as contrast
     from hscl_kernels.prototypes import triton_kernels as prototypes
     from hscl_kernels.views import triton_kernels as views
 
-    modules = (contrast, prototypes, views)
+    modules = (contrast, online_contrast, prototypes, views)
     kernel = next(getattr(module, case.kernel) for module in modules if hasattr(module, case.kernel))
     floats = "*" + _TYPES[case.itemsize]
     types = {
@@ -236,18 +243,16 @@ def _specialise(case: Case) -> tuple[Any, dict[str, str], dict[str, Any]]:
         **dict.fromkeys(("images", "flip", "jitter", "contrast_first", "gray", "crop_first"), "*u8"),
         **dict.fromkeys(("ids", "roles"), "*i64"),
         **dict.fromkeys(("index", "image", "rotation"), "*i64"),
-        "ticket": "*i32",
+        **dict.fromkeys(("ticket", "ranges"), "*i32"),
         **dict.fromkeys(("scale", "weight_threshold", "lambda_prototype", "lambda_abnormal", "gradient_scale"), "fp32"),
         **dict.fromkeys(("scale0", "scale1", "scale2", "offset0", "offset1", "offset2"), "fp32"),
     }
-    counts = "rows columns first_row supers slots tiles blocks splits programs prototype_count blocks_per_program count"
-    types |= dict.fromkeys([*counts.split(), "row_stride", "feature_stride"], "i32")
+    counts = "rows columns first_row first_column supers slots tiles blocks splits programs prototype_count count"
+    types |= dict.fromkeys([*counts.split(), "blocks_per_program", "row_stride", "feature_stride"], "i32")
     contrasts, online = case.variant != "info_nce", case.variant.endswith("online")
     known = {
         "PROTOTYPES": True,
-        "ROLES": True,
         "TRUSTED": True,
-        "WIDE_IDS": True,
         "TRIANGULAR": not case.variant.startswith("sharded"),
         "CONTRASTS": contrasts,
         "SAMPLED": False,
@@ -266,9 +271,12 @@ def _specialise(case: Case) -> tuple[Any, dict[str, str], dict[str, Any]]:
         "CHANNELS": 3 if case.variant == "rgb" else 1,
         "ROWS": case.tile.rows,
         "COLUMNS": case.tile.columns,
+        "RANGE": launch.row_tile(case.width).rows,
         "BLOCK": 16 if case.kernel == "prototype_gradients_kernel" else case.tile.rows,
         "PROTOTYPE_BLOCK": launch.PROTOTYPE_BLOCK,
     }
+    if not contrasts and "TRIANGULAR" in kernel.arg_names:
+        known["shares"] = None
     constants = {name: known[name] for name in kernel.arg_names if name in known}
     signature = {name: types.get(name, "*fp32") for name in kernel.arg_names}
     return kernel, signature, constants

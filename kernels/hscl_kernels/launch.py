@@ -25,7 +25,10 @@ VIEW_BLOCK = 512  # pixels that a program of the views renders at a time
 
 
 class Tile(NamedTuple):
-    """A kernel's tile, and the warps and pipeline stages it is compiled with."""
+    """A kernel's tile, and the warps and pipeline stages it is compiled with.
+
+    In the forward sweep the columns are held and rows go past; in the sweeps whose programs own rows, the other way.
+    """
 
     rows: int
     columns: int
@@ -34,7 +37,7 @@ class Tile(NamedTuple):
 
 
 class ForwardPlan(NamedTuple):
-    """The forward sweep's grid: square super-tiles, ``tiles`` row tiles per side, ``supers`` of them per row."""
+    """The forward sweep's grid: square super-tiles, ``tiles`` tiles per side, ``supers`` of them per row."""
 
     programs: int
     supers: int
@@ -42,22 +45,23 @@ class ForwardPlan(NamedTuple):
     tiles: int
 
 
-# Half precision, by the width of the features; then the architectures that differ.
-_FORWARD = {64: Tile(128, 64, 8, 2), 128: Tile(128, 64, 8, 2), 256: Tile(128, 32, 8, 1)}
-_BACKWARD = {64: Tile(128, 32, 8, 2), 128: Tile(128, 32, 8, 2), 256: Tile(64, 64, 8, 1)}
+# By the width of the features: half precision, and the architectures that differ in it; float32, which without TF32 is
+# exact and outside the tensor cores, so that its operands fill the registers; half precision at tau < 0.03.
+_FORWARD = dict.fromkeys(WIDTHS, Tile(64, 128, 8, 2))
 _FORWARD_ON = {
-    "sm_100": {64: Tile(128, 32, 8, 1), 128: Tile(128, 32, 8, 1)},
-    "gfx942": {256: Tile(32, 32, 4, 1)},
+    "sm_100": dict.fromkeys(WIDTHS, Tile(64, 64, 8, 1)),
+    "gfx942": {64: Tile(64, 128, 8, 1), 128: Tile(64, 128, 8, 1), 256: Tile(32, 32, 4, 1)},
 }
+_FORWARD_SINGLE = dict.fromkeys(WIDTHS, Tile(32, 32, 4, 1))
+_FORWARD_ONLINE = dict.fromkeys(WIDTHS, Tile(64, 64, 4, 2))
+_BACKWARD = {64: Tile(128, 32, 8, 2), 128: Tile(128, 32, 8, 2), 256: Tile(64, 64, 8, 1)}
 _BACKWARD_ON = {
     "sm_90": {64: Tile(128, 64, 8, 2), 128: Tile(128, 64, 8, 2)},
     "gfx942": {64: Tile(64, 32, 8, 1), 128: Tile(64, 32, 8, 1), 256: Tile(32, 32, 4, 1)},
 }
-# float32 without TF32 is exact and outside the tensor cores; its operands fill the registers.
-_SINGLE = {64: Tile(32, 32, 4, 1), 128: Tile(32, 32, 4, 1), 256: Tile(16, 16, 8, 1)}
-_ONLINE = {64: Tile(64, 32, 8, 1), 128: Tile(64, 32, 8, 1), 256: Tile(64, 32, 8, 1)}
-_ONLINE_FORWARD_ON = {"gfx942": {64: Tile(32, 32, 4, 1), 128: Tile(32, 32, 4, 1), 256: Tile(32, 32, 4, 1)}}
-_ONLINE_BACKWARD_ON = {"gfx942": {64: Tile(32, 32, 4, 1), 128: Tile(32, 32, 4, 1), 256: Tile(16, 32, 4, 1)}}
+_BACKWARD_SINGLE = {64: Tile(32, 32, 4, 1), 128: Tile(32, 32, 4, 1), 256: Tile(16, 16, 8, 1)}
+_BACKWARD_ONLINE = dict.fromkeys(WIDTHS, Tile(64, 32, 8, 1))
+_BACKWARD_ONLINE_ON = {"gfx942": {64: Tile(32, 32, 4, 1), 128: Tile(32, 32, 4, 1), 256: Tile(16, 32, 4, 1)}}
 
 
 def width_of(features: int) -> int:
@@ -68,18 +72,18 @@ def width_of(features: int) -> int:
 def forward_entry(target: str, width: int, itemsize: int, *, online: bool) -> Tile:
     """Return the table's tile of the forward sweep for a width in ``WIDTHS`` and 2- or 4-byte units."""
     if itemsize == 4:
-        return _SINGLE[width]
+        return _FORWARD_SINGLE[width]
     if online:
-        return _ONLINE_FORWARD_ON.get(target, {}).get(width, _ONLINE[width])
+        return _FORWARD_ONLINE[width]
     return _FORWARD_ON.get(target, {}).get(width, _FORWARD[width])
 
 
 def backward_entry(target: str, width: int, itemsize: int, *, online: bool) -> Tile:
     """Return what :func:`forward_entry` returns, for the backward sweep."""
     if itemsize == 4:
-        return _SINGLE[width]
+        return _BACKWARD_SINGLE[width]
     if online:
-        return _ONLINE_BACKWARD_ON.get(target, {}).get(width, _ONLINE[width])
+        return _BACKWARD_ONLINE_ON.get(target, {}).get(width, _BACKWARD_ONLINE[width])
     return _BACKWARD_ON.get(target, {}).get(width, _BACKWARD[width])
 
 
@@ -179,7 +183,7 @@ def processors(device: torch.device) -> int:
 
 
 def forward_plan(rows: int, columns: int, tile: int, multiprocessors: int, *, triangular: bool) -> ForwardPlan:
-    """Return how the forward sweep is cut.
+    """Return how the forward sweep of ``rows`` over ``columns`` is cut, with ``tile`` rows along a tile's longer side.
 
     Super-tiles are as large as they can be with four programs for every multiprocessor: each slot costs 16 bytes per
     row.
@@ -198,8 +202,11 @@ def forward_plan(rows: int, columns: int, tile: int, multiprocessors: int, *, tr
     return plan(tiles)
 
 
-def backward_plan(rows: int, columns: int, tile: Tile, multiprocessors: int) -> tuple[int, int]:
-    """Return the number of splits of the columns and of tiles per split: about two programs per multiprocessor."""
+def row_owned_plan(rows: int, columns: int, tile: Tile, multiprocessors: int) -> tuple[int, int]:
+    """Return how the sweeps whose programs own rows are cut, which are the backward and the online ones.
+
+    They are the number of splits of the columns and of tiles per split: about two programs per multiprocessor.
+    """
     blocks, tiles = -(-rows // tile.rows), -(-columns // tile.columns)
     splits = max(1, min(tiles, 2 * multiprocessors // blocks))
     tiles_per_split = -(-tiles // splits)

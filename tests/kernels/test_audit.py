@@ -38,11 +38,13 @@ def test_no_kernel_spills_and_half_precision_runs_on_tensor_cores(target):
 
 
 def test_every_kernel_is_audited():
+    from hscl_kernels.contrast import online_kernels as online_contrast
     from hscl_kernels.contrast import triton_kernels as contrast
     from hscl_kernels.prototypes import triton_kernels as prototypes
     from hscl_kernels.views import triton_kernels as views
 
-    defined = {name for module in (contrast, prototypes, views) for name in vars(module) if name.endswith("_kernel")}
+    modules = (contrast, online_contrast, prototypes, views)
+    defined = {name for module in modules for name in vars(module) if name.endswith("_kernel")}
     assert {case.kernel for case in audit.cases(["sm_90"])} == defined
 
 
@@ -119,7 +121,7 @@ def test_the_forward_plan_covers_the_matrix_in_bounded_memory(rows):
 
 
 @pytest.mark.parametrize("rows", [2, 100, 2048, 65536])
-def test_the_backward_plan_covers_the_columns(rows):
+def test_the_row_owned_plan_covers_the_columns(rows):
     tile = Tile(128, 32, 8, 2)
-    splits, tiles = launch.backward_plan(rows, rows, tile, 132)
+    splits, tiles = launch.row_owned_plan(rows, rows, tile, 132)
     assert (splits - 1) * tiles * tile.columns < rows <= splits * tiles * tile.columns

@@ -7,6 +7,7 @@ import triton
 from torch import Tensor
 
 from hscl_kernels import launch
+from hscl_kernels.contrast import online_kernels
 from hscl_kernels.contrast import triton_kernels as kernels
 from hscl_kernels.contrast.cpu_sweep import Rows
 from hscl_kernels.contrast.reference import anchors_and_positives
@@ -23,7 +24,7 @@ def info_nce_forward(
     instance_ids = instance_ids.contiguous()
     online = is_online(temperature)
     rows = row_quantities(embeddings, None, None, instance_ids=instance_ids, scale=unit_scale(temperature))
-    partials = _sweep_forward(rows.units, instance_ids, None, None, online=online)
+    partials = _sweep_forward(rows.units, instance_ids, None, rows.ranges, online=online)
     row_losses = torch.empty_like(rows.lengths)
     row_state = torch.zeros(6, len(row_losses), dtype=torch.float32, device=row_losses.device)
     _row_terms(partials, rows, None, None, None, row_losses, row_state, None, (0.0, 0.0), online=online)
@@ -78,14 +79,15 @@ def hscl_forward(
         trusted=lambda_prototype > 0,
         weight_threshold=weight_threshold,
     )
-    anchors, positives = None, rows.kept
+    anchors, shares = None, rows.shares
     if uniforms is not None:
         anchors, positives = anchors_and_positives(rows.weights, weight_threshold, uniforms)
-    partials = _sweep_forward(rows.units, instance_ids, roles, positives, online=online)
+        shares = _shares(positives, roles)
+    partials = _sweep_forward(rows.units, instance_ids, shares, rows.ranges, online=online)
     row_state = torch.empty(6, len(rows.lengths), dtype=torch.float32, device=partials.device)
     scalars = [torch.empty((), dtype=torch.float32, device=partials.device) for _ in range(5)]
     lambdas = (lambda_prototype, lambda_abnormal)
-    _row_terms(partials, rows, roles, positives, anchors, None, row_state, scalars, lambdas, online=online)
+    _row_terms(partials, rows, roles, shares, anchors, None, row_state, scalars, lambdas, online=online)
     *terms, largest_anchor = scalars
     return *terms, rows.weights, rows.units, rows.lengths, rows.nearest, row_state, largest_anchor
 
@@ -134,14 +136,11 @@ def hscl_backward(
 
 
 def own_log_sums(everyone: Rows, start: int, stop: int, *, online: bool) -> Tensor:
-    """Return the log sums ``[4, stop - start]`` of some rows over all. Two launches."""
+    """Return the log sums ``[4, stop - start]`` of some rows over all. Three launches."""
+    ids, roles = everyone.ids.contiguous(), everyone.roles.contiguous()
+    units, own = everyone.units, (start, stop)
     partials = _sweep_forward(
-        everyone.units,
-        everyone.ids.contiguous(),
-        everyone.roles.contiguous(),
-        everyone.positives.contiguous(),
-        online=online,
-        own=(start, stop),
+        units, ids, _shares(everyone.positives, roles), _row_ranges(units, ids, roles), online=online, own=own
     )
     _, slots, rows = partials.shape
     log_sums = torch.empty(4, rows, dtype=torch.float32, device=partials.device)
@@ -172,47 +171,72 @@ def own_unit_gradients(
     return sweep.unit_gradients.sum(0) * sweep.factor
 
 
+def _shares(positives: Tensor, roles: Tensor) -> Tensor:
+    """Return each row's share in the normal-to-abnormal sums of others: c, or -1 for an abnormal row."""
+    return torch.where(roles == -1, -1.0, positives)
+
+
+def _row_ranges(units: Tensor, ids: Tensor, roles: Tensor) -> Tensor:
+    """Return the ranges that ``row_quantities`` finds in the form of one GPU. One launch."""
+    rows, features = units.shape
+    block = launch.row_tile(launch.width_of(features)).rows
+    blocks = triton.cdiv(rows, block)
+    ranges = torch.empty(3, blocks, dtype=torch.int32, device=ids.device)
+    options = launch.compiler_options(ids.device)
+    kernels.row_ranges_kernel[(blocks,)](ids, roles, ranges, rows, BLOCK=block, num_warps=1, **options)
+    return ranges
+
+
 def _sweep_forward(
     units: Tensor,
     ids: Tensor,
-    roles: Tensor | None,
-    positives: Tensor | None,
+    shares: Tensor | None,
+    ranges: Tensor,
     *,
     online: bool,
     own: tuple[int, int] | None = None,
 ) -> Tensor:
-    """Launch ``sweep_forward_kernel``; return its partial sums ``[4, slots, rows]``."""
-    columns, features = units.shape
-    start, stop = (0, columns) if own is None else own
+    """Launch a forward sweep for the rows ``own``, or all; return its partial sums ``[4, slots, rows]``."""
+    everyone, features = units.shape
+    start, stop = (0, everyone) if own is None else own
+    rows = stop - start
     width = launch.width_of(features)
     tile = launch.forward_tile(width, units.dtype, units.device, online=online)
-    plan = launch.forward_plan(
-        stop - start, columns, tile.rows, launch.processors(units.device), triangular=own is None
-    )
-    partials = torch.empty(4, plan.slots, stop - start, dtype=torch.float32, device=units.device)
+    processors = launch.processors(units.device)
+    options = {
+        "PRECISION": launch.dot_precision(units.dtype),
+        "FEATURES": features,
+        "WIDTH": width,
+        "ROWS": tile.rows,
+        "COLUMNS": tile.columns,
+        "RANGE": launch.row_tile(width).rows,
+        "num_warps": tile.warps,
+        "num_stages": tile.stages,
+        **launch.compiler_options(units.device),
+    }
+    if online:
+        splits, tiles = launch.row_owned_plan(rows, everyone, tile, processors)
+        partials = torch.empty(4, splits, rows, dtype=torch.float32, device=units.device)
+        online_kernels.sweep_forward_online_kernel[(triton.cdiv(rows, tile.rows), splits)](
+            units, ids, shares, ranges, partials, start, rows, everyone, tiles, **options
+        )
+        return partials
+    plan = launch.forward_plan(rows, everyone, max(tile.rows, tile.columns), processors, triangular=own is None)
+    partials = torch.empty(4, plan.slots, rows, dtype=torch.float32, device=units.device)
     kernels.sweep_forward_kernel[(plan.programs,)](
         units,
         ids,
-        ids if roles is None else roles,
-        partials if positives is None else positives,
+        shares,
+        ranges,
         partials,
         start,
-        stop - start,
-        columns,
+        everyone,
+        rows,
         plan.supers,
         plan.slots,
         plan.tiles,
         TRIANGULAR=own is None,
-        CONTRASTS=roles is not None,
-        ONLINE=online,
-        PRECISION=launch.dot_precision(units.dtype),
-        FEATURES=features,
-        WIDTH=width,
-        ROWS=tile.rows,
-        COLUMNS=tile.columns,
-        num_warps=tile.warps,
-        num_stages=tile.stages,
-        **launch.compiler_options(units.device),
+        **options,
     )
     return partials
 
@@ -221,7 +245,7 @@ def _row_terms(
     partials: Tensor,
     rows: RowQuantities,
     roles: Tensor | None,
-    positives: Tensor | None,
+    shares: Tensor | None,
     anchors: Tensor | None,
     row_losses: Tensor | None,
     row_state: Tensor,
@@ -239,7 +263,7 @@ def _row_terms(
         unused if roles is None else roles,
         rows.lengths if roles is None else rows.similarity,
         rows.weights,
-        unused if positives is None else positives,
+        unused if shares is None else shares,
         unused if anchors is None else anchors,
         rows.block_sums,
         unused if row_losses is None else row_losses,
@@ -279,7 +303,7 @@ def _sweep_backward(
     rows = stop - start
     width = launch.width_of(features)
     tile = launch.backward_tile(width, units.dtype, units.device, online=is_online(temperature))
-    splits, tiles = launch.backward_plan(rows, columns, tile, launch.processors(units.device))
+    splits, tiles = launch.row_owned_plan(rows, columns, tile, launch.processors(units.device))
     factor = torch.empty(1, dtype=torch.float32, device=units.device)
     out = torch.empty(splits, rows, features, dtype=torch.float32, device=units.device)
     per_row, largest = (factor, factor) if row_gradients is None else row_gradients

@@ -1,9 +1,10 @@
 """The sweep over exp(s / tau) in Triton: triangular forward, row-owned backward, the N x N matrix never in memory.
 
 Units carry sqrt(log2(e) / tau), so that exp(s_ij / tau) = 2**<u_i, u_j>, one MUFU instruction on an accumulator of the
-tensor cores; with s in [-1, 1] no maximum is needed down to tau = 0.03 (``ONLINE`` keeps log2 sums below that).
-Work that a tile does not need is skipped by branches all its threads agree on: the comparison of ids where ids cannot
-be equal, the normal-to-abnormal sums where no row takes part in them, masks away from the diagonal and the edge.
+tensor cores; with s in [-1, 1] no maximum is needed down to tau = 0.03 (below that, see hscl_kernels.contrast
+.online_kernels and ``ONLINE``). Work that a tile does not need is skipped by branches all its threads agree on: the
+comparison of ids where ids cannot be equal, the normal-to-abnormal sums where no row takes part in them, masks away
+from the diagonal and the edge.
 
 No floating-point atomics: row and column sums go to buffers that the next launch adds in a fixed order. The one atomic
 is an integer ticket by which the last program to finish knows that it is; which one that is changes no sum.
@@ -14,7 +15,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from hscl_kernels.prototypes.triton_kernels import upstream_gradient
+from hscl_kernels.prototypes.triton_kernels import store_ranges, upstream_gradient
 
 LN2 = tl.constexpr(0.6931471805599453)
 
@@ -23,76 +24,98 @@ LN2 = tl.constexpr(0.6931471805599453)
 
 
 @triton.jit
-def _reduce(values, axis: tl.constexpr, ONLINE: tl.constexpr):
-    """Return the sum of a tile along an axis; ONLINE: log2 of the sum of 2**values, -inf where all are."""
-    if ONLINE:
-        highest = tl.max(values, axis)
-        highest = tl.where(highest == float("-inf"), 0.0, highest)
-        shifted = values - (highest[:, None] if axis == 1 else highest[None, :])
-        return highest + tl.log2(tl.sum(tl.exp2(shifted), axis))
-    else:
-        return tl.sum(values, axis)
-
-
-@triton.jit
-def _merge(first, second, ONLINE: tl.constexpr):
-    """Return first + second; ONLINE: log2(2**first + 2**second), -inf where both are."""
-    if ONLINE:
-        highest = tl.maximum(first, second)
-        highest = tl.where(highest == float("-inf"), 0.0, highest)
-        return highest + tl.log2(tl.exp2(first - highest) + tl.exp2(second - highest))
-    else:
-        return first + second
-
-
-@triton.jit
-def _weigh(values, weights, ONLINE: tl.constexpr):
-    """Return values times weights; ONLINE: values plus the log2 of the weights."""
-    return values + tl.log2(weights) if ONLINE else values * weights
-
-
-@triton.jit
-def _load_tile(units, row, rows, FEATURES: tl.constexpr, WIDTH: tl.constexpr):
-    """Return rows of the units, [tile, WIDTH], zero outside."""
+def load_tile(units, row, FEATURES: tl.constexpr, WIDTH: tl.constexpr):
+    """Return rows of the units, [tile, WIDTH]. All of them must exist."""
     feature = tl.arange(0, WIDTH)
     pointer = units + row.to(tl.int64)[:, None] * FEATURES + feature[None, :]
-    return tl.load(pointer, mask=(row < rows)[:, None] & (feature < FEATURES)[None, :], other=0.0)
+    if FEATURES == WIDTH:
+        return tl.load(pointer)
+    else:
+        return tl.load(pointer, mask=(feature < FEATURES)[None, :], other=0.0)
 
 
 @triton.jit
-def _add_to(pointer, mask, values, ONLINE: tl.constexpr):
+def load_ranges(ranges, which: tl.constexpr, rows, start, SIZE: tl.constexpr, RANGE: tl.constexpr):
+    """Return one of the three ranges, of every RANGE rows, of SIZE rows from ``start``, a multiple of SIZE or RANGE."""
+    blocks = tl.cdiv(rows, RANGE)
+    block = start // RANGE + tl.arange(0, (SIZE + RANGE - 1) // RANGE)
+    return tl.load(ranges + which * blocks + tl.minimum(block, blocks - 1))
+
+
+@triton.jit
+def may_have_positives(ranges, lowest, highest, rows, start, SIZE: tl.constexpr, RANGE: tl.constexpr):
+    """Return whether ids of SIZE rows from ``start`` and ids from ``lowest`` to ``highest`` can be equal."""
+    lowest_here = tl.min(load_ranges(ranges, 0, rows, start, SIZE, RANGE), 0)
+    highest_here = tl.max(load_ranges(ranges, 1, rows, start, SIZE, RANGE), 0)
+    return (lowest_here <= highest) & (lowest <= highest_here)
+
+
+@triton.jit
+def take_part(ranges, rows, start, SIZE: tl.constexpr, RANGE: tl.constexpr):
+    """Return whether any of SIZE rows from ``start`` has a part in the normal-to-abnormal term."""
+    return tl.max(load_ranges(ranges, 2, rows, start, SIZE, RANGE), 0) > 0
+
+
+@triton.jit
+def any_takes_part(ranges, rows, start, SIZE: tl.constexpr, RANGE: tl.constexpr):
+    """Return what ``take_part`` does, for any ``start``: the rows may end in one more range."""
+    end = tl.minimum(start + SIZE, rows) - 1
+    return take_part(ranges, rows, start, SIZE, RANGE) | take_part(ranges, rows, end, 1, RANGE)
+
+
+@triton.jit
+def _add_to(pointer, inside, values):
     """Add values to those that this program has already written."""
-    EMPTY: tl.constexpr = float("-inf") if ONLINE else 0.0
-    known = tl.load(pointer, mask=mask, other=EMPTY)
-    tl.store(pointer, _merge(known, values, ONLINE), mask=mask)
+    tl.store(pointer, tl.load(pointer, mask=inside, other=0.0) + values, mask=inside)
+
+
+@triton.jit(do_not_specialize=["rows"], do_not_specialize_on_alignment=["ids", "roles"])
+def row_ranges_kernel(
+    ids,  # [N] integer
+    roles,  # [N] integer
+    ranges,  # [3, blocks] int32 out
+    rows,
+    BLOCK: tl.constexpr,
+):
+    """Compute the ranges of every BLOCK rows where unit_rows_kernel does not: in the sharded form."""
+    block = tl.program_id(0)
+    row = block * BLOCK + tl.arange(0, BLOCK)
+    inside = row < rows
+    store_ranges(ranges, block, tl.num_programs(0), ids, roles, row, inside)
 
 
 @triton.jit(
-    do_not_specialize=["first_row", "rows", "columns", "supers", "slots", "tiles"],
-    do_not_specialize_on_alignment=["ids", "roles", "positives"],
+    do_not_specialize=["first_column", "rows", "columns", "supers", "slots", "tiles"],
+    do_not_specialize_on_alignment=["ids"],
 )
 def sweep_forward_kernel(
     units,  # [N, D] scaled units
     ids,  # [N] integer
-    roles,  # [N] integer
-    positives,  # [N] float32: c
-    partials,  # [4, slots, n] float32 out: sums (ONLINE: log2 sums) over all, positives, c, abnormal
-    first_row,  # the n rows that are wanted begin here
-    rows,  # n
-    columns,  # N
-    supers,  # column super-tiles
+    shares,  # [N] float32: c, or -1 for an abnormal row; None without the normal-to-abnormal term
+    ranges,  # [3, blocks] int32, of every RANGE rows
+    partials,  # [4, slots, n] float32 out: sums over all, positives, c, abnormal
+    first_column,  # the n rows whose sums are wanted begin here
+    rows,  # N
+    columns,  # n
+    supers,  # super-tiles along the N rows
     slots,  # supers, TRIANGULAR: supers + 1
-    tiles,  # row tiles per side of a super-tile
+    tiles,  # tiles of the longer side along a super-tile
     TRIANGULAR: tl.constexpr,  # n = N: only tiles on and above the diagonal, each for both of its sides
-    CONTRASTS: tl.constexpr,
-    ONLINE: tl.constexpr,
     PRECISION: tl.constexpr,
     FEATURES: tl.constexpr,
     WIDTH: tl.constexpr,
     ROWS: tl.constexpr,
-    COLUMNS: tl.constexpr,  # divides ROWS
+    COLUMNS: tl.constexpr,
+    RANGE: tl.constexpr,
 ):
-    """Compute partial row sums (TRIANGULAR: also column sums) of one super-tile of e_ij = exp(s_ij / tau)."""
+    """Compute partial column sums (TRIANGULAR: also row sums) of one super-tile of e_ij = exp(s_ij / tau).
+
+    The wanted rows are columns here. Tiles of them are held, and the N rows go past. Column sums stay in registers, a
+    number for every element of the tile, and are added up once at the end; row sums, which cost a few exchanges within
+    a warp, are added to memory. What rare tiles need besides is loaded or converted in their branches: registers bound
+    this kernel, and so does the number of instructions.
+    """
+    SIDE: tl.constexpr = ROWS if ROWS > COLUMNS else COLUMNS
     program = tl.program_id(0)
     if TRIANGULAR:
         # Rows r and supers - 1 - r of the triangle together have supers + 1 super-tiles.
@@ -101,114 +124,112 @@ def sweep_forward_kernel(
         super_row = tl.where(upper, pair, supers - 1 - pair)
         super_column = tl.where(upper, pair + place, place - 1)
     else:
-        super_row, super_column = program // supers, program % supers
-    EMPTY: tl.constexpr = float("-inf") if ONLINE else 0.0
-    ACROSS: tl.constexpr = ROWS // COLUMNS
-    row_tiles = tl.minimum(tiles, tl.cdiv(rows - super_row * tiles * ROWS, ROWS))
-    column_tiles = tl.minimum(tiles * ACROSS, tl.cdiv(columns - super_column * tiles * ROWS, COLUMNS))
-    quantity = tl.cast(slots, tl.int64) * rows  # from one of the four sums to the next
-    across = super_column * tiles * ROWS + tl.arange(0, COLUMNS)
-
+        super_row, super_column = program % supers, program // supers
+    first_row_tile, first_column_tile = super_row * tiles * (SIDE // ROWS), super_column * tiles * (SIDE // COLUMNS)
+    last_row_tile = tl.minimum(first_row_tile + tiles * (SIDE // ROWS), tl.cdiv(rows, ROWS))
+    last_column_tile = tl.minimum(first_column_tile + tiles * (SIDE // COLUMNS), tl.cdiv(columns, COLUMNS))
+    quantity = tl.cast(slots, tl.int64) * columns  # from one of the four sums to the next
+    column_slot = partials + super_row.to(tl.int64) * columns
     # `TRIANGULAR and ...` of a tensor would be a tensor, whose branch is compiled in either form.
     if TRIANGULAR:
         diagonal = super_row == super_column
-        # This program alone writes the column sums of its super-tile; those of the diagonal have a slot of their own.
-        column_slot = partials + tl.where(diagonal, supers, super_row).to(tl.int64) * rows
-        for step in range(column_tiles):
-            column = across + step * COLUMNS
-            nothing = tl.full([COLUMNS], EMPTY, tl.float32)
-            tl.store(column_slot + column, nothing, mask=column < columns)
-            tl.store(column_slot + quantity + column, nothing, mask=column < columns)
-            if CONTRASTS:
-                tl.store(column_slot + 2 * quantity + column, nothing, mask=column < columns)
-                tl.store(column_slot + 3 * quantity + column, nothing, mask=column < columns)
+        # The column sums of super-tiles on the diagonal have a slot of their own.
+        column_slot = partials + tl.where(diagonal, supers, super_row).to(tl.int64) * columns
+        row_slot = partials + super_column.to(tl.int64) * columns
+        for tile in range(first_row_tile, last_row_tile):
+            row = tile * ROWS + tl.arange(0, ROWS)
+            nothing = tl.zeros([ROWS], tl.float32)
+            tl.store(row_slot + row, nothing, mask=row < rows)
+            tl.store(row_slot + quantity + row, nothing, mask=row < rows)
+            if shares is not None:
+                tl.store(row_slot + 2 * quantity + row, nothing, mask=row < rows)
+                tl.store(row_slot + 3 * quantity + row, nothing, mask=row < rows)
         tl.debug_barrier()
 
-    for row_step in range(row_tiles):
-        row_start = (super_row * tiles + row_step) * ROWS
-        row = row_start + tl.arange(0, ROWS)  # among the n wanted
-        number = first_row + row  # among all N
-        inside = row < rows
-        u_row = _load_tile(units, tl.where(inside, number, columns), columns, FEATURES, WIDTH)
-        # Row facts that only rare tiles need are loaded again there: registers are what bounds this kernel.
-        id_row = tl.load(ids + number, mask=inside, other=0).to(tl.int32)
-        lowest_id, highest_id = tl.min(id_row, 0), tl.max(id_row, 0)
-        row_all = tl.full([ROWS], EMPTY, tl.float32)
-        row_same = tl.full([ROWS], EMPTY, tl.float32)
-        if CONTRASTS:
-            role_row = tl.load(roles + number, mask=inside, other=2).to(tl.int32)
-            row_contrasts = tl.min(tl.abs(role_row), 0) < 2
-            row_normal = tl.full([ROWS], EMPTY, tl.float32)
-            row_abnormal = tl.full([ROWS], EMPTY, tl.float32)
-
-        first_step = 0
+    for column_tile in range(first_column_tile, last_column_tile):
+        column_start = column_tile * COLUMNS
+        column = column_start + tl.arange(0, COLUMNS)  # among the n wanted
+        number = first_column + tl.minimum(column, columns - 1)  # among all N
+        u_column = load_tile(units, number, FEATURES, WIDTH)
+        id_column = tl.load(ids + number).to(tl.int32)
+        lowest, highest = tl.min(id_column, 0), tl.max(id_column, 0)
+        # A number for every element of the tile: adding them up costs as much as all else, so it is done only once.
+        all_sums = tl.zeros([ROWS, COLUMNS], tl.float32)
+        same_sums = tl.zeros([COLUMNS], tl.float32)
+        if shares is not None:
+            share_column = tl.load(shares + number)
+            normal_sums = tl.zeros([COLUMNS], tl.float32)
+            abnormal_sums = tl.zeros([COLUMNS], tl.float32)
+            columns_take_part = any_takes_part(ranges, rows, first_column + column_start, COLUMNS, RANGE)
+        end = last_row_tile
         if TRIANGULAR:
-            # On the diagonal, the tiles of the rows' own block come first: they hold both sides, those after them one.
-            first_step = tl.where(diagonal, row_step * ACROSS, 0)
-        for column_step in range(first_step, column_tiles):
-            column_start = super_column * tiles * ROWS + column_step * COLUMNS
-            column = across + column_step * COLUMNS
-            u_column = _load_tile(units, column, columns, FEATURES, WIDTH)
-            id_column = tl.load(ids + column, mask=column < columns, other=0).to(tl.int32)
+            # Below the diagonal, the same tile stands above it.
+            end = tl.minimum(end, (column_start // SIDE + 1) * (SIDE // ROWS))
+        for row_tile in range(first_row_tile, end):
+            row_start = row_tile * ROWS
+            row = row_start + tl.arange(0, ROWS)
+            inside = row < rows
+            row = tl.minimum(row, rows - 1)
+            u_row = load_tile(units, row, FEATURES, WIDTH)
             values = tl.dot(u_row, tl.trans(u_column), input_precision=PRECISION)  # [ROWS, COLUMNS] float32
-            distance = first_row + row_start - column_start
-            at_diagonal = (distance < COLUMNS) & (distance > -ROWS)
-            at_edge = (row_start + ROWS > rows) | (column_start + COLUMNS > columns)
-            if at_diagonal | at_edge:
-                other = (number[:, None] != column[None, :]) & inside[:, None] & (column < columns)[None, :]
-                values = tl.where(other, values, float("-inf"))
-            if not ONLINE:
-                values = tl.exp2(values)
-            some = column < columns
-            row_all = _merge(row_all, _reduce(values, 1, ONLINE), ONLINE)
+            # Places are counted from the tile's first row, so that no column's mask is kept for all tiles.
+            distance = first_column + column_start - row_start
+            at_diagonal = (distance < ROWS) & (distance > -COLUMNS)
+            if at_diagonal | (row_start + ROWS > rows) | (column_start + COLUMNS > columns):
+                down, across = tl.arange(0, ROWS)[:, None], (distance + tl.arange(0, COLUMNS))[None, :]
+                some = (down < rows - row_start) & (across < first_column + columns - row_start)
+                values = tl.where(some & (down != across), values, float("-inf"))
+            values = tl.exp2(values)
+            mirrored = True
             if TRIANGULAR:
-                if column_start >= row_start + ROWS:
-                    _add_to(column_slot + column, some, _reduce(values, 0, ONLINE), ONLINE)
-            if (tl.max(id_column, 0) >= lowest_id) & (tl.min(id_column, 0) <= highest_id):
-                id_again = tl.load(ids + number, mask=inside, other=0).to(tl.int32)
-                same = tl.where(id_again[:, None] == id_column[None, :], values, EMPTY)
-                row_same = _merge(row_same, _reduce(same, 1, ONLINE), ONLINE)
+                mirrored = row_start // SIDE < column_start // SIDE  # then the columns' rows do not go past as rows
+                _add_to(row_slot + row, inside, tl.sum(values, 1))
+            if mirrored:
+                all_sums += values
+            if may_have_positives(ranges, lowest, highest, rows, row_start, ROWS, RANGE):
+                id_row = tl.load(ids + row).to(tl.int32)
+                same = tl.where(id_row[:, None] == id_column[None, :], values, 0.0)
                 if TRIANGULAR:
-                    if column_start >= row_start + ROWS:
-                        _add_to(column_slot + quantity + column, some, _reduce(same, 0, ONLINE), ONLINE)
-            if CONTRASTS:
-                role_column = tl.load(roles + column, mask=some, other=2).to(tl.int32)
-                if row_contrasts & (tl.min(tl.abs(role_column), 0) < 2):
-                    c_column = tl.load(positives + column, mask=some, other=0.0)
-                    weighed = _weigh(values, c_column[None, :], ONLINE)
-                    row_normal = _merge(row_normal, _reduce(weighed, 1, ONLINE), ONLINE)
-                    weighed = _weigh(values, (role_column == -1).to(tl.float32)[None, :], ONLINE)
-                    row_abnormal = _merge(row_abnormal, _reduce(weighed, 1, ONLINE), ONLINE)
+                    _add_to(row_slot + quantity + row, inside, tl.sum(same, 1))
+                if mirrored:
+                    same_sums += tl.sum(same, 0)
+            if shares is not None:
+                if columns_take_part & take_part(ranges, rows, row_start, ROWS, RANGE):
                     if TRIANGULAR:
-                        if column_start >= row_start + ROWS:
-                            c_row = tl.load(positives + number, mask=inside, other=0.0)
-                            weighed = _weigh(values, c_row[:, None], ONLINE)
-                            _add_to(column_slot + 2 * quantity + column, some, _reduce(weighed, 0, ONLINE), ONLINE)
-                            role_again = tl.load(roles + number, mask=inside, other=2).to(tl.int32)
-                            weighed = _weigh(values, (role_again == -1).to(tl.float32)[:, None], ONLINE)
-                            _add_to(column_slot + 3 * quantity + column, some, _reduce(weighed, 0, ONLINE), ONLINE)
+                        normal = values * tl.maximum(share_column, 0.0)[None, :]
+                        _add_to(row_slot + 2 * quantity + row, inside, tl.sum(normal, 1))
+                        abnormal = tl.where((share_column < 0.0)[None, :], values, 0.0)
+                        _add_to(row_slot + 3 * quantity + row, inside, tl.sum(abnormal, 1))
+                    if mirrored:
+                        share_row = tl.load(shares + row)
+                        normal_sums += tl.sum(values * tl.maximum(share_row, 0.0)[:, None], 0)
+                        abnormal_sums += tl.sum(tl.where((share_row < 0.0)[:, None], values, 0.0), 0)
 
-        row_slot = partials + tl.cast(super_column, tl.int64) * rows + row
-        tl.store(row_slot, row_all, mask=inside)
-        tl.store(row_slot + quantity, row_same, mask=inside)
-        if CONTRASTS:
-            tl.store(row_slot + 2 * quantity, row_normal, mask=inside)
-            tl.store(row_slot + 3 * quantity, row_abnormal, mask=inside)
+        wanted = column < columns
+        tl.store(column_slot + column, tl.sum(all_sums, 0), mask=wanted)
+        tl.store(column_slot + quantity + column, same_sums, mask=wanted)
+        if shares is not None:
+            tl.store(column_slot + 2 * quantity + column, normal_sums, mask=wanted)
+            tl.store(column_slot + 3 * quantity + column, abnormal_sums, mask=wanted)
         if TRIANGULAR:
-            tl.debug_barrier()  # the next row of tiles reads column sums that other threads have written
+            tl.debug_barrier()  # the next tile of columns adds to row sums that other threads have written
 
 
 @triton.jit
 def _total(partials, row, inside, rows, slots, ONLINE: tl.constexpr, BLOCK: tl.constexpr):
     """Return log2 of the sum of one quantity over all slots, [BLOCK]."""
-    EMPTY: tl.constexpr = float("-inf") if ONLINE else 0.0
-    total = tl.full([BLOCK], EMPTY, tl.float32)
-    for slot in range(slots):
-        part = tl.load(partials + tl.cast(slot, tl.int64) * rows + row, mask=inside, other=EMPTY)
-        total = _merge(total, part, ONLINE)
     if ONLINE:
+        total = tl.full([BLOCK], float("-inf"), tl.float32)
+        for slot in range(slots):
+            part = tl.load(partials + tl.cast(slot, tl.int64) * rows + row, mask=inside, other=float("-inf"))
+            highest = tl.maximum(total, part)
+            highest = tl.where(highest == float("-inf"), 0.0, highest)
+            total = highest + tl.log2(tl.exp2(total - highest) + tl.exp2(part - highest))
         return total
     else:
+        total = tl.zeros([BLOCK], tl.float32)
+        for slot in range(slots):
+            total += tl.load(partials + tl.cast(slot, tl.int64) * rows + row, mask=inside, other=0.0)
         return tl.log2(total)
 
 
@@ -243,14 +264,14 @@ def _block_sum(block_sums, quantity, blocks, BLOCK: tl.constexpr):
 
 @triton.jit(
     do_not_specialize=["rows", "slots", "blocks"],
-    do_not_specialize_on_alignment=["roles", "positives", "anchors"],
+    do_not_specialize_on_alignment=["roles", "anchors"],
 )
 def row_terms_kernel(
     partials,  # [4, slots, N] float32
     roles,  # [N] integer
     similarity,  # [N] float32: m (without CONTRASTS the lengths)
     weights,  # [N] float32: w
-    positives,  # [N] float32: c up to a factor (SAMPLED: as is)
+    shares,  # [N] float32: c up to a factor (SAMPLED: as is), -1 for an abnormal row
     anchors,  # [N] float32: a (SAMPLED only)
     block_sums,  # [BLOCK_SUMS, blocks] float32
     row_losses,  # [N] float32 out (without CONTRASTS)
@@ -300,7 +321,7 @@ def row_terms_kernel(
     abnormal_rows = _block_sum(block_sums, 3, blocks, BLOCK)
     mass = tl.where(mass > 0, mass, tl.where(mass == 0, 1.0, mass))  # NaN stays
     abnormal_rows = tl.maximum(abnormal_rows, 1.0)
-    c = tl.load(positives + row, mask=inside, other=0.0)
+    c = tl.maximum(tl.load(shares + row, mask=inside, other=0.0), 0.0)
     if SAMPLED:
         anchor = tl.load(anchors + row, mask=inside, other=0.0)
         factor = 1.0
@@ -358,6 +379,14 @@ def row_terms_kernel(
         tl.store(sample_to_prototype, sp)
         tl.store(normal_to_abnormal, na)
         tl.store(largest_anchor, highest)
+
+
+@triton.jit
+def _load_tile(units, row, rows, FEATURES: tl.constexpr, WIDTH: tl.constexpr):
+    """Return rows of the units, [tile, WIDTH], zero outside."""
+    feature = tl.arange(0, WIDTH)
+    pointer = units + row.to(tl.int64)[:, None] * FEATURES + feature[None, :]
+    return tl.load(pointer, mask=(row < rows)[:, None] & (feature < FEATURES)[None, :], other=0.0)
 
 
 @triton.jit(

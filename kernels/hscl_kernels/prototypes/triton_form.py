@@ -20,8 +20,9 @@ class RowQuantities(NamedTuple):
     similarity: Tensor
     nearest: Tensor
     weights: Tensor
-    kept: Tensor
+    shares: Tensor
     block_sums: Tensor
+    ranges: Tensor
     ticket: Tensor
 
 
@@ -47,24 +48,22 @@ def row_quantities(
         similarity=torch.empty(similar, dtype=torch.float32, device=device),
         nearest=torch.empty(similar, dtype=torch.int64, device=device),
         weights=torch.empty(weighted, dtype=torch.float32, device=device),
-        kept=torch.empty(weighted, dtype=torch.float32, device=device),
+        shares=torch.empty(weighted, dtype=torch.float32, device=device),
         block_sums=torch.empty(kernels.BLOCK_SUMS, programs if weighted else 0, dtype=torch.float32, device=device),
+        ranges=torch.empty(3, 0 if instance_ids is None else programs, dtype=torch.int32, device=device),
         ticket=torch.empty(1, dtype=torch.int32, device=device),
     )
     kernels.unit_rows_kernel[(programs,)](
         embeddings,
-        embeddings if instance_ids is None else instance_ids,
-        embeddings if prototypes is None else prototypes.contiguous(),
-        embeddings if roles is None else roles.contiguous(),
+        instance_ids,
+        None if prototypes is None else prototypes.contiguous(),
+        None if roles is None else roles.contiguous(),
         *out,
         rows,
         0 if prototypes is None else len(prototypes),
         *embeddings.stride(),
         scale,
         weight_threshold,
-        WIDE_IDS=instance_ids is not None and instance_ids.dtype == torch.int64,
-        PROTOTYPES=prototypes is not None,
-        ROLES=roles is not None,
         TRUSTED=trusted,
         FEATURES=features,
         WIDTH=launch.width_of(features),

@@ -32,22 +32,37 @@ def unit_and_length(z, axis: tl.constexpr):
     return u, tl.where(length > LARGEST, LARGEST, length)
 
 
+@triton.jit
+def store_ranges(ranges, block, blocks, ids, roles, row, inside):
+    """Store the lowest id of a block of rows, the highest, and whether any takes part in the normal-to-abnormal term.
+
+    By these the sweep knows which tiles can have positives, and which a part in that term.
+    """
+    id = tl.load(ids + row, mask=inside, other=0).to(tl.int32)
+    tl.store(ranges + block, tl.min(tl.where(inside, id, 2147483647), 0))
+    tl.store(ranges + blocks + block, tl.max(tl.where(inside, id, -2147483648), 0))
+    if roles is not None:
+        role = tl.load(roles + row, mask=inside, other=2).to(tl.int32)
+        tl.store(ranges + 2 * blocks + block, tl.max((role != 2).to(tl.int32), 0))
+
+
 @triton.jit(
     do_not_specialize=["rows", "prototype_count"],
     do_not_specialize_on_alignment=["ids", "prototypes", "roles"],
 )
 def unit_rows_kernel(
     embeddings,  # [N, D] any float, strided
-    ids,  # [N] integer
-    prototypes,  # [K, D] any float, contiguous
-    roles,  # [N] integer
+    ids,  # [N] integer, or None
+    prototypes,  # [K, D] any float, contiguous, or None
+    roles,  # [N] integer, or None
     units,  # [N, D] out: u times scale, in the embeddings' dtype
     lengths,  # [N] float32 out: max(||z||, 1e-12), NaN for a row that is not finite
     similarity,  # [N] float32 out: m
     index,  # [N] int64 out: arg-max
     weights,  # [N] float32 out: w
-    kept,  # [N] float32 out: w where w > w_delta, else 0
+    shares,  # [N] float32 out: w where w > w_delta, else 0; -1 for an abnormal row
     block_sums,  # [BLOCK_SUMS, programs] float32 out
+    ranges,  # [3, programs] int32 out
     ticket,  # [1] int32 out: 0, for the last launch
     rows,
     prototype_count,
@@ -55,9 +70,6 @@ def unit_rows_kernel(
     feature_stride,
     scale,
     weight_threshold,
-    WIDE_IDS: tl.constexpr,  # 64-bit ids, which the sweep reads as 32 bits
-    PROTOTYPES: tl.constexpr,
-    ROLES: tl.constexpr,
     TRUSTED: tl.constexpr,  # whether prototypes are trained, so that m says how normal an unlabelled row is
     FEATURES: tl.constexpr,
     WIDTH: tl.constexpr,  # FEATURES rounded up to a power of two
@@ -74,15 +86,16 @@ def unit_rows_kernel(
         embeddings + offset[:, None] * row_stride + feature[None, :] * feature_stride, mask=present, other=0.0
     ).to(tl.float32)
     u, length = unit_and_length(z, 1)
-    if WIDE_IDS:
+    if ids is not None:
         id = tl.load(ids + offset, mask=inside, other=0)
-        # Ids that do not fit must show, not be mistaken for others.
+        # The sweep reads 32 bits. Ids that do not fit must show, not be mistaken for others.
         u = tl.where((id == id.to(tl.int32))[:, None], u, float("nan"))
+        store_ranges(ranges, block, tl.num_programs(0), ids, roles, row, inside)
     tl.store(
         units + offset[:, None] * FEATURES + feature[None, :], (u * scale).to(units.dtype.element_ty), mask=present
     )
     tl.store(lengths + offset, length, mask=inside)
-    if not PROTOTYPES:
+    if prototypes is None:
         return
 
     highest = tl.full([BLOCK], float("-inf"), tl.float32)
@@ -97,7 +110,7 @@ def unit_rows_kernel(
         nearest = tl.where(higher, k, nearest)
     tl.store(similarity + offset, highest, mask=inside)
     tl.store(index + offset, nearest, mask=inside)
-    if not ROLES:
+    if roles is None:
         return
 
     role = tl.load(roles + offset, mask=inside, other=2).to(tl.int32)
@@ -111,7 +124,7 @@ def unit_rows_kernel(
     chosen = tl.where(eligible, weight, 0.0)
     abnormal = role == -1
     tl.store(weights + offset, weight, mask=inside)
-    tl.store(kept + offset, chosen, mask=inside)
+    tl.store(shares + offset, tl.where(abnormal, -1.0, chosen), mask=inside)
     pulled = weight * (1.0 - highest)
     pushed = tl.where(abnormal, tl.maximum(highest, 0.0), 0.0)
     programs = tl.num_programs(0)
