@@ -15,6 +15,7 @@ JOBS ?= 2
 THREADS ?= 1
 FINDINGS ?= findings
 RESULTS := benchmarks/results
+NATIVE := $(wildcard kernels/hscl_kernels/contrast/native/*)
 
 .PHONY: demo test browser quick faults hostile fuzz coverage bench accuracy gpu-check check format clean
 
@@ -84,7 +85,7 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-$(INSTALLED): setup.py pyproject.toml tools/debian-packages
+$(INSTALLED): setup.py pyproject.toml tools/debian-packages $(NATIVE)
 	PYTHON="$(PYTHON)" sh tools/debian-packages
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "hscl-fast needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3.11"; exit 1; }

@@ -1,8 +1,29 @@
-"""Packaging of hscl-fast: two import packages, ``hscl_fast`` and the leaf ``hscl_kernels``."""
+"""Packaging of hscl-fast: two import packages, ``hscl_fast`` and the leaf ``hscl_kernels``, and a library in C++."""
 
+import hashlib
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
+
+NATIVE = Path("kernels/hscl_kernels/contrast/native")
+
+
+def native_objective() -> Extension:
+    """Return the CPU form of the objective; it is optional, and without a compiler the form in Python is used."""
+    sources = sorted(path for path in NATIVE.iterdir() if path.suffix in (".cpp", ".h", ".inc"))
+    # hscl_kernels.contrast.cpu_native compares this with the sources it finds, so that no stale library is used.
+    made_from = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    return Extension(
+        "hscl_kernels.contrast._objective",
+        sources=[str(path) for path in sources if path.suffix == ".cpp"],
+        depends=[str(path) for path in sources],
+        define_macros=[("HSCL_SOURCES", f'"{made_from}"')],
+        # No -march: the library has code for several sets of instructions and is told which one to use.
+        extra_compile_args=["-std=c++17", "-O3", "-fno-math-errno", "-fvisibility=hidden", "-Wno-psabi", "-g0"],
+        extra_link_args=["-pthread"],
+        optional=True,
+    )
+
 
 EXTRAS = {
     "ffcv": ["ffcv>=1.0.2", "numba>=0.59"],
@@ -35,7 +56,9 @@ setup(
     packages=find_packages(where=".", include=["hscl_fast*"])
     + find_packages(where="kernels", include=["hscl_kernels*"]),
     package_dir={"hscl_kernels": "kernels/hscl_kernels", "hscl_fast": "hscl_fast"},
+    ext_modules=[native_objective()],
     package_data={
+        "hscl_kernels.contrast": ["native/*"],
         "hscl_fast.config.recipes": ["*.yaml"],
         "hscl_fast.evaluation.report": ["*.html.j2", "templates/*"],
         "hscl_fast.reproduce": ["templates/*"],

@@ -61,13 +61,16 @@ RUNS = {
 
 
 def machine():
-    """The CPU and the version of torch, which decide the bits."""
+    """The CPU, the version of torch and the CPU form of the losses, which decide the bits."""
     import torch
+    from hscl_kernels.contrast import cpu_native
 
     lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
     facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     decisive = [facts.get(name, "") for name in ("model name", "cache size", "flags")]
-    return {"cpu": hashlib.sha256("\n".join(decisive).encode()).hexdigest(), "torch": torch.__version__}
+    losses = "C++" if cpu_native.why_not() is None else "Python"
+    cpu = hashlib.sha256("\n".join(decisive).encode()).hexdigest()
+    return {"cpu": cpu, "torch": torch.__version__, "losses": losses}
 
 
 def stop_at(metrics, row):

@@ -16,7 +16,6 @@ ScoreName = Literal[
     "knn",
     "mahalanobis",
     "regression",
-    "pixels",
 ]
 
 
@@ -51,7 +50,6 @@ NEEDS: dict[ScoreName, Needs] = {
     "knn": Needs(unlabelled=True),
     "mahalanobis": Needs(unlabelled=True),
     "regression": Needs(unlabelled=True, labels=True),
-    "pixels": Needs(unlabelled=True),
 }
 AUTO = "auto"  # chosen on held-out images
 SCORE_NAMES: tuple[ScoreName, ...] = get_args(ScoreName)

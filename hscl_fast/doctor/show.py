@@ -33,6 +33,7 @@ def show_devices(console: Console, cpu: dict[str, Any], cards: list[dict[str, An
     rows = [
         ["cpu", f"{counted(cpu['cores'], 'core')}, {counted(cpu['threads'], 'thread')}, {cpu['instructions']}, {half}"],
         ["", f"{cpu['free'] / _GIB:.1f} GiB free; precision auto is {cpu['precision']}"],
+        ["", _objective_on_the_cpu(cpu["no_native_objective"])],
     ]
     for card in cards:
         name = f"cuda:{card['index']}"
@@ -50,6 +51,10 @@ def show_devices(console: Console, cpu: dict[str, Any], cards: list[dict[str, An
         rows.append(["gpu", "torch finds none"])
     _print(console, "devices", [], rows)
     say(console, "")
+
+
+def _objective_on_the_cpu(why_not: str | None) -> str:
+    return "objective in C++" if why_not is None else f"objective in Python, which is slower; in C++ {why_not}"
 
 
 def show_kernels(console: Console, device: str, findings: list[Finding], missing: dict[str, str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from hscl_kernels.backends import INTERPRETED
+from hscl_kernels.contrast import cpu_native
 from hscl_kernels.selfcheck import describe_card, tuned_error
 
 from hscl_fast.data.loaders.memory import free_memory
@@ -34,7 +35,7 @@ def read_versions() -> dict[str, str | None]:
 
 
 def read_cpu() -> dict[str, Any]:
-    """Return the CPU's cores, threads, vector instructions, precision and free memory in bytes."""
+    """Return the CPU's cores, threads, vector instructions, precision, free memory in bytes, and why not C++."""
     cpu = torch.device("cpu")
     return {
         "cores": os.cpu_count(),
@@ -43,6 +44,7 @@ def read_cpu() -> dict[str, Any]:
         "bfloat16": bool(torch.cpu.get_capabilities().get("avx512_bf16")),
         "precision": str(resolve_precision("auto", cpu)).removeprefix("torch."),
         "free": free_memory(cpu),
+        "no_native_objective": cpu_native.why_not(),
     }
 
 

@@ -16,12 +16,12 @@ from torch.distributed import ProcessGroup
 
 from hscl_kernels import checks
 from hscl_kernels.backends import Backend, resolve
-from hscl_kernels.contrast import cpu, reference, sharded
+from hscl_kernels.contrast import cpu, cpu_native, reference, sharded
 from hscl_kernels.contrast.reference import HSCLLoss
 from hscl_kernels.prototypes.rows import compute_dtype
 from hscl_kernels.registration import differentiable, operation
 
-_Ten = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+_Eleven = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
 def info_nce(
@@ -220,16 +220,21 @@ def _empty_units(embeddings: Tensor, backend: str) -> Tensor:
 
 
 def _fake_info_nce(embeddings: Tensor, *rest: Any) -> tuple[Tensor, ...]:
+    temperature, backend = rest[-2:]
     rows, floats = embeddings.shape[0], compute_dtype(embeddings.dtype)
     empty = functools.partial(embeddings.new_empty, dtype=floats)
-    return empty(rows), _empty_units(embeddings, rest[-1]), empty(rows), empty((6, rows))
+    kept = empty(cpu_native.kept_size(rows, backend, temperature, floats))
+    return empty(rows), _empty_units(embeddings, backend), empty(rows), empty((6, rows)), kept
 
 
 @operation("info_nce", fake=_fake_info_nce)
 def _info_nce(
     embeddings: Tensor, instance_ids: Tensor, temperature: float, backend: str
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return _form(backend).info_nce_forward(embeddings, instance_ids, temperature)
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    if cpu_native.is_used(backend, temperature):
+        return cpu_native.info_nce_forward(embeddings, instance_ids, temperature)
+    outputs = _form(backend).info_nce_forward(embeddings, instance_ids, temperature)
+    return *outputs, outputs[0].new_empty(0)
 
 
 @operation(
@@ -243,10 +248,13 @@ def _info_nce_backward(
     units: Tensor,
     lengths: Tensor,
     row_state: Tensor,
+    kept: Tensor,
     temperature: float,
     backend: str,
 ) -> Tensor:
     saved = (instance_ids, units, lengths, row_state)
+    if cpu_native.is_used(backend, temperature):
+        return cpu_native.info_nce_backward(gradients, *saved, kept, temperature, embeddings.dtype)
     return _form(backend).info_nce_backward(gradients, *saved, temperature, embeddings.dtype)
 
 
@@ -263,16 +271,18 @@ def _differentiate_info_nce(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor
 
 
 def _fake_hscl_loss(embeddings: Tensor, *rest: Any) -> tuple[Tensor, ...]:
+    temperature, backend = rest[4], rest[-1]
     rows, floats = embeddings.shape[0], compute_dtype(embeddings.dtype)
     empty = functools.partial(embeddings.new_empty, dtype=floats)
     return (
         *(empty(()) for _ in range(4)),
         empty(rows),
-        _empty_units(embeddings, rest[-1]),
+        _empty_units(embeddings, backend),
         empty(rows),
         embeddings.new_empty(rows, dtype=torch.int64),
         empty((6, rows)),
         empty(()),
+        empty(cpu_native.kept_size(rows, backend, temperature, floats)),
     )
 
 
@@ -288,11 +298,16 @@ def _hscl_loss(
     lambda_abnormal: float,
     weight_threshold: float,
     backend: str,
-) -> _Ten:
+) -> _Eleven:
+    given = (embeddings, prototypes, instance_ids, roles, uniforms)
+    options = (temperature, lambda_prototype, lambda_abnormal, weight_threshold)
+    if cpu_native.is_used(backend, temperature):
+        native: Any = cpu_native.hscl_forward(*given, *options)
+        return native
     if roles.device.type == "cpu":
         checks.check_role_values(roles)
-    options = (temperature, lambda_prototype, lambda_abnormal, weight_threshold)
-    return _form(backend).hscl_forward(embeddings, prototypes, instance_ids, roles, uniforms, *options)
+    outputs: Any = _form(backend).hscl_forward(*given, *options)
+    return *outputs, outputs[0].new_empty(0)
 
 
 def _fake_hscl_loss_backward(*given: Any) -> tuple[Tensor, Tensor]:
@@ -316,15 +331,18 @@ def _hscl_loss_backward(
     index: Tensor,
     row_state: Tensor,
     largest_anchor: Tensor,
+    kept: Tensor,
     temperature: float,
     lambda_prototype: float,
     lambda_abnormal: float,
     backend: str,
 ) -> tuple[Tensor, Tensor]:
     gradients = (total, sample_to_sample, sample_to_prototype, normal_to_abnormal)
-    saved = (prototypes, instance_ids, roles, units, lengths, index, row_state, largest_anchor)
+    saved = (prototypes, instance_ids, roles, units, lengths, index, row_state)
     options = (temperature, lambda_prototype, lambda_abnormal)
-    return _form(backend).hscl_backward(gradients, *saved, *options, embeddings.dtype)
+    if cpu_native.is_used(backend, temperature):
+        return cpu_native.hscl_backward(gradients, *saved, kept, *options, embeddings.dtype)
+    return _form(backend).hscl_backward(gradients, *saved, largest_anchor, *options, embeddings.dtype)
 
 
 def _save_hscl_loss(ctx: Any, inputs: tuple, output: tuple) -> None:
