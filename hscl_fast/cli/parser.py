@@ -164,46 +164,33 @@ def _configures(arguments: list[str]) -> bool:
     return any(argument.split("=")[0].split(".")[0] in flags for argument in arguments)
 
 
-def _parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
-    """Return the parser, and its sub-parsers by name."""
+def _parsers(command: str) -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
+    """Return the parser, and its sub-parsers by name; only that of the command has its flags, which take long."""
     parser = PlainParser(
         prog="hscl",
         version=__version__,
         description="Train, evaluate and use image anomaly detectors from contaminated data.",
     )
     commands = parser.add_subcommands(dest="command")
-    data = PlainParser(description="List, verify or prepare data sets, or draw their views.")
-    parsers = {
-        "train": _train_parser(),
-        "eval": _eval_parser(),
-        "predict": _predict_parser(),
-        "watch": _watch_parser(),
-        "suspects": _suspects_parser(),
-        "threshold": _threshold_parser(),
-        "review": _review_parser(),
-        "compare": _compare_parser(),
-        "export": _export_parser(),
-        "reproduce": _reproduce_parser(),
-        "doctor": _doctor_parser(),
-        "data": data,
+    makers = {
+        "train": (_train_parser, "train a detector, then evaluate it"),
+        "eval": (_eval_parser, "evaluate a trained run again"),
+        "predict": (_predict_parser, "score image files with a trained run"),
+        "watch": (_watch_parser, "score the images that arrive in a folder"),
+        "suspects": (_suspects_parser, "list the unlabelled training images that are likely anomalies"),
+        "threshold": (_threshold_parser, "show or change the decision threshold of a run"),
+        "review": (_review_parser, "write a page on which to label the suspects of a run"),
+        "compare": (_compare_parser, "put runs side by side"),
+        "export": (_export_parser, "write a trained run as one ONNX or torch.export file"),
+        "reproduce": (_reproduce_parser, "make the runs behind the paper's tables and figures"),
+        "doctor": (_doctor_parser, "check this machine, and estimate the cost of training"),
+        "data": (_data_parser, "list, verify or prepare data sets, or draw their views"),
     }
-    helps = {
-        "train": "train a detector, then evaluate it",
-        "eval": "evaluate a trained run again",
-        "predict": "score image files with a trained run",
-        "watch": "score the images that arrive in a folder",
-        "suspects": "list the unlabelled training images that are likely anomalies",
-        "threshold": "show or change the decision threshold of a run",
-        "review": "write a page on which to label the suspects of a run",
-        "compare": "put runs side by side",
-        "export": "write a trained run as one ONNX or torch.export file",
-        "reproduce": "make the runs behind the paper's tables and figures",
-        "doctor": "check this machine, and estimate the cost of training",
-        "data": "list, verify or prepare data sets, or draw their views",
-    }
-    for name, sub in parsers.items():
-        commands.add_subcommand(name, sub, help=helps[name])
-    _add_data_actions(data)  # after its parent: jsonargparse wants the levels in order
+    parsers = {name: make() if name == command else PlainParser() for name, (make, _) in makers.items()}
+    for name, (_, text) in makers.items():
+        commands.add_subcommand(name, parsers[name], help=text)
+    if command == "data":
+        _add_data_actions(parsers["data"])  # after its parent: jsonargparse wants the levels in order
     return parser, parsers
 
 
@@ -426,6 +413,10 @@ def _add_search(parser: ArgumentParser) -> None:
         "--exclude", type=tuple[str, ...] | str, default=(), help="pattern of files and folders to leave out, or a list"
     )
     parser.add_argument("--follow_links", type=bool, default=False, help="follow links that lead out of a folder")
+
+
+def _data_parser() -> ArgumentParser:
+    return PlainParser(description="List, verify or prepare data sets, or draw their views.")
 
 
 def _add_data_actions(parser: ArgumentParser) -> None:
