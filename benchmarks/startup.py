@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 ROOT = Path(__file__).parents[1]
-HELP, WRONG_FLAG, DATA_LIST, PREDICT = "hscl --help", "a wrong flag", "hscl data list", "hscl predict RUN IMAGE"
+HELP, WRONG_FLAG, DATA_LIST = "hscl --help", "a wrong flag", "hscl data list"
+PREDICT, PREDICT_FROZEN = "hscl predict RUN IMAGE", "hscl predict RUN IMAGE, recipe frozen at 224 px"
 IMPORT_TORCH = "python -c 'import torch'"
 
 
@@ -25,9 +26,10 @@ class Spent(NamedTuple):
     wall: float
 
 
-def commands(run: Path, image: Path) -> dict[str, list[str]]:
-    """Return the arguments of Python for each command; ``run`` and ``image`` are those of ``hscl predict``."""
+def commands(run: Path, frozen: Path, image: Path) -> dict[str, list[str]]:
+    """Return the arguments of Python for each command; the two runs and ``image`` are those of ``hscl predict``."""
     hscl = ["-m", "hscl_fast"]
+    scores = ["--out", str(image.with_suffix(".csv")), "--overwrite"]
     return {
         "python -c pass": ["-c", "pass"],
         HELP: [*hscl, "--help"],
@@ -35,7 +37,8 @@ def commands(run: Path, image: Path) -> dict[str, list[str]]:
         DATA_LIST: [*hscl, "data", "list"],
         IMPORT_TORCH: ["-c", "import torch"],
         "python -c 'import torch, timm'": ["-c", "import torch, timm"],
-        PREDICT: [*hscl, "predict", str(run), str(image), "--out", str(image.with_suffix(".csv")), "--overwrite"],
+        PREDICT: [*hscl, "predict", str(run), str(image), *scores],
+        PREDICT_FROZEN: [*hscl, "predict", str(frozen), str(image), *scores],
     }
 
 

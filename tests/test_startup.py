@@ -12,7 +12,8 @@ from hscl_fast.cli import main
 
 # The compiler itself; stand-ins for torch._dynamo do not count.
 COMPILER = "torch._dynamo.convert_frame"
-HEAVY = {"sklearn", "scipy", "matplotlib", "pandas", "jinja2"}
+HEAVY = {"sklearn", "scipy", "matplotlib", "pandas", "jinja2", "numba"}
+HUB_CLIENT = {"huggingface_hub", "huggingface_hub.hf_api", "httpx2", "trio"}
 
 
 def imported(*arguments, cwd=None):
@@ -72,6 +73,7 @@ def test_predicting_needs_neither_the_compiler_nor_what_evaluation_needs(tmp_pat
     assert "torch" in modules
     assert not modules & {COMPILER, "torch._inductor", "sympy", *HEAVY}
     assert not modules & {"hscl_fast.data.beton.reader", "hscl_fast.evaluation.report", "ffcv"}
+    assert not modules & {*HUB_CLIENT, "docstring_parser"}  # which the flags of other commands would import
 
 
 @pytest.mark.slow
@@ -98,6 +100,33 @@ def test_the_compiler_is_there_as_soon_as_something_asks_for_it():
         capture_output=True,
         text=True,
         env=subprocess_environment(),
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_the_hub_is_there_as_soon_as_timm_asks_for_it():
+    script = (
+        "import sys\n"
+        "from hscl_fast.light_timm import timm\n"
+        "hub = timm.models._hub\n"
+        f"assert not set(sys.modules) & {HUB_CLIENT!r}\n"
+        "stand_in, load = hub.hf_hub_download, hub.load_state_dict_from_hf\n"
+        "assert hub.has_hf_hub()\n"
+        "try:\n"
+        "    load('nobody/nothing')\n"
+        "except Exception as error:\n"
+        "    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError\n"
+        "    assert isinstance(error, LocalEntryNotFoundError), error\n"
+        "assert hub.EntryNotFoundError is EntryNotFoundError\n"  # which that function catches
+        "assert hub.hf_hub_download is not stand_in\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env={**subprocess_environment(), "HF_HUB_OFFLINE": "1"},
         check=False,
     )
     assert done.returncode == 0, done.stderr

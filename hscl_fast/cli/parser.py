@@ -41,8 +41,8 @@ def parse(arguments: list[str]) -> tuple[str, Namespace]:
     """
     if arguments in ([], ["data"]):
         arguments = [*arguments, "--help"]
-    parser, parsers = _parsers()
     name, arguments = next(iter(arguments), ""), _config_first(_spelled_out(arguments))
+    parser, parsers = _parsers(name)
     if name in _CONFIGURED:
         first = _first_pass(parser, parsers[name], name, arguments)
         at_home(first)

@@ -10,6 +10,7 @@ from typing import Any, get_args, get_type_hints
 import yaml
 from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
 
+from hscl_fast.config.exact import exact_sections
 from hscl_fast.config.plain_parser import PlainParser, expectation
 from hscl_fast.config.sections import SECTIONS, Config
 from hscl_fast.config.yaml_text import load_yaml
@@ -72,10 +73,14 @@ def from_dict(plain: object, origin: str) -> Config:
             f"{origin} holds a {type(plain).__name__}, but must be a mapping with the sections {', '.join(SECTIONS)}."
         )
     check_keys(plain, origin)
-    parser = PlainParser(prog="hscl train")
-    add_sections(parser)
+    plain = dict(_with_words(plain))
     try:
-        return from_namespace(parser.parse_object(dict(_with_words(plain))))
+        exact = exact_sections(plain)
+        if exact is not None:
+            return Config(**{name: SECTIONS[name](**section) for name, section in exact.items()})
+        parser = PlainParser(prog="hscl train")
+        add_sections(parser)
+        return from_namespace(parser.parse_object(plain))
     except UsageError as error:
         raise UsageError(f"{origin}: {str(error).removeprefix('--')}") from error
 

@@ -11,12 +11,9 @@ from hscl_kernels import unit
 from torch import Tensor, nn
 
 from hscl_fast.config.sections import ModelConfig
-from hscl_fast.deferred_compiler import defer_compiler
 from hscl_fast.errors import UsageError
+from hscl_fast.light_timm import timm
 from hscl_fast.method.pretrained import create_encoder, input_statistics
-
-defer_compiler()
-import timm  # noqa: E402  after defer_compiler, because it would import the compiler
 
 SMALL_IMAGE = 64  # pixels; up to this size a ResNet has a stem without max-pool
 _TINY_IMAGE = 16  # pixels; below this size four stages leave nothing to halve in the stem

@@ -11,11 +11,8 @@ from safetensors import safe_open
 from torch import nn
 
 from hscl_fast.config.sections import ModelConfig
-from hscl_fast.deferred_compiler import defer_compiler
 from hscl_fast.errors import UsageError
-
-defer_compiler()
-import timm  # noqa: E402  after defer_compiler, because it would import the compiler
+from hscl_fast.light_timm import timm
 
 _HUB, _PATIENCE = ("huggingface.co", 443), 5.0  # seconds; the hub's own client tries for a minute
 

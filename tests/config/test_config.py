@@ -7,6 +7,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hscl_fast.config import parsing
+from hscl_fast.config.exact import exact_sections
 from hscl_fast.config.parsing import from_dict, to_dict
 from hscl_fast.config.recipes import RECIPES, load_recipe, recipe_path
 from hscl_fast.config.sections import SECTIONS, Config, DataConfig
@@ -31,6 +33,34 @@ def test_recipes_are_valid_and_survive_yaml(recipe):
     assert from_dict(yaml.safe_load(yaml.safe_dump(to_dict(config))), "config.yaml") == config
     for section, values in yaml.safe_load(recipe_path(recipe).read_text()).items():
         assert {name: to_dict(config)[section][name] for name in values} == values
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_saved_configuration_needs_no_parser(recipe, monkeypatch):
+    config = load_recipe(recipe)
+    monkeypatch.setattr(parsing, "PlainParser", None)
+    assert from_dict(yaml.safe_load(yaml.safe_dump(to_dict(config))), "config.yaml") == config
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "exact"),
+    [
+        ("data", {"exclude": ["a", "b"], "image_size": None, "root": "5"}, True),
+        ("data", {"exclude": "a"}, True),
+        ("data", {"exclude": [1]}, False),
+        ("data", {"labelled_ratio": 0}, False),  # a whole number, where the field is a fraction
+        ("data", {"skip_bad": 1}, False),
+        ("data", {"seed": True}, False),
+        ("augment", {"rotations": 4, "crop_area": [0.5, 1.0]}, True),
+        ("augment", {"rotations": 4.0}, False),
+        ("augment", {"rotations": 3}, False),
+        ("augment", {"crop_area": [0.5]}, False),
+        ("augment", {"crop_area": [0.5, 1]}, False),
+        ("optim", {"learning_rate": "1e-3"}, False),
+    ],
+)
+def test_only_values_of_exactly_the_fields_type_go_round_the_parser(section, values, exact):
+    assert (exact_sections({section: values}) is not None) is exact
 
 
 def test_the_fast_recipe_is_the_papers_with_a_quarter_of_the_rows():
