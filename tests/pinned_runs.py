@@ -92,7 +92,7 @@ def train(out, changes, *, resumed):
         command = ["train", f"--out={out}", "--resume"]
     assert cli.run(command) == 0
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    timeless = [{name: value for name, value in row.items() if "second" not in name} for row in rows]
+    timeless = [{name: value for name, value in row.items() if "second" not in name} for row in rows if "epoch" in row]
     scores = [float(line.split(",")[1]) for line in (out / "scores.csv").read_text().splitlines()[1:]]
     return {"log": timeless, "scores": scores}
 

@@ -63,10 +63,9 @@ class RunFiles:
         return None if self.is_stale or not self.directory.config.exists() else figures
 
     def progress(self) -> tuple[int, float] | None:
-        """Return the step of the last row of the run's record, and the seconds of training that it says are left."""
+        """Return the step of the last row of losses, and the seconds of training that it says are left."""
         try:
-            last = self.directory.metrics.read_text(encoding="utf-8").rstrip().rpartition("\n")[2]
-            row = json.loads(last)
-            return int(row["step"]), float(row["seconds_left"])
-        except (OSError, ValueError, KeyError, TypeError):  # not there, or its last line is half written
+            rows = [row for row in self.directory.read_metrics() if "seconds_left" in row]
+            return int(rows[-1]["step"]), float(rows[-1]["seconds_left"])
+        except (UsageError, IndexError, TypeError):  # there is none yet, or it is not a number
             return None

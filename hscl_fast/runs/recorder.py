@@ -61,6 +61,13 @@ class RunRecorder:
         if self._writer is not None:
             self._writer.write(row)
 
+    def validated(self, step: int, auroc: float) -> None:
+        """Append a row of its own to ``metrics.jsonl``, since a validation need not fall on a row of losses."""
+        row = {"step": step, "held_out_auroc": auroc}
+        self._directory.append_metrics(row)
+        if self._writer is not None:
+            self._writer.write(row)
+
     def save(
         self, name: str, *, weights: dict[str, Tensor], info: dict[str, Any], state: dict[str, Any] | None = None
     ) -> None:

@@ -23,6 +23,9 @@ class Recorder(Protocol):
     def log(self, row: dict[str, Any]) -> None:
         """Keep a row of figures: JSON values by name, including ``step``."""
 
+    def validated(self, step: int, auroc: float) -> None:
+        """Keep the AUROC on the held-out labelled images after a step."""
+
     def save(
         self, name: str, *, weights: dict[str, Tensor], info: dict[str, Any], state: dict[str, Any] | None = None
     ) -> None:
@@ -44,6 +47,9 @@ class SilentRecorder:
 
     def log(self, row: dict[str, Any]) -> None:
         """Ignore the row."""
+
+    def validated(self, step: int, auroc: float) -> None:
+        """Ignore the AUROC."""
 
     def save(
         self, name: str, *, weights: dict[str, Tensor], info: dict[str, Any], state: dict[str, Any] | None = None

@@ -191,6 +191,8 @@ class Trainer:
         self.model.eval()
         value = self.validate(self.model)
         self.model.train()
+        if value is not None:
+            self.recorder.validated(self.state.step, value)
         if value is not None and (self.state.best_auroc is None or value >= self.state.best_auroc):
             self.state.best_auroc, self.state.best_step = value, self.state.step
             self._save("best")

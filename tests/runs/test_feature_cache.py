@@ -95,7 +95,7 @@ def test_cached_training_is_that_of_the_single_view(weights, whole, tmp_path):
     """New views that are all upright and not augmented, through the encoder at every step."""
     config = frozen(weights, augment={"cached_views": None, "policy": "none"})
     other = train_run.train_run(config, tmp_path / "views").directory
-    curves = [[row["total"] for row in run.read_metrics()] for run in (whole, other)]
+    curves = [[row["total"] for row in run.read_metrics() if "total" in row] for run in (whole, other)]
     assert curves[0] == pytest.approx(curves[1], rel=1e-4)
     ours, theirs = (load_checkpoint(run.checkpoint("last")).weights for run in (whole, other))
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-3) for name in theirs)

@@ -1,4 +1,4 @@
-"""The course of training: every loss and the learning rate over the steps."""
+"""The course of training: every loss, the learning rate and the held-out AUROC over the steps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ from hscl_fast.method.objective import TERMS
 
 SMOOTH_FROM = 40  # rows of history from which a trailing mean is drawn over the raw curve
 
-TITLES = {**{term.name: term.title for term in TERMS}, "learning_rate": "Learning rate"}
+TITLES = {
+    **{term.name: term.title for term in TERMS},
+    "learning_rate": "Learning rate",
+    "held_out_auroc": "AUROC on held-out labelled images",
+}
+_SMOOTH = ("learning_rate", "held_out_auroc")
 History = Sequence[dict[str, Any]]
 
 
@@ -46,7 +51,7 @@ def training_curves(histories: Mapping[str, History], keys: Sequence[str] = tupl
     for position, (key, lines) in enumerate(panels.items(), start=1):
         axes = figure.add_subplot(rows, columns, position)
         for name, (steps, values) in lines.items():
-            _draw(axes, steps, values, name, places[name], noisy=key != "learning_rate")
+            _draw(axes, steps, values, name, places[name], noisy=key not in _SMOOTH)
         style(axes, "step", "")
         axes.set_title(TITLES[key], fontsize=10, color=INK, loc="left")
         if len(histories) > 1 and position == 1:
