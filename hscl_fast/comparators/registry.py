@@ -69,10 +69,59 @@ def _csi() -> type[Comparator]:
     return CsiComparator
 
 
+def _goad() -> type[Comparator]:
+    from hscl_fast.comparators.goad import GoadComparator
+
+    return GoadComparator
+
+
+def _e3outlier() -> type[Comparator]:
+    from hscl_fast.comparators.e3outlier import E3OutlierComparator
+
+    return E3OutlierComparator
+
+
+def _elsa() -> type[Comparator]:
+    from hscl_fast.comparators.elsa import ElsaComparator
+
+    return ElsaComparator
+
+
+def _elsa_plus() -> type[Comparator]:
+    from hscl_fast.comparators.elsa_plus import ElsaPlusComparator
+
+    return ElsaPlusComparator
+
+
+def _fixmatch() -> type[Comparator]:
+    from hscl_fast.comparators.fixmatch import FixMatchComparator
+
+    return FixMatchComparator
+
+
+def _dividemix() -> type[Comparator]:
+    from hscl_fast.comparators.dividemix import DivideMixComparator
+
+    return DivideMixComparator
+
+
+def _aug_lnl() -> type[Comparator]:
+    from hscl_fast.comparators.aug_lnl import AugLnlComparator
+
+    return AugLnlComparator
+
+
 COMPARATORS: dict[str, Entry] = {
     "ocsvm": Entry("One-class SVM", "Schoelkopf et al. 2001", "none", False, _ocsvm),
     "isolation_forest": Entry("Isolation forest", "Liu et al. 2008", "none", False, _isolation_forest),
     "kde": Entry("Kernel density", "Parzen 1962", "none", False, _kde),
     "ssad": Entry("SSAD", "Goernitz et al. 2013", "both", False, _ssad),
+    "goad": Entry("GOAD", "Bergman and Hoshen 2020", "none", True, _goad),
+    "e3outlier": Entry("E3Outlier", "Wang et al. 2019", "none", True, _e3outlier),
     "csi": Entry("CSI", "Tack et al. 2020", "none", True, _csi),
+    "elsa": Entry("Elsa", "Han et al. 2021", "both", True, _elsa),
+    "elsa_plus": Entry("Elsa+", "Han et al. 2021", "both", True, _elsa_plus),
+    "fixmatch": Entry("FixMatch", "Sohn et al. 2020", "both", True, _fixmatch),
+    "dividemix": Entry("DivideMix", "Li et al. 2020", "both", True, _dividemix),
+    "aug_lnl": Entry("Aug-LNL", "Nishi et al. 2021", "both", True, _aug_lnl),
 }

@@ -9,5 +9,12 @@ METHODS = (
     "isolation_forest",
     "kde",
     "ssad",
+    "goad",
+    "e3outlier",
     "csi",
+    "elsa",
+    "elsa_plus",
+    "fixmatch",
+    "dividemix",
+    "aug_lnl",
 )

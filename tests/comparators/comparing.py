@@ -15,12 +15,13 @@ from hscl_fast.device import Execution
 
 
 @functools.cache
-def digits(image_size=8, pollution_ratio=0.1, normal_class=0):
+def digits(image_size=8, pollution_ratio=0.1, normal_class=0, labelled_ratio=0.05):
     data = {
         "name": "digits",
         "image_size": image_size,
         "pollution_ratio": pollution_ratio,
         "normal_class": normal_class,
+        "labelled_ratio": labelled_ratio,
     }
     return in_memory(open_split(load_recipe("minute", data=data).data))
 

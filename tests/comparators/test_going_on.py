@@ -10,8 +10,26 @@ from hscl_fast.comparators.registry import COMPARATORS
 from hscl_fast.interrupt import Interrupted
 
 # The step to stop at is in the last stage.
-STOPS = {"csi": 7}
-FEATURES = {"csi": 128}
+STOPS = {
+    "goad": 7,
+    "e3outlier": 7,
+    "csi": 7,
+    "elsa": 11,
+    "elsa_plus": 11,
+    "fixmatch": 3,
+    "dividemix": 9,
+    "aug_lnl": 9,
+}
+FEATURES = {
+    "goad": 256,
+    "e3outlier": 256,
+    "csi": 128,
+    "elsa": 128,
+    "elsa_plus": 128,
+    "fixmatch": 128,
+    "dividemix": 1024,
+    "aug_lnl": 1024,
+}
 
 
 @pytest.mark.parametrize("name", STOPS)
