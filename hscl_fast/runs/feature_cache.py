@@ -1,4 +1,7 @@
-"""The features of a run's images by its frozen encoder, computed once and kept in the run directory."""
+"""The features of a run's images by its frozen encoder, computed once and kept in the run directory.
+
+They depend on the images and the encoder, not on the labels, so a run begun from another one takes those of that run.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import hashlib
 import json
 import math
 import time
+from pathlib import Path
 
 import torch
 from rich.console import Console
@@ -26,7 +30,7 @@ from hscl_fast.runs.directory import RunDirectory
 def cached_features(
     directory: RunDirectory, config: Config, split: Split, network: Network, execution: Execution, console: Console
 ) -> CachedFeatures:
-    """Return the features of a run's images, from the run if it has them.
+    """Return the features of a run's images, from the run if it has them, or from the run that it begins from.
 
     They are computed, and written in one piece, where they are missing, damaged, or of other weights, images or views:
     a process that is stopped before leaves none behind.
@@ -64,6 +68,11 @@ def cached_features(
         pass
     except DamagedCheckpoint as error:
         say(console, f"{directory.features} is damaged ({error.reason}): the features are computed again")
+    earlier = _of_earlier(config, key, shapes)
+    if earlier is not None:
+        _write(directory, earlier, key)
+        say(console, f"the features of all images are those of {config.model.warm_start}")
+        return earlier
     was_training = network.training
     network.eval()
     count = len(split.training.roles) + len(split.held_out.roles)
@@ -90,14 +99,32 @@ def cached_features(
             f"The features of {config.model.encoder} are not finite in {execution.precision_name}. Use "
             "--runtime.precision float32 or other weights."
         )
+    computed = CachedFeatures(**tensors, seconds=seconds)
+    _write(directory, computed, key)
+    return computed
+
+
+def _of_earlier(config: Config, key: str, shapes: dict[str, tuple[int, ...]]) -> CachedFeatures | None:
+    """Return the features in the run whose weights this one begins with, if they are of the same images and encoder."""
+    if config.model.warm_start is None:
+        return None
+    earlier = RunDirectory(Path(config.model.warm_start))
     try:
-        write_checkpoint(directory.features, weights=tensors, info={"key": key, "seconds": seconds})
+        same = earlier.load_config().runtime.precision == config.runtime.precision
+        return _read(earlier, key, shapes) if same else None
+    except UsageError:  # it was deleted since, has no features, or those of other images
+        return None
+
+
+def _write(directory: RunDirectory, cached: CachedFeatures, key: str) -> None:
+    tensors = {"views": cached.views, "held_out": cached.held_out}
+    try:
+        write_checkpoint(directory.features, weights=tensors, info={"key": key, "seconds": cached.seconds})
     except OSError as error:
         raise UsageError(
             f"The features in {directory.features} could not be written: {error.strerror or error}. Free some space or "
             "make the directory writable, then continue with --resume."
         ) from error
-    return CachedFeatures(**tensors, seconds=seconds)
 
 
 def _read(directory: RunDirectory, key: str, shapes: dict[str, tuple[int, ...]]) -> CachedFeatures:
@@ -122,7 +149,8 @@ def _key(config: Config, split: Split, network: Network) -> str:
     drawn = {"augment": to_dict(config)["augment"], "seed": config.runtime.seed}
     facts = {
         "encoder": config.model.encoder,
-        "split": split.record.checksum,
+        "images": split.record.sha256,
+        "chosen": [split.record.kind, split.record.train.image, split.record.train.part],
         "image_size": split.training.images.shape[1],
         **sizes,
         **(drawn if config.augment.cached_views != 1 else {}),

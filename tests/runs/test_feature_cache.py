@@ -12,6 +12,7 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from hscl_fast.console import silent
 from hscl_fast.data.open import load_split
+from hscl_fast.data.split.record import read_record
 from hscl_fast.device import Execution
 from hscl_fast.errors import UsageError
 from hscl_fast.interrupt import Interrupted
@@ -22,6 +23,7 @@ from hscl_fast.runs.checkpoint import MANIFEST, load_checkpoint
 from hscl_fast.runs.directory import RunDirectory
 from hscl_fast.runs.predict_run import predict_run
 from hscl_fast.runs.recorder import RunRecorder
+from hscl_fast.runs.warm_start import begun_from
 from hscl_fast.training import trainer as trainer_module
 
 NAME = "test_byobnet"  # timm's smallest convolutional network
@@ -225,6 +227,32 @@ def test_a_cache_of_other_weights_is_not_used(cache, weights):
         next(network.encoder.parameters()).mul_(1.5)
     assert not torch.equal(make().views, first.views)
     assert "other weights" in said[0]
+
+
+def test_a_second_round_of_labels_encodes_nothing_again(weights, whole, tmp_path, monkeypatch):
+    """Labels change the roles of images, and nothing that the features depend on."""
+    record = read_record(whole.split)
+    unlabelled = [place for place, role in zip(record.train.image, record.train.role, strict=True) if role == 0][:2]
+    (tmp_path / "labels.csv").write_text("path,label\n" + "".join(f"train/{place},abnormal\n" for place in unlabelled))
+    config = frozen(weights, optim={"max_steps": 1}, data={"image_size": 16, "labels": str(tmp_path / "labels.csv")})
+    monkeypatch.setattr(feature_cache, "encode_images", lambda *given, **options: pytest.fail("encoded again"))
+    second = train_run.train_run(begun_from(config, whole.path), tmp_path / "second").directory
+    assert read_record(second.split).train.role != record.train.role
+    assert all(torch.equal(features_of(second)[name], tensor) for name, tensor in features_of(whole).items())
+
+
+def test_the_features_of_an_earlier_run_of_other_images_are_not_used(weights, whole, tmp_path, monkeypatch):
+    used = []
+    real = feature_cache.encode_images
+
+    def encode(*given, **options):
+        used.append(len(given[1]))
+        return real(*given, **options)
+
+    monkeypatch.setattr(feature_cache, "encode_images", encode)
+    data, model = {"image_size": 16, "seed": 1}, {"warm_start": str(whole.path)}
+    train_run.train_run(frozen(weights, optim={"max_steps": 1}, data=data, model=model), tmp_path / "other")
+    assert len(used) == 2  # training and held out
 
 
 def test_further_views_are_drawn(cache, weights):
