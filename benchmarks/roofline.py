@@ -40,7 +40,8 @@ KERNELS = {  # the launches of our operations
     "hscl_loss": ("unit_rows_kernel", "sweep_forward_kernel", "row_terms_kernel"),
     "hscl_loss_backward": ("sweep_backward_kernel", "input_gradients_kernel", "prototype_gradients_kernel"),
 }
-_KEPT = ("adam", "_foreach_norm")  # called by Inductor as they are, like convolutions and matrix products
+# Called by Inductor as they are, like convolutions and matrix products.
+_KEPT = ("adam", "_foreach_norm", "draw_view_parameters")
 _AUDITED = {("hscl", 2, FEATURES), ("hscl", 4, 16), ("rgb", 2, SIDE)}  # variant, bytes of a number, width
 
 
@@ -58,13 +59,25 @@ class Step(NamedTuple):
 def steps(images: int = IMAGES) -> dict[str, Step]:
     """Count the released recipe's step in float32, and ours in bfloat16, eager and compiled."""
     config = from_dict({"objective": {"shift_loss": True}, "optim": {"batch_size": images}}, "roofline")
-    ours = _count_ours(config)
+    eager = _ours(config, "off")
+    ours = _count_ours(eager)
     return {
         RELEASED: _eager(_count_released(config)),
         OURS: _eager(ours),
         COMPILED: _compiled(ours, plan(functools.partial(_ours(config, "default"), _noise(config)))),
-        ENCODER: _eager(_count_encoder(config)),
+        ENCODER: _eager(_count_encoder(eager)),
     }
+
+
+def housekeeping(config: Config) -> int:
+    """Return the launches of our eager step that are neither the network's, nor our kernels', nor the optimizer's.
+
+    They draw and prepare, weigh and stack the terms (with the rotation loss where it is on), guard and record.
+    """
+    step = _ours(config, "off")
+    counted = _count_ours(step).operators
+    others = [operator for operator in counted if operator.name not in (*KERNELS, "adam")]
+    return len(others) - len(_count_encoder(step).operators)
 
 
 def _eager(counted: Counted) -> Step:
@@ -112,26 +125,24 @@ def _audited(target: str) -> dict[str, float]:
     return {case.kernel: audit.audit(case, rows)["predicted_us"] / 1e6 for case in cases}
 
 
-def _count_ours(config: Config) -> Counted:
+def _count_ours(step: TrainingStep) -> Counted:
     """Count on tensors without values: what needs one to go on would raise an error."""
-    step = _ours(config, "off")
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
-        batch = Batch(*(mode.from_tensor(tensor) for tensor in _noise(config)))
+        batch = Batch(*(mode.from_tensor(tensor) for tensor in _noise(step.config)))
         return count(lambda: step(batch))
 
 
-def _count_encoder(config: Config) -> Counted:
-    step = _ours(config, "off")
+def _count_encoder(step: TrainingStep) -> Counted:
     weights = [parameter for parameter in step.parameters if parameter is not step.model.prototypes]
     with FakeTensorMode(allow_non_fake_inputs=True):
-        rows = VIEWS * ROTATIONS * config.optim.batch_size
+        rows = VIEWS * step.config.augment.rotations * step.config.optim.batch_size
         views = torch.empty(rows, 3, SIDE, SIDE, dtype=torch.bfloat16, memory_format=torch.channels_last)
-        flow = [torch.empty(rows, features, dtype=torch.bfloat16) for features in (FEATURES, ROTATIONS)]
 
         def encode() -> None:
             with torch.autocast("cpu", torch.bfloat16):
                 features = step.model(views)
-            torch.autograd.grad([features.embeddings, features.rotation_logits], weights, flow)
+            heads = [head for head in (features.embeddings, features.rotation_logits) if head is not None]
+            torch.autograd.grad(heads, weights, [torch.empty_like(head) for head in heads])
 
         return count(encode)
 
@@ -152,7 +163,7 @@ def _ours(config: Config, compile: str) -> TrainingStep:
 
 
 def _model(config: Config) -> Network:
-    model = build_network(config.model, SIDE, rotation_head=True, seed=0)
+    model = build_network(config.model, SIDE, rotation_head=config.objective.shift_loss, seed=0)
     model.to(memory_format=torch.channels_last).train()
     return model
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hscl_fast.training.optimizer import FusedAdam
+from hscl_fast.training.saved_buffers import SavedBuffers
 
 _INITIAL_SCALE = 2.0**16
 _GROWTH_INTERVAL = 2000  # good updates before the loss scale doubles
@@ -37,37 +38,34 @@ class UpdateGuard:
         self.optimizer = optimizer
         self.scaled = scaled
         self.clip_norm = clip_norm
-        self.buffers = list(buffers)
         device = optimizer.rate.device
         self.scale = torch.tensor(_INITIAL_SCALE if scaled else 1.0, device=device)
         self.streak = torch.zeros((), device=device)  # good updates since the scale last changed
         self.skipped = torch.zeros((), device=device)
         self.skipped_in_a_row = torch.zeros((), device=device)
-        self._before = [buffer.clone() for buffer in self.buffers]
+        self._buffers = SavedBuffers(buffers)
 
     def remember_statistics(self) -> None:
         """Copy the buffers; call before the forward pass."""
-        for saved, buffer in zip(self._before, self.buffers, strict=True):
-            saved.copy_(buffer)
+        self._buffers.save()
 
     @torch.no_grad()
     def update(self, loss: Tensor, gradients: Sequence[Tensor | None]) -> Tensor:
         """Take the optimizer's step for the gradients of ``loss * scale``; return the gradient norm (unscaled)."""
         present = [gradient for gradient in gradients if gradient is not None]
         norm = torch.nn.utils.get_total_norm(present, foreach=True) / self.scale
-        bad = ~(torch.isfinite(norm) & torch.isfinite(loss.detach()))
+        bad = ~torch.isfinite(torch.stack((norm, loss.detach()))).all()
         divisor = self.scale
         if self.clip_norm is not None:
             divisor = divisor * (norm / self.clip_norm).clamp(min=1)
         self.optimizer.update(gradients, divisor=divisor, skip=bad.float())
-        for saved, buffer in zip(self._before, self.buffers, strict=True):
-            buffer.copy_(torch.where(bad, saved, buffer))
+        self._buffers.restore_where(bad)
         self._count(bad)
         return norm
 
     def tensors(self) -> list[Tensor]:
         """Return the scale, the counters and the copies of the buffers."""
-        return [*self.state_dict().values(), *self._before]
+        return [*self.state_dict().values(), *self._buffers.saved]
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the scale and the counters."""

@@ -17,7 +17,7 @@ def schedule_length(config: OptimConfig, steps_per_epoch: int) -> int:
 
 
 def learning_rate(step: Tensor, *, peak: float, warmup_steps: int, total_steps: int) -> Tensor:
-    """Return the rate of step ``step`` (int64 scalar, from 0), as a float32 scalar on its device.
+    """Return the rates of the steps ``step`` (int64 of any shape, from 0), as float32 of that shape on its device.
 
     The rate rises linearly and reaches ``peak`` at the last of ``warmup_steps``, then falls as half a cosine that
     would reach 0 at ``total_steps``.

@@ -59,8 +59,13 @@ class TrainingStep:
         self.ranks = ranks
         self.cached = config.augment.cached_views is not None
         self.precision = execution.precision
-        self.total_steps = total_steps
-        self.warmup_steps = round(config.optim.warmup_share * total_steps)
+        # Of every step: one look-up instead of a dozen launches. The last entry is 0, for steps beyond the schedule.
+        self.rates = learning_rate(
+            torch.arange(total_steps + 1),
+            peak=config.optim.learning_rate,
+            warmup_steps=round(config.optim.warmup_share * total_steps),
+            total_steps=total_steps,
+        ).to(device)
         self.seed = torch.tensor(config.runtime.seed, device=device)
         self.step = torch.zeros((), dtype=torch.int64, device=device)
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -80,6 +85,7 @@ class TrainingStep:
         self.names = (*(term.name for term in objective_terms(config.objective)), "gradient_norm")
         # Sums since the last log row, over updates that were not skipped; the last entry counts them.
         self.sums = torch.zeros(len(self.names) + 1, dtype=torch.float64, device=device)
+        self.one = torch.ones(1, device=device)
         if compile != "off":
             keep_addresses(self.tensors())
         self._run: Callable[[Tensor, Tensor, Tensor], None] = compile_whole(self._train, compile)
@@ -89,17 +95,11 @@ class TrainingStep:
         self._run(*batch)
 
     def _train(self, *batch: Tensor) -> None:
-        rate = learning_rate(
-            self.step,
-            peak=self.config.optim.learning_rate,
-            warmup_steps=self.warmup_steps,
-            total_steps=self.total_steps,
-        )
-        self.optimizer.rate.copy_(rate)
+        self.optimizer.rate.copy_(self.rates.take(self.step.clamp(max=len(self.rates) - 1)))
         self.guard.remember_statistics()
         losses = self.losses(Batch(*batch))
         norm = self.guard.update(losses[0], self._gradients(losses[0] * self.guard.scale))
-        self._record(torch.cat((losses.detach(), norm[None])))
+        self._record(torch.cat((losses.detach(), norm[None], self.one)))
         self.step += 1
 
     def _gradients(self, loss: Tensor) -> Sequence[Tensor | None]:
@@ -146,7 +146,7 @@ class TrainingStep:
 
     def tensors(self) -> list[Tensor]:
         """Return all tensors that persist between calls; they are changed only in place."""
-        own = [self.seed, self.step, self.sums]
+        own = [self.seed, self.step, self.rates, self.sums, self.one]
         return [*self.model.parameters(), *self.model.buffers(), *self.optimizer.tensors(), *self.guard.tensors(), *own]
 
     def read_metrics(self) -> dict[str, float]:
@@ -181,8 +181,7 @@ class TrainingStep:
         self.guard.load_state_dict(state["guard"])
         self.optimizer.load_state_dict(state["optimizer"])
 
-    def _record(self, values: Tensor) -> None:
-        row = torch.cat((values.double(), torch.ones(1, dtype=torch.float64, device=values.device)))
+    def _record(self, row: Tensor) -> None:
         self.sums += torch.where(self.guard.skipped_in_a_row == 0, row, 0.0)
 
 

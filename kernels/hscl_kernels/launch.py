@@ -21,6 +21,7 @@ WIDTHS = (64, 128, 256)  # features, rounded up to a power of two, that the tabl
 MOST_PARTS = 512  # programs whose parts of the prototypes' gradient the last launch adds
 PROTOTYPE_BLOCK = 16  # prototypes whose gradient parts are formed at once
 ROW_BLOCK = 128  # rows per program of the row terms
+DRAW_BLOCK = 128  # rows whose view parameters a program draws
 VIEW_BLOCK = 512  # pixels that a program of the views renders at a time
 
 

@@ -12,6 +12,7 @@ from hscl_kernels.backends import Backend
 from hscl_kernels.contrast.op import hscl_loss, info_nce
 from hscl_kernels.contrast.reference import HSCLLoss
 from hscl_kernels.prototypes.op import prototype_similarity
+from hscl_kernels.selfcheck.draws_problem import DrawsProblem
 from hscl_kernels.selfcheck.loss_problem import LossProblem
 from hscl_kernels.selfcheck.views_problem import ViewsProblem
 from hscl_kernels.views.parameters import ViewParameters
@@ -23,8 +24,9 @@ OPERATIONS = (
     "info_nce",
     "prototype_similarity",
     "augment_views",
+    "draw_view_parameters",
 )
-Problem = LossProblem | ViewsProblem
+Problem = LossProblem | ViewsProblem | DrawsProblem
 TRAINING_ROWS, TRAINING_FEATURES, TRAINING_IMAGES, TRAINING_SIDE = 2048, 128, 256, 32
 
 _HSCL_OUTPUTS = ("total", "sample_to_sample", "sample_to_prototype", "normal_to_abnormal", "weights")
@@ -99,6 +101,7 @@ CASES = {
     "only excluded": Case(roles=(2,), concerns="h"),
 }
 VIEW_CASES = {"8 px": (8, 8, 3), "9 x 31 px": (9, 31, 3), "32 px": (32, 32, 3), "32 px, grey": (32, 32, 1)}
+DRAW_CASES = {"all turns": DrawsProblem(70, (32, 32), 4), "one turn, 9 x 31 px": DrawsProblem(70, (9, 31), 2)}
 # Cases that Triton's interpreter computes in seconds.
 SMALL_CASES = (
     *("raw rows", "zero rows", "tied prototypes", "temperature 0.02", "opposite rows", "2 opposite rows"),
@@ -111,6 +114,8 @@ def hostile_problems(operation: str, *, small: bool) -> dict[str, Problem]:
     if operation == "augment_views":
         views = {name: make_views(10, 10 if small else 40, *size) for name, size in VIEW_CASES.items()}
         return {name: problem for name, problem in views.items() if not small or name in SMALL_CASES}
+    if operation == "draw_view_parameters":
+        return dict(DRAW_CASES)
     return {
         name: make_loss(operation, make_batch(case), case.temperature)
         for name, case in CASES.items()
@@ -122,6 +127,8 @@ def training_problem(operation: str) -> Problem:
     """Return a problem as large as one training step: 256 images of 32 pixels, 2 views x 4 rotations of each."""
     if operation == "augment_views":
         return make_views(TRAINING_IMAGES, TRAINING_ROWS, TRAINING_SIDE, TRAINING_SIDE, 3)
+    if operation == "draw_view_parameters":
+        return DrawsProblem(TRAINING_IMAGES, (TRAINING_SIDE, TRAINING_SIDE), 4)
     return make_loss(operation, make_batch(Case(rows=TRAINING_ROWS, features=TRAINING_FEATURES, prototypes=1)), 0.5)
 
 

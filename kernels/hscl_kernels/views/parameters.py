@@ -50,6 +50,18 @@ class ViewParameters(NamedTuple):
     crop_first: Tensor
 
     @classmethod
+    def empty(cls, rows: int, device: torch.device) -> ViewParameters:
+        """Return parameters without values, to be written."""
+        truths = ("flip", "jitter", "contrast_first", "gray", "crop_first")
+        dtypes = dict.fromkeys(truths, torch.bool) | dict.fromkeys(("image", "rotation"), torch.int64)
+
+        def field(name: str) -> Tensor:
+            shape = (rows, 4) if name == "crop" else (rows,)
+            return torch.empty(shape, dtype=dtypes.get(name, torch.float32), device=device)
+
+        return cls(*map(field, cls._fields))
+
+    @classmethod
     def identity(cls, image: Tensor, rotation: Tensor | None = None) -> ViewParameters:
         """Return the parameters that leave the images ``image`` (int64 ``[rows]``) as they are, but for a rotation."""
         never = torch.zeros_like(image, dtype=torch.bool)
