@@ -1,9 +1,9 @@
-"""The arithmetic floor: the matrix products that the sweep cannot avoid, on the sweep's own tiles and threads."""
+"""The recompute floor: the matrix products that the sweep cannot avoid, on the sweep's own tiles and threads."""
 
 from __future__ import annotations
 
 import torch
-from hscl_kernels.contrast.cpu_sweep import Rows, _both_sides, _Buffer, _shares
+from hscl_kernels.contrast.cpu_sweep import Rows, TileBuffer, both_sides, deal_tiles
 from hscl_kernels.cpu_threads import run_shares
 
 from benchmarks.batch import Batch
@@ -19,13 +19,13 @@ def floor(batch: Batch) -> Variant:
     rows, nothing = len(units), units.new_zeros(len(units))
     numbers = torch.arange(rows)
     side = Rows(units, batch.instance_ids, numbers, torch.zeros_like(numbers), nothing, nothing[:, None], nothing)
-    left, right = _both_sides(side, side)
-    shares = _shares(left, right)
+    left, right = both_sides(side, side)
+    shares = deal_tiles(left, right)
     gradients = units.new_zeros(len(shares), *units.shape)
 
     def forward() -> None:
         def share(number: int) -> None:
-            buffer = _Buffer("x", left, right)
+            buffer = TileBuffer("x", left, right)
             for i, j, _ in shares[number]:
                 row, column = left.blocks[i], right.blocks[j]
                 torch.mm(row.units, column.units.T, out=buffer(row, column))
@@ -34,7 +34,7 @@ def floor(batch: Batch) -> Variant:
 
     def backward(_: None) -> None:
         def share(number: int) -> None:
-            buffer = _Buffer("x", left, right)
+            buffer = TileBuffer("x", left, right)
             parts = gradients[number].split(left.sizes)
             for i, j, mirrored in shares[number]:
                 row, column = left.blocks[i], right.blocks[j]

@@ -105,3 +105,18 @@ def test_imports_point_one_way(path):
 def test_every_room_is_listed():
     found = {place(path)[0] for path in MODULES if "kernels" not in path.parts} - {"__init__", "__main__"}
     assert found == ROOMS.keys() | LEAVES
+
+
+def test_benchmarks_and_the_self_check_import_no_private_name():
+    """Those who copy a benchmark, or change what it measures, find only what is meant for others."""
+    files = [*ROOT.glob("benchmarks/**/*.py"), *ROOT.glob("kernels/hscl_kernels/selfcheck/*.py")]
+    assert files
+    private = [
+        f"{path.relative_to(ROOT)}: {alias.name} of {node.module}"
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(("hscl_", "benchmarks"))
+        for alias in node.names
+        if alias.name.startswith("_")
+    ]
+    assert not private

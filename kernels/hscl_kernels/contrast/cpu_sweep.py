@@ -55,14 +55,14 @@ def row_log_sums(rows: Rows, columns: Rows, *, online: bool) -> Tensor:
     Tensor
         ``[4, n]``, see :func:`~hscl_kernels.contrast.row_terms.row_terms`.
     """
-    left, right = _both_sides(rows, columns)
-    shares = _shares(left, right)
+    left, right = both_sides(rows, columns)
+    shares = deal_tiles(left, right)
     sums = left.units.new_full((len(shares), 4, len(left.order)), float("-inf") if online else 0.0)
     add_tile = _add_log_sums if online else _add_sums
 
     def add_share(number: int) -> None:
         totals = [part.unbind() for part in sums[number].split(left.sizes, dim=1)]
-        buffer, same_buffer = (_Buffer(name, left, right) for name in ("x", "same"))
+        buffer, same_buffer = (TileBuffer(name, left, right) for name in ("x", "same"))
         for i, j, mirrored in shares[number]:
             row, column = left.blocks[i], right.blocks[j]
             x = torch.mm(row.units, column.units.T, out=buffer(row, column))
@@ -93,8 +93,8 @@ def unit_gradients(rows: Rows, columns: Rows, abnormal_gradient: Tensor, *, onli
     Tensor
         ``[n, D]``: sum_j G_ij units_j. Times :func:`~hscl_kernels.contrast.temperature.gradient_scale` it is dL/du.
     """
-    left, right = _both_sides(rows, columns)
-    shares = _shares(left, right)
+    left, right = both_sides(rows, columns)
+    shares = deal_tiles(left, right)
     coefficients = _online_coefficients if online else _coefficients
     tile_gradient = _online_tile_gradient if online else _tile_gradient
     row_sides: list[Any] = [coefficients(block, abnormal_gradient) for block in left.blocks]
@@ -105,7 +105,7 @@ def unit_gradients(rows: Rows, columns: Rows, abnormal_gradient: Tensor, *, onli
 
     def add_share(number: int) -> None:
         parts = gradients[number].split(left.sizes)
-        x_buffer, factor_buffer, same_buffer = (_Buffer(name, left, right) for name in ("x", "factor", "same"))
+        x_buffer, factor_buffer, same_buffer = (TileBuffer(name, left, right) for name in ("x", "factor", "same"))
         for i, j, mirrored in shares[number]:
             row, column = left.blocks[i], right.blocks[j]
             x = torch.mm(row.units, column.units.T, out=x_buffer(row, column))
@@ -162,7 +162,8 @@ class _Side:
         self.blocks = [_Block(*block) for block in split]
 
 
-def _both_sides(rows: Rows, columns: Rows) -> tuple[_Side, _Side]:
+def both_sides(rows: Rows, columns: Rows) -> tuple[_Side, _Side]:
+    """Return rows and columns sorted by id and cut into blocks; one and the same object if they are."""
     # Small float32 numbers in place of 64-bit ids, which compare several times as fast; exact up to 2**24 ids.
     distinct, ranks = torch.unique(columns.ids, return_inverse=True)
     right = _Side(columns, ranks.float())
@@ -184,7 +185,7 @@ def _bounds(ids: Tensor) -> list[int]:
     return [*bounds, len(ids)]
 
 
-class _Buffer:
+class TileBuffer:
     """Memory for one tile, reused by every tile and every later sweep of its thread.
 
     Fresh memory costs a page fault for every 4 KB, which shows when N is small.
@@ -206,7 +207,7 @@ class _Buffer:
         return self.memory[: height * width].view(height, width)
 
 
-def _shares(left: _Side, right: _Side) -> list[list[tuple[int, int, bool]]]:
+def deal_tiles(left: _Side, right: _Side) -> list[list[tuple[int, int, bool]]]:
     """Deal tiles (row block, column block, whether it also stands for its mirror image) into shares of equal work."""
     symmetric = left is right
     blocks = range(len(right.blocks))
@@ -223,7 +224,7 @@ def _shares(left: _Side, right: _Side) -> list[list[tuple[int, int, bool]]]:
     return shares
 
 
-def _same_ids(row: _Block, column: _Block, buffer: _Buffer) -> Tensor | None:
+def _same_ids(row: _Block, column: _Block, buffer: TileBuffer) -> Tensor | None:
     """Return 1 where a tile's ids are the same, else 0; None if the blocks' ids do not overlap."""
     if row.first_id > column.last_id or column.first_id > row.last_id:
         return None
