@@ -30,7 +30,15 @@ EXTRAS = {
     "tensorboard": ["tensorboard>=2.16"],
     "export": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"],  # only .onnx files need it
     "bench": ["pytest-benchmark>=5.0"],
-    "peers": ["kornia>=0.8", "lightly>=1.5", "pytorch-metric-learning>=2.6"],  # benchmarks/ compares with these
+    # benchmarks/ compares with these; the last three run on a GPU only
+    "peers": [
+        "kornia>=0.8",
+        "lightly>=1.5",
+        "pytorch-metric-learning>=2.6",
+        "cut-cross-entropy>=25.1",
+        "inf-cl>=1.2",
+        "liger-kernel>=0.8",
+    ],
     "fuzz": ["atheris>=3.0"],  # coverage-guided fuzzing, by `make fuzz` only
     "dev": [
         "hypothesis>=6.100",

@@ -8,6 +8,7 @@ import hscl_kernels
 import torch
 
 _PACKAGES = ("torch", "triton", "pytorch-metric-learning", "lightly", "torchvision", "kornia", "ffcv")
+_PACKAGES += ("inf-cl", "cut-cross-entropy", "liger-kernel")
 
 
 def _version(package: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Writes the tables of docs/benchmarks.md and of the README from the results of all suites.
+"""Writes the tables and the plot of docs/benchmarks.md and the README's table from the results of all suites.
 
 python -m benchmarks.docs_page benchmarks/results docs/benchmarks.md README.md
 """
@@ -14,6 +14,7 @@ from benchmarks import (
     ablation_table,
     highlights,
     loader_table,
+    objective_plot,
     objective_table,
     roofline_table,
     startup_table,
@@ -30,7 +31,10 @@ SUITES = {
     "ablation": ablation_table.section,
     "roofline": roofline_table.section,
     "startup": startup_table.section,
+    "gpu_objective": objective_table.section,
+    "gpu_views": view_table.section,
 }
+PLOTS = {"objective": "objective.svg", "gpu_objective": "gpu_objective.svg"}  # in docs/images
 
 
 def read_results(folder: Path) -> dict[str, dict[str, Any]]:
@@ -42,8 +46,17 @@ def read_results(folder: Path) -> dict[str, dict[str, Any]]:
 def updated_page(page: str, results: dict[str, dict[str, Any]]) -> str:
     """Return the text of docs/benchmarks.md with the tables of all results."""
     for suite, result in results.items():
-        page = replaced(page, suite, SUITES[suite](result))
+        section = SUITES[suite](result)
+        if suite in PLOTS:
+            alternative = "Time and extra memory against the number of rows, on logarithmic axes"
+            section = f"{section}\n\n![{alternative}](images/{PLOTS[suite]})"
+        page = replaced(page, suite, section)
     return page
+
+
+def plots(results: dict[str, dict[str, Any]]) -> dict[str, bytes]:
+    """Return the SVG files of docs/images by name."""
+    return {name: objective_plot.objective_svg(results[suite]) for suite, name in PLOTS.items() if suite in results}
 
 
 def updated_readme(readme: str, results: dict[str, dict[str, Any]]) -> str:
@@ -56,4 +69,6 @@ if __name__ == "__main__":
     folder, page, readme = map(Path, sys.argv[1:])
     measured = read_results(folder)
     page.write_text(updated_page(page.read_text(encoding="utf-8"), measured), encoding="utf-8")
+    for name, content in plots(measured).items():
+        (page.parent / "images" / name).write_bytes(content)
     readme.write_text(updated_readme(readme.read_text(encoding="utf-8"), measured), encoding="utf-8")

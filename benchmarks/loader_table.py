@@ -21,8 +21,7 @@ def section(results: dict[str, Any]) -> str:
 
 def _speeds(speeds: dict[tuple[int, str], dict[str, Any]]) -> str:
     names = list(dict.fromkeys(name for info in speeds.values() for name in info["variants"]))
-    titles = (f"{pixels} px, {cache} (n = {info['rounds']})" for (pixels, cache), info in speeds.items())
-    head = ["images per second: median (quartiles)", *titles]
+    head = ["images per second: median (quartiles; n)", *(f"{pixels} px, {cache}" for pixels, cache in speeds)]
     body = [[name, *(_speed(info, name) for info in speeds.values())] for name in names]
     return table(head, body)
 
@@ -31,7 +30,7 @@ def _speed(info: dict[str, Any], name: str) -> str:
     if name not in info["variants"]:
         return ""
     slow, median, fast = (info["images"] / seconds for seconds in reversed(info["variants"][name]))
-    return f"{median:,.0f} ({slow:,.0f}-{fast:,.0f})"
+    return f"{median:,.0f} ({slow:,.0f}-{fast:,.0f}; {info['rounds']})"
 
 
 def _verdicts(speeds: dict[tuple[int, str], dict[str, Any]]) -> str:

@@ -5,31 +5,61 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from benchmarks.markdown import machine, number, ratio_verdict, table, targets
-from benchmarks.peers import FLOOR, MEMORY_LIMIT, OURS, PEERS, RELEASED, SAMPLE_TO_SAMPLE
+from benchmarks.markdown import machine, number, ratio_verdict, spread, table, targets
+from benchmarks.peers import FLOOR, GPU_ONLY, MEMORY_LIMIT, OURS, PEERS, RELEASED, SAMPLE_TO_SAMPLE
 
 LOSS_ROWS = 2048  # whose losses are shown
 TIMES_RELEASED = {2048: 5.0, 4096: 8.0, 16384: 12.0}  # targets: how many times as fast as the released objective
 TIMES_FLOOR = 1.3
 MEMORY_TARGET = (65536, 2**30)
 INHERIT = "hscl_loss, inherit"  # the roles that the released objective has
-_OURS_HEAD = ["N", "n", "forward, ms", "backward, ms", "floor", "ours / floor", "released / ours", "released / inherit"]
+_OURS_HEAD = ["N", "forward, ms", "backward, ms", "recompute floor, ms"]
+_OURS_HEAD += ["ours / recompute floor", "released / ours", "released / inherit"]
 
 Cells = dict[int, dict[str, dict[str, Any]]]  # by N, then by variant
 
 
 def section(results: dict[str, Any]) -> str:
     """Return the Markdown of pytest-benchmark's ``results``: one group of tables for each device and dtype."""
+    groups = grouped(results)
+    parts = [_group(device, dtype, cells) for (device, dtype), cells in groups.items()]
+    figures = [info for benchmark in results["benchmarks"] if "kernels" in (info := benchmark["extra_info"])]
+    parts += [_kernels(figures), _not_run(figures)] if figures else []
+    return "\n\n".join([f"{machine(results)} D = 128, K = 1, tau = 0.5.", *parts])
+
+
+def grouped(results: dict[str, Any]) -> dict[tuple[str, str], Cells]:
+    """Return the variants of pytest-benchmark's ``results`` by device and dtype, then by N."""
     groups: dict[tuple[str, str], Cells] = {}
     for benchmark in results["benchmarks"]:
         info = benchmark["extra_info"]
         groups.setdefault((info["device"], info["dtype"]), {})[info["rows"]] = info["variants"]
-    parts = [_group(device, dtype, dict(sorted(cells.items()))) for (device, dtype), cells in groups.items()]
-    return "\n\n".join([f"{machine(results)} D = 128, K = 1, tau = 0.5.", *parts])
+    return {group: dict(sorted(cells.items())) for group, cells in groups.items()}
+
+
+def _kernels(infos: list[dict[str, Any]]) -> str:
+    """Return the table of the GPU's kernels: of each sweep also the rate of its products."""
+    head = ["kernel", "dtype", "N", "launches", "us", "TFLOP/s"]
+    body = []
+    for info in infos:
+        for name, row in info["kernels"].items():
+            rate = number(row["tflops"]) if "tflops" in row else ""
+            figures = [f"{info['rows']:,}", f"{row['launches']:g}", number(1e6 * row["seconds"]), rate]
+            body.append([f"`{name}`", info["dtype"], *figures])
+    return "\n\n".join([f"**`{OURS}`, kernel by kernel (torch's profiler; means of 10)**", table(head, body, words=2)])
+
+
+def _not_run(infos: list[dict[str, Any]]) -> str:
+    """Say which peers were left out or not captured in a CUDA graph, and why."""
+    sentences = []
+    for key, words in (("left_out", "not run"), ("eager", "timed outside a CUDA graph")):
+        reasons = {(name, info["dtype"]): why for info in infos for name, why in info[key].items()}
+        sentences += [f"- {name}, {dtype}: {words} ({why})." for (name, dtype), why in reasons.items()]
+    return "\n".join(sentences) or "All peers ran, in CUDA graphs."
 
 
 def _group(device: str, dtype: str, cells: Cells) -> str:
-    names = [name for name in PEERS if any(name in variants for variants in cells.values())]
+    names = [name for name in (*PEERS, *GPU_ONLY) if any(name in variants for variants in cells.values())]
 
     def by_rows(value: Callable[[dict[str, Any]], str], name: str) -> list[str]:
         return [value(variants[name]) if name in variants else "" for variants in cells.values()]
@@ -39,19 +69,22 @@ def _group(device: str, dtype: str, cells: Cells) -> str:
         return "" if value is None else f"{value:.4f}"
 
     rows = [f"N = {n:,}" for n in cells]
-    times = [[name, loss(name), *by_rows(lambda v: number(1e3 * v["total"][1]), name)] for name in names]
+    times = [
+        [name, loss(name), *by_rows(lambda v: spread([1e3 * t for t in v["total"]], v["rounds"]), name)]
+        for name in names
+    ]
     memory = [[name, *by_rows(lambda v: number(v["memory"] / 2**20), name)] for name in names if name != FLOOR]
     limit = f"{MEMORY_LIMIT / 1e9:.0f} GB" if device == "cpu" else "80 % of the device's memory"
     return "\n\n".join(
         [
-            f"**{device.upper()}, {dtype}: forward + backward, milliseconds (medians)**",
+            f"**{device.upper()}, {dtype}: forward + backward, milliseconds: median (quartiles; n)**",
             table(["variant", f"loss at {LOSS_ROWS:,}", *rows], times),
             f"An empty cell would need more than {limit} (pytorch-metric-learning sets each positive pair against each "
             "negative one: about 4.3 N^3 floats, 18 GB at N = 1,024) or was left out to keep the run short: "
             f"{_left_out(cells)}. {_agreement(cells)}",
             f"**{device.upper()}, {dtype}: extra memory at the peak, MiB**",
             table(["variant", *rows], memory),
-            f"**{device.upper()}, {dtype}: `{OURS}`, median (quartiles) of n rounds**",
+            f"**{device.upper()}, {dtype}: `{OURS}`, median (quartiles; n rounds)**",
             table(
                 _OURS_HEAD,
                 [_ours(n, variants) for n, variants in cells.items()],
@@ -72,10 +105,9 @@ def _left_out(cells: Cells) -> str:
 def _ours(rows: int, variants: dict[str, dict[str, Any]]) -> list[str]:
     floor = " + ".join(number(1e3 * variants[FLOOR][part][1]) for part in ("forward", "backward") if FLOOR in variants)
     ratios = (_ratio(variants, *pair) for pair in ((OURS, FLOOR), (RELEASED, OURS), (RELEASED, INHERIT)))
-    n = str(variants[OURS]["rounds"])
-    return [f"{rows:,}", n, *(_spread(variants[OURS][part]) for part in ("forward", "backward")), floor] + [
-        "" if ratio is None else f"{ratio:.2f}" for ratio in ratios
-    ]
+    own = variants[OURS]
+    times = [spread([1e3 * seconds for seconds in own[part]], own["rounds"]) for part in ("forward", "backward")]
+    return [f"{rows:,}", *times, floor, *("" if ratio is None else f"{ratio:.2f}" for ratio in ratios)]
 
 
 def _targets(cells: Cells) -> Iterable[str]:
@@ -87,7 +119,8 @@ def _targets(cells: Cells) -> Iterable[str]:
     for rows, variants in cells.items():
         ratio = _ratio(variants, OURS, FLOOR)
         if ratio is not None:
-            yield f"Within {TIMES_FLOOR:g}x of the floor at {rows:,}: {ratio_verdict(ratio <= TIMES_FLOOR, ratio)}."
+            verdict = ratio_verdict(ratio <= TIMES_FLOOR, ratio)
+            yield f"Within {TIMES_FLOOR:g}x of the recompute floor at {rows:,}: {verdict}."
     rows, most = MEMORY_TARGET
     if rows in cells:
         extra = cells[rows][OURS]["memory"]
@@ -108,8 +141,3 @@ def _ratio(variants: dict[str, dict[str, Any]], above: str, below: str) -> float
     if above not in variants or below not in variants:
         return None
     return variants[above]["total"][1] / variants[below]["total"][1]
-
-
-def _spread(seconds: list[float]) -> str:
-    low, median, high = (number(1e3 * value) for value in seconds)
-    return f"{median} ({low}-{high})"
