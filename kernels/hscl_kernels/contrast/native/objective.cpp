@@ -116,8 +116,7 @@ T normalise(const Kernels<T> &k, const T *z, int64_t features, double scale, T *
         return T(std::min<double>(exact / shortened, std::numeric_limits<T>::max()));
     }
     length = std::max(length, T(EPS));
-    T factor = T(scale / length);
-    for (int64_t d = 0; d < features; ++d) u[d] = z[d] * factor;
+    k.multiply(z, T(scale / length), features, u);
     return length;
 }
 
@@ -449,7 +448,7 @@ int forward(const HsclBatch &batch) {
 template <class T>
 void through_norm(const Kernels<T> &k, T *gradient, const T *unit, double scale, T length, int64_t features) {
     const T along = length > T(EPS) ? T(k.dot(gradient, unit, features) / (scale * scale)) : T(0);
-    for (int64_t d = 0; d < features; ++d) gradient[d] = (gradient[d] - along * unit[d]) / length;
+    k.project(gradient, unit, along, length, features);
 }
 
 // dL/dV from dL/dm_i: each row's gradient goes to its nearest prototype.
@@ -457,13 +456,15 @@ template <class T>
 void prototype_gradients(const HsclBatch &batch, const Kernels<T> &k, const std::vector<T> &slopes) {
     const int64_t features = batch.features, count = batch.prototype_count;
     std::vector<double> sums(count * features, 0.0);
-    const T *units = static_cast<const T *>(batch.units);
-    for (int64_t i = 0; i < batch.rows; ++i) {
-        if (slopes[i] == 0) continue;
-        double *to = &sums[batch.index[i] * features];
-        const T *unit = units + i * features;
-        const double slope = slopes[i] / batch.scale;
-        for (int64_t d = 0; d < features; ++d) to[d] += slope * unit[d];
+    std::vector<T> some(count * features, T(0));  // of a few rows, so that rounding errors do not grow with N
+    const int64_t at_once = std::max(ROWS_AT_ONCE, count);
+    for (int64_t start = 0; start < batch.rows; start += at_once) {
+        for (int64_t i = start; i < std::min(batch.rows, start + at_once); ++i)
+            if (slopes[i] != 0)
+                k.add(
+                    &some[batch.index[i] * features], static_cast<const T *>(batch.units) + i * features,
+                    T(slopes[i] / batch.scale), features);
+        for (int64_t d = 0; d < count * features; ++d) sums[d] += some[d], some[d] = 0;
     }
     std::vector<T> direction(features);
     for (int64_t p = 0; p < count; ++p) {
@@ -535,11 +536,8 @@ int backward(const HsclBatch &batch) {
             const int64_t row = order.rows[i];
             T *to = by_embeddings + row * features;
             const T *from = gradients.data() + i * width;
-            for (int64_t d = 0; d < features; ++d) to[d] = from[d] * by_unit;
-            if (whole) {
-                const T *direction = &directions[batch.index[row] * features];
-                for (int64_t d = 0; d < features; ++d) to[d] += slopes[row] * direction[d];
-            }
+            k.multiply(from, by_unit, features, to);
+            if (whole) k.add(to, &directions[batch.index[row] * features], slopes[row], features);
             through_norm(k, to, units + row * features, batch.scale, lengths[row], features);
         }
     });

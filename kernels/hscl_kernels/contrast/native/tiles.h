@@ -1,6 +1,7 @@
 // What one tile of the matrix exp(s / tau) needs, and the functions that compute it for one set of instructions.
 #pragma once
 #include <cstdint>
+#include <utility>
 
 namespace hscl {
 
@@ -31,6 +32,12 @@ struct Kernels {
     int64_t lanes;
     // dot product of two vectors
     T (*dot)(const T *a, const T *b, int64_t count);
+    // to += factor * from
+    void (*add)(T *to, const T *from, T factor, int64_t count);
+    // out = factor * in
+    void (*multiply)(const T *in, T factor, int64_t count, T *out);
+    // gradient = (gradient - along * unit) / length
+    void (*project)(T *gradient, const T *unit, T along, T length, int64_t count);
     // `columns` of one panel from `panel` unit rows
     void (*pack)(const T *const *rows, int64_t features, T *columns);
     // Sums of a tile: `row_sums [SUMS][i_end - i]`, `column_sums [SUMS][j_end - j]`; `scratch` holds
