@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import os
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +25,7 @@ PROTOTYPE_BLOCK = 16  # prototypes whose gradient parts are formed at once
 ROW_BLOCK = 128  # rows per program of the row terms
 DRAW_BLOCK = 128  # rows whose view parameters a program draws
 VIEW_BLOCK = 512  # pixels that a program of the views renders at a time
+_KEY = re.compile(r"\w+ D\d+ \d bytes( online)? N[1-9]\d*")  # of tuned tiles
 
 
 class Tile(NamedTuple):
@@ -102,15 +105,15 @@ def compiler_options(device: torch.device) -> dict[str, int]:
     return entry_options(target_of(device)) if device.type == "cuda" else {}
 
 
-def forward_tile(width: int, dtype: torch.dtype, device: torch.device, *, online: bool) -> Tile:
-    """Return the tile of the forward sweep on a device: the tuned one if there is one, else the table's."""
-    tuned = tuned_tiles(card_of(device)).get(tile_key("forward", width, dtype.itemsize, online=online))
+def forward_tile(rows: int, width: int, dtype: torch.dtype, device: torch.device, *, online: bool) -> Tile:
+    """Return the tile of the forward sweep of ``rows`` on a device: the tuned one if there is one, else the table's."""
+    tuned = tuned_tile("forward", rows, width, dtype.itemsize, device, online=online)
     return tuned or forward_entry(target_of(device), max(width, WIDTHS[0]), dtype.itemsize, online=online)
 
 
-def backward_tile(width: int, dtype: torch.dtype, device: torch.device, *, online: bool) -> Tile:
+def backward_tile(rows: int, width: int, dtype: torch.dtype, device: torch.device, *, online: bool) -> Tile:
     """Return what :func:`forward_tile` returns, for the backward sweep."""
-    tuned = tuned_tiles(card_of(device)).get(tile_key("backward", width, dtype.itemsize, online=online))
+    tuned = tuned_tile("backward", rows, width, dtype.itemsize, device, online=online)
     return tuned or backward_entry(target_of(device), max(width, WIDTHS[0]), dtype.itemsize, online=online)
 
 
@@ -124,9 +127,25 @@ def view_tile(pixels: int) -> Tile:
     return Tile(min(VIEW_BLOCK, max(32, 1 << (pixels - 1).bit_length())), 1, 4, 1)
 
 
-def tile_key(kernel: str, width: int, itemsize: int, *, online: bool) -> str:
-    """Return the name under which :mod:`hscl_kernels.tune` keeps a tile, such as ``forward D128 2 bytes``."""
-    return f"{kernel} D{max(width, WIDTHS[0])} {itemsize} bytes{' online' if online else ''}"
+def tile_key(kernel: str, rows: int, width: int, itemsize: int, *, online: bool) -> str:
+    """Return the name under which :mod:`hscl_kernels.tune` keeps a tile, such as ``forward D128 2 bytes N2048``."""
+    return f"{_family(kernel, width, itemsize, online=online)}{rows}"
+
+
+def _family(kernel: str, width: int, itemsize: int, *, online: bool) -> str:
+    """Return what the keys of all N have in common."""
+    return f"{kernel} D{max(width, WIDTHS[0])} {itemsize} bytes{' online' if online else ''} N"
+
+
+def tuned_tile(kernel: str, rows: int, width: int, itemsize: int, device: torch.device, *, online: bool) -> Tile | None:
+    """Return the tile that was tuned at the N nearest to ``rows``, by their ratio; None if there is none at any N."""
+    family = _family(kernel, width, itemsize, online=online)
+    found = {
+        int(key.removeprefix(family)): tile
+        for key, tile in tuned_tiles(card_of(device)).items()
+        if key.startswith(family)
+    }
+    return found[min(found, key=lambda tuned: abs(math.log(tuned / rows)))] if found else None
 
 
 def tuned_path() -> Path:
@@ -146,7 +165,9 @@ def read_tuned() -> dict[str, Any]:
     try:
         everything = json.loads(path.read_text(encoding="utf-8"))
         for tiles in everything.values():
-            for tile in tiles.values():
+            for key, tile in tiles.items():
+                if not _KEY.fullmatch(key):
+                    raise ValueError(f"{key!r} is not a kernel at some N")
                 if any(type(number) is not int or not 0 < number <= 256 for number in Tile(*tile)):
                     raise ValueError(f"{tile} is not a tile")
     except FileNotFoundError:

@@ -1,9 +1,10 @@
 """Time tiles of the two sweeps on this card and keep the fastest; without it, the tables are used.
 
-    python -m hscl_kernels.tune [--rows 2048] [--features 128] [--dtype bfloat16]
+    python -m hscl_kernels.tune [--rows 2048 16384 65536] [--features 128] [--dtype bfloat16]
 
-The result is kept per card in ``$XDG_CACHE_HOME/hscl_kernels/tiles.json`` (by default under ``~/.cache``), and every
-later process uses it; delete the file to go back to the tables. Another tile adds in another order, so do not tune
+Each sweep is timed alone, in a CUDA graph, so that the host that launches it does not count. The result is kept per
+card and N in ``$XDG_CACHE_HOME/hscl_kernels/tiles.json`` (by default under ``~/.cache``), and every later process uses
+that of the nearest N; delete the file to go back to the tables. Another tile adds in another order, so do not tune
 between runs that must give the same bits.
 """
 
@@ -21,8 +22,15 @@ from collections.abc import Callable
 import torch
 
 from hscl_kernels import launch
+from hscl_kernels.backends import resolve
 from hscl_kernels.contrast import triton_form
+from hscl_kernels.contrast.temperature import unit_scale
 from hscl_kernels.launch import Tile
+from hscl_kernels.prototypes.triton_form import row_quantities
+
+_TEMPERATURE, _WEIGHT_THRESHOLD = 0.5, 0.4
+_TURNS, _CALLS = 20, 10  # replays of a graph, and calls in it
+ROWS = (2048, 16384, 65536)
 
 CANDIDATES = {
     2: [
@@ -48,7 +56,7 @@ def tune(
     Parameters
     ----------
     rows, features
-        N and D to tune for; the result is used for every N of the same width.
+        N and D to tune for.
     dtype
         float16, bfloat16 or float32.
     device
@@ -62,29 +70,18 @@ def tune(
     -------
     dict
         The fastest tile for each key of :func:`hscl_kernels.launch.tile_key`.
+
+    Raises
+    ------
+    ValueError
+        The device is no GPU, and the kernels are not interpreted.
     """
-    z = torch.randn(rows, features, device=device, dtype=dtype)
-    prototypes = torch.randn(1, features, device=device)
-    ids = torch.arange(rows, device=device) % (rows // 2)
-    roles = torch.randint(-1, 2, (rows,), device=device)
+    resolve("triton", device)
     known = launch.tuned_tiles(launch.card_of(device))
-    one = torch.ones((), device=device)
-    temperature, weight_threshold = 0.5, 0.4
-
-    def forward() -> tuple[torch.Tensor, ...]:
-        return triton_form.hscl_forward(z, prototypes, ids, roles, None, temperature, 1.0, 1.0, weight_threshold)
-
-    units, lengths, index, row_state, largest = forward()[5:]
-
-    def backward() -> None:
-        upstream = (one, None, None, None)
-        triton_form.hscl_backward(
-            upstream, prototypes, ids, roles, units, lengths, index, row_state, largest, temperature, 1.0, 1.0, dtype
-        )
-
     fastest = {}
-    for kernel, work in (("forward", forward), ("backward", backward)):
-        key = launch.tile_key(kernel, launch.width_of(features), dtype.itemsize, online=False)
+    for kernel, work in _sweeps(rows, features, dtype, device).items():
+        key = launch.tile_key(kernel, rows, launch.width_of(features), dtype.itemsize, online=False)
+        before = known.pop(key, None)
         times: dict[Tile, float] = {}
         for tile in candidates or CANDIDATES[dtype.itemsize]:
             known[key] = tile
@@ -97,22 +94,64 @@ def tune(
         known.pop(key)
         if times:
             fastest[key] = known[key] = min(times, key=lambda tile: times[tile])
+        elif before is not None:
+            known[key] = before
     _keep(launch.card_of(device), known)
     return fastest
 
 
+def _sweeps(rows: int, features: int, dtype: torch.dtype, device: torch.device) -> dict[str, Callable[[], object]]:
+    """Return functions that launch the forward and the backward sweep of ``hscl_loss``, and nothing else."""
+    z = torch.randn(rows, features, device=device, dtype=dtype)
+    prototypes = torch.randn(1, features, device=device)
+    ids = torch.arange(rows, device=device) % (rows // 2)
+    roles = torch.randint(-1, 2, (rows,), device=device)
+    own = row_quantities(
+        z,
+        prototypes,
+        roles,
+        instance_ids=ids,
+        scale=unit_scale(_TEMPERATURE),
+        weight_threshold=_WEIGHT_THRESHOLD,
+    )
+    saved = triton_form.hscl_forward(z, prototypes, ids, roles, None, _TEMPERATURE, 1.0, 1.0, _WEIGHT_THRESHOLD)[5:]
+    units, _, _, row_state, largest = saved
+    one = torch.ones((), device=device)
+    return {
+        "forward": lambda: triton_form.sweep_forward(own.units, ids, own.shares, own.ranges, online=False),
+        "backward": lambda: triton_form.sweep_backward(
+            units,
+            ids,
+            roles,
+            row_state,
+            temperature=_TEMPERATURE,
+            upstream=(one, None, None),
+            largest_anchor=largest,
+        ),
+    }
+
+
 def _seconds(work: Callable[[], object], device: torch.device) -> float:
-    """Return the median time of a call, after a first one that compiles."""
+    """Return the median time of a call, after a first one that compiles: on a GPU, of calls in a CUDA graph."""
     work()
-    times = []
-    for _ in range(20 if device.type == "cuda" else 3):
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        start = time.perf_counter()
+    if device.type != "cuda":  # the interpreter's, which say nothing about a GPU
+        begun = time.perf_counter()
         work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - start)
+        return time.perf_counter() - begun
+    torch.cuda.synchronize(device)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.device(device), torch.cuda.graph(graph):
+        for _ in range(_CALLS):
+            work()
+    graph.replay()
+    times = []
+    for _ in range(_TURNS):
+        start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        graph.replay()
+        stop.record()
+        stop.synchronize()
+        times.append(start.elapsed_time(stop) / 1e3 / _CALLS)
     return statistics.median(times)
 
 
@@ -131,13 +170,14 @@ def _keep(card: str, tiles: dict[str, Tile]) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Tune for the first GPU."""
     parser = argparse.ArgumentParser(prog="python -m hscl_kernels.tune", description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=2048)
+    parser.add_argument("--rows", type=int, nargs="+", default=ROWS, help="every N to tune for")
     parser.add_argument("--features", type=int, default=128)
     parser.add_argument("--dtype", choices=["float16", "bfloat16", "float32"], default="bfloat16")
     options = parser.parse_args(arguments)
     if not torch.cuda.is_available():
         parser.error("torch finds no GPU here, and there is nothing to tune without one")
-    tune(options.rows, options.features, getattr(torch, options.dtype), torch.device("cuda", 0))
+    for rows in options.rows:
+        tune(rows, options.features, getattr(torch, options.dtype), torch.device("cuda", 0))
     print(f"kept in {launch.tuned_path()}")
     return 0
 

@@ -324,16 +324,16 @@ def test_tuned_tiles_are_kept_and_used(monkeypatch, tmp_path):
     launch.tuned_tiles.cache_clear()
     cpu = torch.device("cpu")
     try:
-        table = launch.forward_tile(16, torch.float32, cpu, online=False)
+        table = launch.forward_tile(20, 16, torch.float32, cpu, online=False)
         kept = tune.tune(20, 16, torch.float32, cpu, candidates=[Tile(16, 16, 4, 1)], report=lambda line: None)
         assert set(kept.values()) == {Tile(16, 16, 4, 1)}
         launch.tuned_tiles.cache_clear()  # as in a later process
-        assert launch.forward_tile(16, torch.float32, cpu, online=False) == Tile(16, 16, 4, 1) != table
-        assert launch.backward_tile(16, torch.float32, cpu, online=False) == Tile(16, 16, 4, 1)
-        launch.tuned_path().write_text('{"interpreter": {"forward D64 4 bytes": [16, 16, 4, "x"]}}')
+        assert launch.forward_tile(20, 16, torch.float32, cpu, online=False) == Tile(16, 16, 4, 1) != table
+        assert launch.backward_tile(20, 16, torch.float32, cpu, online=False) == Tile(16, 16, 4, 1)
+        launch.tuned_path().write_text('{"interpreter": {"forward D64 4 bytes N20": [16, 16, 4, "x"]}}')
         launch.tuned_tiles.cache_clear()
         with pytest.raises(ValueError, match=r"tiles\.json does not hold tuned tiles.*delete it"):
-            launch.forward_tile(16, torch.float32, cpu, online=False)
+            launch.forward_tile(20, 16, torch.float32, cpu, online=False)
     finally:
         launch.tuned_tiles.cache_clear()
 

@@ -24,7 +24,7 @@ def info_nce_forward(
     instance_ids = instance_ids.contiguous()
     online = is_online(temperature)
     rows = row_quantities(embeddings, None, None, instance_ids=instance_ids, scale=unit_scale(temperature))
-    partials = _sweep_forward(rows.units, instance_ids, None, rows.ranges, online=online)
+    partials = sweep_forward(rows.units, instance_ids, None, rows.ranges, online=online)
     row_losses = torch.empty_like(rows.lengths)
     row_state = torch.zeros(6, len(row_losses), dtype=torch.float32, device=row_losses.device)
     _row_terms(partials, rows, None, None, None, row_losses, row_state, None, (0.0, 0.0), online=online)
@@ -42,7 +42,7 @@ def info_nce_backward(
 ) -> Tensor:
     """Return dL/dz ``[N, D]`` in ``dtype`` for the gradients ``[N]`` of the rows' losses."""
     gradients = gradients.contiguous()
-    sweep = _sweep_backward(
+    sweep = sweep_backward(
         units,
         instance_ids.contiguous(),
         None,
@@ -83,7 +83,7 @@ def hscl_forward(
     if uniforms is not None:
         anchors, positives = anchors_and_positives(rows.weights, weight_threshold, uniforms)
         shares = _shares(positives, roles)
-    partials = _sweep_forward(rows.units, instance_ids, shares, rows.ranges, online=online)
+    partials = sweep_forward(rows.units, instance_ids, shares, rows.ranges, online=online)
     row_state = torch.empty(6, len(rows.lengths), dtype=torch.float32, device=partials.device)
     scalars = [torch.empty((), dtype=torch.float32, device=partials.device) for _ in range(5)]
     lambdas = (lambda_prototype, lambda_abnormal)
@@ -109,7 +109,7 @@ def hscl_backward(
 ) -> tuple[Tensor, Tensor]:
     """Return dL/dz ``[N, D]`` in ``dtype`` and dL/dV ``[K, D]`` for the gradients of the total and its terms."""
     total, ss, sp, na = gradients
-    sweep = _sweep_backward(
+    sweep = sweep_backward(
         units,
         instance_ids.contiguous(),
         roles.contiguous(),
@@ -139,7 +139,7 @@ def own_log_sums(everyone: Rows, start: int, stop: int, *, online: bool) -> Tens
     """Return the log sums ``[4, stop - start]`` of some rows over all. Three launches."""
     ids, roles = everyone.ids.contiguous(), everyone.roles.contiguous()
     units, own = everyone.units, (start, stop)
-    partials = _sweep_forward(
+    partials = sweep_forward(
         units, ids, _shares(everyone.positives, roles), _row_ranges(units, ids, roles), online=online, own=own
     )
     _, slots, rows = partials.shape
@@ -158,7 +158,7 @@ def own_unit_gradients(
     if is_online(temperature):
         coefficients = coefficients * _LOG2_E
     anchors = coefficients.new_ones(())  # the largest weight that an anchor can have
-    sweep = _sweep_backward(
+    sweep = sweep_backward(
         everyone.units,
         everyone.ids.contiguous(),
         everyone.roles.contiguous(),
@@ -187,7 +187,7 @@ def _row_ranges(units: Tensor, ids: Tensor, roles: Tensor) -> Tensor:
     return ranges
 
 
-def _sweep_forward(
+def sweep_forward(
     units: Tensor,
     ids: Tensor,
     shares: Tensor | None,
@@ -201,7 +201,7 @@ def _sweep_forward(
     start, stop = (0, everyone) if own is None else own
     rows = stop - start
     width = launch.width_of(features)
-    tile = launch.forward_tile(width, units.dtype, units.device, online=online)
+    tile = launch.forward_tile(everyone, width, units.dtype, units.device, online=online)
     processors = launch.processors(units.device)
     options = {
         "PRECISION": launch.dot_precision(units.dtype),
@@ -284,7 +284,7 @@ def _row_terms(
     )
 
 
-def _sweep_backward(
+def sweep_backward(
     units: Tensor,
     ids: Tensor,
     roles: Tensor | None,
@@ -302,7 +302,7 @@ def _sweep_backward(
     start, stop = (0, columns) if own is None else own
     rows = stop - start
     width = launch.width_of(features)
-    tile = launch.backward_tile(width, units.dtype, units.device, online=is_online(temperature))
+    tile = launch.backward_tile(columns, width, units.dtype, units.device, online=is_online(temperature))
     splits, tiles = launch.row_owned_plan(rows, columns, tile, launch.processors(units.device))
     factor = torch.empty(1, dtype=torch.float32, device=units.device)
     out = torch.empty(splits, rows, features, dtype=torch.float32, device=units.device)
