@@ -45,10 +45,46 @@ def _isolation_forest() -> type[Comparator]:
     return IsolationForestComparator
 
 
+def _deep_sad() -> type[Comparator]:
+    from hscl_fast.comparators.deep_sad import DeepSADComparator
+
+    return DeepSADComparator
+
+
+def _deep_svdd() -> type[Comparator]:
+    from hscl_fast.comparators.deep_svdd import DeepSVDDComparator
+
+    return DeepSVDDComparator
+
+
+def _features_knn() -> type[Comparator]:
+    from hscl_fast.comparators.features_knn import FeaturesKNNComparator
+
+    return FeaturesKNNComparator
+
+
+def _features_mean() -> type[Comparator]:
+    from hscl_fast.comparators.features_mean import FeaturesMeanComparator
+
+    return FeaturesMeanComparator
+
+
+def _features_regression() -> type[Comparator]:
+    from hscl_fast.comparators.features_regression import FeaturesRegressionComparator
+
+    return FeaturesRegressionComparator
+
+
 def _kde() -> type[Comparator]:
     from hscl_fast.comparators.kde import KernelDensityComparator
 
     return KernelDensityComparator
+
+
+def _loe() -> type[Comparator]:
+    from hscl_fast.comparators.loe import LOEComparator
+
+    return LOEComparator
 
 
 def _ocsvm() -> type[Comparator]:
@@ -111,11 +147,20 @@ def _aug_lnl() -> type[Comparator]:
     return AugLnlComparator
 
 
+def _ss_dgm() -> type[Comparator]:
+    from hscl_fast.comparators.ss_dgm import SSDGMComparator
+
+    return SSDGMComparator
+
+
 COMPARATORS: dict[str, Entry] = {
     "ocsvm": Entry("One-class SVM", "Schoelkopf et al. 2001", "none", False, _ocsvm),
     "isolation_forest": Entry("Isolation forest", "Liu et al. 2008", "none", False, _isolation_forest),
     "kde": Entry("Kernel density", "Parzen 1962", "none", False, _kde),
+    "deep_svdd": Entry("Deep SVDD", "Ruff et al. 2018", "none", True, _deep_svdd),
+    "deep_sad": Entry("Deep SAD", "Ruff et al. 2020", "anomalies", True, _deep_sad),
     "ssad": Entry("SSAD", "Goernitz et al. 2013", "both", False, _ssad),
+    "ss_dgm": Entry("SS-DGM", "Kingma et al. 2014", "both", True, _ss_dgm),
     "goad": Entry("GOAD", "Bergman and Hoshen 2020", "none", True, _goad),
     "e3outlier": Entry("E3Outlier", "Wang et al. 2019", "none", True, _e3outlier),
     "csi": Entry("CSI", "Tack et al. 2020", "none", True, _csi),
@@ -124,4 +169,8 @@ COMPARATORS: dict[str, Entry] = {
     "fixmatch": Entry("FixMatch", "Sohn et al. 2020", "both", True, _fixmatch),
     "dividemix": Entry("DivideMix", "Li et al. 2020", "both", True, _dividemix),
     "aug_lnl": Entry("Aug-LNL", "Nishi et al. 2021", "both", True, _aug_lnl),
+    "features_knn": Entry("kNN on features", "Sun et al. 2022", "none", False, _features_knn),
+    "features_mean": Entry("Mean of features", "no publication", "none", False, _features_mean),
+    "features_regression": Entry("Regression on features", "no publication", "both", False, _features_regression),
+    "loe": Entry("LOE", "Qiu et al. 2022", "both", True, _loe),
 }

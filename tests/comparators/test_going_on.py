@@ -19,6 +19,9 @@ STOPS = {
     "fixmatch": 3,
     "dividemix": 9,
     "aug_lnl": 9,
+    "deep_svdd": 9,
+    "deep_sad": 9,
+    "loe": 9,
 }
 FEATURES = {
     "goad": 256,
@@ -29,6 +32,10 @@ FEATURES = {
     "fixmatch": 128,
     "dividemix": 1024,
     "aug_lnl": 1024,
+    "deep_svdd": 64,
+    "deep_sad": 64,
+    "loe": 64,
+    "ss_dgm": 64,
 }
 
 

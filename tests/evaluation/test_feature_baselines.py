@@ -8,8 +8,9 @@ from scipy.optimize import minimize
 from sklearn.covariance import ledoit_wolf
 
 from hscl_fast.evaluation.baselines.baseline import Baseline, Figures
-from hscl_fast.evaluation.baselines.features import FEATURE_DETECTORS, REGULARISATION, feature_baselines
+from hscl_fast.evaluation.baselines.features import FEATURE_DETECTORS, feature_baselines
 from hscl_fast.evaluation.metrics import detection_metrics
+from hscl_fast.method.feature_estimators import REGULARISATION
 
 N, M, F = 60, 40, 12
 ROLES = np.repeat([1, 0, -1], [12, N - 20, 8]).astype(np.int8)

@@ -6,44 +6,11 @@ from typing import Self
 
 import numpy as np
 from sklearn.covariance import LedoitWolf
-from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import NearestNeighbors
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler, normalize
+from sklearn.preprocessing import normalize
 
 from hscl_fast.evaluation.baselines.baseline import Baseline
-from hscl_fast.evaluation.baselines.detector import Detector, Estimator, Measure, Normal, Roles, Rows, Scores, measured
-
-NEIGHBOURS = 5
-REGULARISATION = 0.01  # scikit-learn's C; its default, 1, is too weak for more features than labelled images
-
-
-class MeanSimilarity:
-    """The cosine to the mean of the training images."""
-
-    def fit(self, rows: Rows, normal: Normal | None = None) -> Self:
-        """Take the mean of unit rows ``[n, F]``."""
-        mean = rows.mean(axis=0, dtype=np.float64)
-        self._direction = mean / max(np.linalg.norm(mean), np.finfo(np.float64).tiny)
-        return self
-
-    def decision_function(self, rows: Rows) -> Scores:
-        """Return the cosine of unit rows ``[m, F]`` to the mean."""
-        return rows @ self._direction
-
-
-class NearestNeighbours:
-    """The mean cosine to the nearest training images, as in Sun et al. (2022)."""
-
-    def fit(self, rows: Rows, normal: Normal | None = None) -> Self:
-        """Keep the rows ``[n, F]``."""
-        self._index = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(rows)), metric="cosine").fit(rows)
-        return self
-
-    def decision_function(self, rows: Rows) -> Scores:
-        """Return the mean cosine of rows ``[m, F]`` to their nearest ones among those kept."""
-        distances, _ = self._index.kneighbors(rows)
-        return 1 - distances.mean(axis=1, dtype=np.float64)
+from hscl_fast.evaluation.baselines.detector import Detector, Measure, Normal, Roles, Rows, Scores, measured
+from hscl_fast.method.feature_estimators import NEIGHBOURS, MeanSimilarity, NearestNeighbours, logistic_regression
 
 
 class Mahalanobis:
@@ -61,17 +28,13 @@ class Mahalanobis:
         return -np.einsum("mf,mf->m", centred @ self._precision, centred)
 
 
-def _logistic_regression(images: int, length: int, seed: int) -> Estimator:
-    return make_pipeline(StandardScaler(), LogisticRegression(C=REGULARISATION, class_weight="balanced", max_iter=1000))
-
-
 _NOTE = "On {rows}."
 FEATURE_DETECTORS = {
     "features_mean": Detector("Similarity to the mean", "features", lambda *_: MeanSimilarity(), _NOTE),
     "features_knn": Detector(f"kNN (k = {NEIGHBOURS})", "features", lambda *_: NearestNeighbours(), _NOTE),
     "features_mahalanobis": Detector("Mahalanobis distance", "features", lambda *_: Mahalanobis(), _NOTE),
     "features_regression": Detector(
-        "Logistic regression", "features", _logistic_regression, "On standardised {rows}.", from_labels=True
+        "Logistic regression", "features", lambda *_: logistic_regression(), "On standardised {rows}.", from_labels=True
     ),
 }
 
