@@ -8,7 +8,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 
 from hscl_fast.comparators.blocks.batches import Batches
@@ -255,6 +254,8 @@ def small_loss_probability(losses: Tensor, *, seed: int) -> Tensor:
 
     Losses that are all equal are all small.
     """
+    from sklearn.mixture import GaussianMixture  # imported here, so that scoring new images need not
+
     values = losses.double().cpu().numpy()
     spread = values.max() - values.min()
     if spread == 0:

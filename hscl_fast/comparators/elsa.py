@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from hscl_kernels import augment_views, unit
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from hscl_fast.comparators.blocks.bank import embed_crops
@@ -213,6 +212,8 @@ class ElsaComparator(Comparator):
         """Copy the network of the round that has ended, if it tells held-out images better from distorted ones."""
         model = self.model
         if held is not None:
+            from sklearn.metrics import roc_auc_score  # imported here, so that scoring new images need not
+
             scores = [self._scores(model.network, model.prototypes, some) for some in (held.images, held.distorted)]
             auroc = roc_auc_score(np.repeat([True, False], len(held.images)), np.concatenate(scores))
             if auroc < float(model.best_auroc):

@@ -7,7 +7,6 @@ from dataclasses import replace
 import torch
 import torch.nn.functional as F
 from hscl_kernels import augment_views, info_nce
-from timm.optim import Lars
 from torch import Tensor
 
 from hscl_fast.comparators.blocks.batches import Batches
@@ -92,6 +91,8 @@ def embed_upright(network: Network, images: ImageSequence, setting: Setting, *, 
 
 def lars(learning_rate: float, *, weight_decay: float) -> MakeOptimizer:
     """Return a maker of LARS (You et al., 2017) with momentum 0.9."""
+    from timm.optim import Lars  # after light_timm, which the network imports timm by
+
     return lambda parameters: Lars(parameters, lr=learning_rate, momentum=0.9, weight_decay=weight_decay)
 
 

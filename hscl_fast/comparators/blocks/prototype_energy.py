@@ -6,7 +6,6 @@ import math
 
 import torch
 from hscl_kernels import unit
-from sklearn.cluster import KMeans
 from torch import Tensor
 
 from hscl_fast.counted import counted
@@ -38,6 +37,8 @@ def number_of_prototypes(images: int) -> int:
 
 def spherical_k_means(embeddings: Tensor, count: int, *, seed: int) -> Tensor:
     """Return the directions ``[count, D]`` of the centres of unit rows ``[n, D]``."""
+    from sklearn.cluster import KMeans  # imported here, so that scoring new images need not
+
     rows = embeddings.double().cpu().numpy()
     centres = KMeans(count, n_init=1, random_state=seed % 2**32).fit(rows).cluster_centers_
     return unit(torch.from_numpy(centres)).to(embeddings)
