@@ -43,9 +43,9 @@ def test_two_weak_views_of_an_image_differ_and_depend_on_its_index_and_the_step_
 
 
 def test_crops_of_elsa_have_at_least_54_percent_of_the_area():
-    drawn = draw_views(crop54(AugmentConfig()), torch.arange(500), seed=SEED, step=STEP, size=(32, 32))
+    drawn = draw_views(crop54(AugmentConfig(rotations=1)), torch.arange(500), seed=SEED, step=STEP, size=(32, 32))
     area = drawn.crop[:, 0] * drawn.crop[:, 1]
-    assert len(area) == 1000  # two views, not rotated
+    assert len(area) == 1000
     assert 0.5 < area.min() < 0.6  # whole pixels
     assert area.max() > 0.95
 
