@@ -90,9 +90,9 @@ $(INSTALLED): setup.py pyproject.toml tools/debian-packages $(NATIVE)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "hscl-fast needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(INSTALL) '.[dev,bench,tensorboard,export,ffcv]' \
+	$(INSTALL) '.[dev,bench,tensorboard,export,ray,ffcv]' \
 		|| { echo "continuing without the FFCV loader, which did not build (see above); its tests are skipped"; \
-			$(INSTALL) '.[dev,bench,tensorboard,export]'; }
+			$(INSTALL) '.[dev,bench,tensorboard,export,ray]'; }
 	touch $@
 
 clean:

@@ -29,6 +29,7 @@ EXTRAS = {
     "ffcv": ["ffcv>=1.0.2", "numba>=0.59"],
     "tensorboard": ["tensorboard>=2.16"],
     "export": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"],  # only .onnx files need it
+    "ray": ["ray>=2.40"],  # many machines: hscl reproduce --backend ray
     "bench": ["pytest-benchmark>=5.0"],
     # benchmarks/ compares with these; the last three run on a GPU only
     "peers": [

@@ -404,6 +404,7 @@ def _reproduce_parser() -> ArgumentParser:
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side")
     parser.add_argument("--backend", type=Literal["local", "ray"], default="local", help="where the runs are made")
     parser.add_argument("--address", type=str, help="of a Ray cluster (unset: one that is started here)")
+    parser.add_argument("--gpus", type=float, help="with --backend ray: GPUs a run takes, such as 0.5 (unset: 1 or 0)")
     return parser
 
 

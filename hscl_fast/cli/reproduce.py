@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,10 @@ def _run(plans: list[Plan], request: Request, options: Namespace, console: Conso
     from hscl_fast.reproduce.run import entries_with_state, files_of, run_plans
     from hscl_fast.reproduce.show_cost import show_cost
 
+    if any(run.config.data.root == str(request.made_data.absolute()) for plan in plans for run in plan.runs):
+        from hscl_fast.reproduce.smoke_data import make_smoke_data
+
+        make_smoke_data(request.made_data)
     files = files_of(plans)
     with console.status("measuring") as status:
         costs = costs_of(entries_with_state(files), status.update)
@@ -69,11 +74,13 @@ def _run(plans: list[Plan], request: Request, options: Namespace, console: Conso
 
 
 def _backend(options: Namespace) -> Any:
-    from functools import partial
+    if options.backend == "ray":
+        from hscl_fast.reproduce.ray_backend import run_on_ray
 
+        return partial(run_on_ray, address=options.address, jobs=options.jobs, gpus=options.gpus)
     from hscl_fast.reproduce.local_backend import run_here
 
-    return partial(run_here, jobs=options.jobs)
+    return partial(run_here, jobs=options.jobs, are_short=BUDGETS[options.budget].is_smoke)
 
 
 def _list(console: Console) -> None:
@@ -92,9 +99,8 @@ def _scenarios(name: str) -> list[Scenario]:
         return [*SCENARIOS.values()]
     if name not in SCENARIOS:
         names = ("list", "all", *SCENARIOS)
-        raise UsageError(
-            f"{name!r} is nothing to reproduce.{did_you_mean(name, names)} Give one of {', '.join(names)}."
-        )
+        meant = did_you_mean(name, names)
+        raise UsageError(f"{name!r} is not a table or figure of the paper.{meant} Give one of {', '.join(names)}.")
     return [SCENARIOS[name]]
 
 
@@ -105,8 +111,11 @@ def _request(options: Namespace) -> Request:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise UsageError(f"--{name} is {value}, but must be 1 or more. Give another value.")
-    if options.address is not None and options.backend != "ray":
-        raise UsageError("--address is that of a Ray cluster. Add --backend ray, or leave it out.")
+    for name in ("address", "gpus"):
+        if getattr(options, name) is not None and options.backend != "ray":
+            raise UsageError(f"--{name} is for a Ray cluster. Add --backend ray, or leave --{name} out.")
+    if options.gpus is not None and not 0 <= options.gpus <= 16:
+        raise UsageError(f"--gpus is {options.gpus}, but must be in [0, 16]. Give another value, such as 0.5.")
     root, roots = _roots(options["data.root"] or [])
     return Request(
         out=Path(options.out),

@@ -32,9 +32,14 @@ _PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 def main(measure: Measure) -> int:
     """Train or resume the run that standard input describes; return the exit code."""
+    return answer(json.load(sys.stdin), measure)
+
+
+def answer(request: dict[str, Any], measure: Measure) -> int:
+    """Train or resume the run of a request, in a process of its own; return its exit code."""
     end_with_parent()
     try:
-        train(json.load(sys.stdin), measure)
+        train(request, measure)
     except UsageError as error:
         print(f"error: {error}", flush=True)
         return 2

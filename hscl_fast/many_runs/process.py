@@ -43,6 +43,12 @@ def request_of(files: RunFiles) -> dict[str, Any]:
     }
 
 
+def import_path() -> str:
+    """Return a ``PYTHONPATH`` with which another process imports the packages that this one has imported."""
+    before = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path not in _ROOTS]
+    return os.pathsep.join([*_ROOTS, *before])
+
+
 def start_process(files: RunFiles, module: str) -> RunProcess:
     """Start ``python -m MODULE`` for a run; what it prints is added to the run's log.
 
@@ -55,8 +61,7 @@ def start_process(files: RunFiles, module: str) -> RunProcess:
     """
     request, threads = request_of(files), files.run.config.runtime.threads
     files.figures_file.unlink(missing_ok=True)
-    paths = [*_ROOTS, os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "PYTHONPATH": import_path(), "PYTHONUNBUFFERED": "1"}
     if threads is not None:  # scikit-learn's detectors use as many as torch
         environment |= {"OMP_NUM_THREADS": str(threads)}
     with files.log.open("ab") as log:

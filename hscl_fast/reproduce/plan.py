@@ -20,7 +20,7 @@ from hscl_fast.spelling import did_you_mean
 
 SplitName = Literal["elsa", "released"]
 _OURS = {HSCL: "paper", HSCL_RELEASED: "released"}  # recipes
-_ALL_LABELLED = "labelled"  # the protocol of Scenario 3
+ALL_LABELLED = "labelled"  # the protocol of Scenario 3
 _TITLES = {HSCL: "HSCL", HSCL_RELEASED: "HSCL, released objective"}
 
 
@@ -108,11 +108,11 @@ class EntryRun:
     def title(self) -> str:
         """The run in words."""
         known = "" if self.known is None else f", known class {self.known}"
-        data = self.config.data
-        return (
-            f"{self.method} on {self.data}, {self.split}, class {self.normal_class}{known}, gamma_l "
-            f"{data.labelled_ratio:g}, gamma_p {data.pollution_ratio:g}, seed {self.seed}"
-        )
+        data, ratios = self.config.data, ""
+        if data.protocol != ALL_LABELLED:
+            ratios = f", gamma_l {data.labelled_ratio:g}, gamma_p {data.pollution_ratio:g}"
+        place = f"{self.data}, {data.protocol}, class {self.normal_class}"
+        return f"{self.method} on {place}{known}{ratios}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -247,7 +247,7 @@ def _cell(scenario: Scenario, row: Row, column: Column, split: SplitName, reques
         change["data"].pop("superclasses", None)
     if missing := _missing(data, request):
         return Cell(split, row, column, (), wanted, missing)
-    change["data"]["protocol"] = split if scenario.known else _ALL_LABELLED
+    change["data"]["protocol"] = split if scenario.known else ALL_LABELLED
     if row.method not in _OURS:
         change = _merged(
             change, {"method": {"name": row.method, "mode": request.mode}, "evaluate": {"scoring": "auto"}}

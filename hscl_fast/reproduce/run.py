@@ -69,8 +69,17 @@ def run_plans(plans: Sequence[Plan], backend: Backend, say: Callable[[str], None
 
     failed = backend(todo, left, finished=finished, say=say) if todo else []
     for plan in plans:
-        write_table(plan)
+        write_table(plan, _figures_of(plan))
     return failed
+
+
+def _figures_of(plan: Plan) -> list[str]:
+    """Draw the figures of a plan, if it is one of a figure; return the names of their files."""
+    if plan.scenario.kind == "table":
+        return []
+    from hscl_fast.reproduce.figures import draw_figures  # here, because matplotlib takes a second to import
+
+    return draw_figures(plan, read_figures(plan))
 
 
 def write_table(plan: Plan, pictures: Sequence[str] = ()) -> None:

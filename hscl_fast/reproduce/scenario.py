@@ -94,6 +94,8 @@ class Scenario:
         Whether each run labels anomalies of one known class, and all of them take turns (the split ``elsa``).
     notes
         Sentences below the table, such as contradictions in the paper.
+    x_label
+        What a figure's columns are.
     """
 
     name: str
@@ -104,6 +106,7 @@ class Scenario:
     classes: tuple[int, ...] | None = None
     known: bool = True
     notes: tuple[str, ...] = ()
+    x_label: str = ""
 
 
 # Columns of which only the rows that the paper has a figure for are run: without labels a semi-supervised method has

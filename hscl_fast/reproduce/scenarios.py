@@ -159,7 +159,7 @@ def _figure4_left() -> Scenario:
     )
     rows = (Row("CIFAR-10", HSCL, {"threshold 0.4": 97.1}, columns=tuple(column.key for column in columns)),)
     title = "AUROC against w_delta, the weight below which a row is left out of N-A"
-    return Scenario("figure4-left", title, "lines", columns, rows, classes=(0,))
+    return Scenario("figure4-left", title, "lines", columns, rows, classes=(0,), x_label="w_delta")
 
 
 def _figure4_right() -> Scenario:
@@ -177,7 +177,8 @@ def _figure4_right() -> Scenario:
     )
     rows = (Row("HSCL", HSCL),)
     notes = ("The paper prints no numbers; K = 1 is its best.",)
-    return Scenario("figure4-right", "AUROC against K, the number of prototypes", "lines", columns, rows, notes=notes)
+    title, label = "AUROC against K, the number of prototypes", "K"
+    return Scenario("figure4-right", title, "lines", columns, rows, notes=notes, x_label=label)
 
 
 def _with(section: str, name: str, value: float, data: str = "cifar10") -> Changes:

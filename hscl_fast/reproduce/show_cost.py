@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from hscl_fast.console import say, warn
 from hscl_fast.counted import counted
@@ -15,7 +15,8 @@ from hscl_fast.reproduce.plan import Plan
 
 def show_cost(costs: Sequence[Cost], plans: Sequence[Plan], console: Console) -> None:
     """Print a row for each method and data set, the sum, and which cells will stay empty."""
-    table = Table("method", "data", "runs", "done", "steps left", "views left", "s per step", "training time left")
+    heads = ("runs", "done", "steps left", "views left", "s per step", "training time left")
+    table = Table("method", Column("data", overflow="fold"), *heads)
     for cost in costs:
         table.add_row(
             cost.method,

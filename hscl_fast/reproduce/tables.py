@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hscl_fast.many_runs.means import Mean
-from hscl_fast.reproduce.plan import Plan
+from hscl_fast.reproduce.plan import ALL_LABELLED, Plan
 from hscl_fast.reproduce.results import CellResult, Figures, made_with, results_of
 from hscl_fast.reproduce.scenario import Column
 
@@ -83,7 +83,7 @@ def make_table(plan: Plan, figures: dict[str, Figures]) -> Table:
             for result in placed.values()
             if result.cell.missing is not None
         )
-        parts.append(Part(split, plan.columns, rows, [*reasons]))
+        parts.append(Part(split if scenario.known else ALL_LABELLED, plan.columns, rows, [*reasons]))
     caption = [
         "AUROC in percent, ours / the paper's. Ours is the mean over normal classes, known anomaly classes and seeds, "
         "± half of its 95 % interval by Student's t, which takes runs for independent; in brackets the number of runs, "
