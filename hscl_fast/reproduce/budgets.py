@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hscl_fast.reproduce.scenario import Changes, Column, Row, Scenario
@@ -38,15 +38,15 @@ class Budget:
     stand_ins: Mapping[str, str] = field(default_factory=dict)
     is_smoke: bool = False
 
-    def columns_of(self, row: Row, scenario: Scenario) -> tuple[Column, ...]:
-        """Return the columns in which a row is run."""
-        columns = tuple(column for column in scenario.columns if row.is_run_in(column))
+    def columns_of(self, row: Row, scenario: Scenario, columns: Sequence[Column]) -> tuple[Column, ...]:
+        """Return those of the columns of a scenario in which a row is run."""
+        columns = tuple(column for column in columns if row.is_run_in(column))
         if not self.is_smoke or scenario.kind == "tsne":
             return columns
         if scenario.kind == "lines":
-            groups = {column.group: column for column in reversed(columns)} | {}
+            first = {column.group: column for column in reversed(columns)}
             last = {column.group: column for column in columns}
-            return tuple(column for column in columns if column in (*groups.values(), *last.values()))
+            return tuple(column for column in columns if column in (*first.values(), *last.values()))
         return columns if row is scenario.rows[0] else columns[-1:]
 
 

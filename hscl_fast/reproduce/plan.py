@@ -185,7 +185,7 @@ def make_plan(scenario: Scenario, request: Request) -> Plan:
     rows = _rows(scenario, request.methods)
     columns = _columns(scenario, request)
     cells = tuple(
-        _cell(scenario, row, column, split, request)
+        _cell(scenario, row, column, split, request, request.budget.columns_of(row, scenario, columns))
         for split in _splits(scenario, request)
         for row in rows
         for column in columns
@@ -229,7 +229,9 @@ def _without_superclasses(change: Changes) -> dict[str, Any]:
     return {name: value for name, value in change.get("data", {}).items() if name != "superclasses"}
 
 
-def _cell(scenario: Scenario, row: Row, column: Column, split: SplitName, request: Request) -> Cell:
+def _cell(
+    scenario: Scenario, row: Row, column: Column, split: SplitName, request: Request, run_in: Sequence[Column]
+) -> Cell:
     change = _merged({"data": {"name": column.data}}, column.change, row.change)
     data = change["data"]["name"]
     budget = request.budget
@@ -237,7 +239,7 @@ def _cell(scenario: Scenario, row: Row, column: Column, split: SplitName, reques
     of_paper = range(count) if scenario.classes is None else scenario.classes
     every_known = scenario.known and split == "elsa" and _uses_anomalies(row.method)
     wanted = len(of_paper) * (count - 1 if every_known else 1)
-    if column not in budget.columns_of(row, scenario):
+    if column not in run_in:
         return Cell(split, row, column, (), wanted)
     if row.method not in known_methods():
         return Cell(split, row, column, (), wanted, f"{row.title} is not part of this version")

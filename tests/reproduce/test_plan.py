@@ -95,6 +95,21 @@ def test_scenario_3_labels_all_images_and_marks_the_overlapping_row(tmp_path):
     assert len({run.folder for cell in found for run in cell.runs}) == 2
 
 
+def test_the_smoke_budget_runs_every_row_and_every_kind_of_column(tmp_path):
+    smoke = Request(tmp_path, budget=BUDGETS["smoke"])
+    for name, scenario in SCENARIOS.items():
+        plan = make_plan(scenario, smoke)
+        empty = {cell.row.title for cell in plan.cells if cell.missing}
+        run = {cell.row.title for cell in plan.cells if cell.runs}
+        assert run == {row.title for row in scenario.rows} - empty
+        hscl = [cell for cell in plan.cells if cell.row is scenario.rows[0] and cell.runs]
+        kinds = {(cell.column.data, cell.column.test) for cell in hscl}
+        assert kinds == {(column.data, column.test) for column in scenario.columns}, name
+        assert all(len(cell.runs) == 1 for cell in plan.cells if cell.runs)
+    table = make_plan(SCENARIOS["table3"], replace(smoke, stand_in="digits", methods=("hscl", "csi")))
+    assert {cell.row.method for cell in table.cells if cell.runs} == {"hscl", "csi"}
+
+
 def test_a_missing_data_set_is_said_and_the_others_are_planned(tmp_path):
     plan = make_plan(SCENARIOS["table3"], Request(tmp_path, root=str(tmp_path), methods=("hscl",)))
     assert not plan.runs
