@@ -15,7 +15,7 @@ def section(results: dict[str, Any]) -> str:
     variants = results["benchmarks"][0]["extra_info"]["variants"]
     head = ["command", "seconds of CPU time, user and system: median (quartiles; n)"]
     body = [[name if name == WRONG_FLAG else f"`{name}`", _spread(row)] for name, row in variants.items()]
-    verdicts = (_verdict(name, variants[name]["cpu"][1]) for name in TARGETS)
+    verdicts = (_verdict(name, variants[name]["cpu"][1]) for name in TARGETS if name in variants)
     return "\n\n".join([machine(results), table(head, body), targets(verdicts)])
 
 
