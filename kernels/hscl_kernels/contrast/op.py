@@ -260,14 +260,17 @@ def _info_nce_backward(
 
 def _save_info_nce(ctx: Any, inputs: tuple, output: tuple) -> None:
     embeddings, instance_ids, ctx.temperature, ctx.backend = inputs
+    ctx.set_materialize_grads(False)  # it would fill a gradient of zeros for every output that has none
     ctx.mark_non_differentiable(*output[1:])
     # Autograd must know that the gradient depends on the embeddings: otherwise it would not refuse second derivatives.
     ctx.save_for_backward(embeddings, instance_ids, *output[1:])
 
 
-def _differentiate_info_nce(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
-    saved = ctx.saved_tensors
-    return _info_nce_backward(gradient, *saved, ctx.temperature, ctx.backend), None, None, None
+def _differentiate_info_nce(ctx: Any, gradient: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
+    by_embeddings = None
+    if gradient is not None:
+        by_embeddings = _info_nce_backward(gradient, *ctx.saved_tensors, ctx.temperature, ctx.backend)
+    return by_embeddings, None, None, None
 
 
 def _fake_hscl_loss(embeddings: Tensor, *rest: Any) -> tuple[Tensor, ...]:
