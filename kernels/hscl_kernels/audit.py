@@ -32,6 +32,7 @@ from hscl_kernels.launch import Tile
 
 _TENSOR_CORE = re.compile(r"\b(?:[HQO]MMA|HGMMA|QGMMA|UTC[A-Z]*MMA)\b|v_mfma_")
 _EXPONENTIAL = re.compile(r"MUFU\.EX2|v_exp_f32")
+_TERMS = ("sample_to_sample", "normal_to_abnormal", "sample_to_prototype")  # of the kernels, one writes them
 VIEW_SIDES = (32, 224)  # a side only changes constants
 # Counted in the source of views_kernel, per pixel of a view: the means once, the four neighbours and their places.
 VIEW_FLOPS = {"rgb": 82 + 4 * 132 + 60, "grey": 10 + 4 * 20 + 60}
@@ -72,8 +73,10 @@ def cases(targets: list[str]) -> Iterator[Case]:
             yield Case(forward, target, variant, itemsize, width, tile)
             if not variant.startswith("sharded"):
                 tile = launch.backward_entry(target, width, itemsize, online=online)
-                yield Case("sweep_backward_kernel", target, variant, itemsize, width, tile)
-        for kernel in ("unit_rows_kernel", "input_gradients_kernel", "prototype_gradients_kernel"):
+                backward = "sweep_backward_online_kernel" if online else "sweep_backward_kernel"
+                yield Case(backward, target, variant, itemsize, width, tile)
+        rowwise = "unit_rows input_gradients similarity_gradients prototype_gradients"
+        for kernel in (f"{name}_kernel" for name in rowwise.split()):
             yield Case(kernel, target, "hscl", itemsize, width, launch.row_tile(width))
     for target, variant in itertools.product(targets, ("hscl", "online")):
         yield Case("row_terms_kernel", target, variant, 4, 16, Tile(launch.ROW_BLOCK, 1, 4, 1))
@@ -143,7 +146,7 @@ def _work(case: Case, rows: int) -> tuple[float, float, float]:
             slots = quantities * plan.slots * rows * 4
             pairs = rows * rows / 2 if triangular else rows * rows
             return 2 * pairs * features, pairs, matrix * size + slots
-        case "sweep_backward_kernel":
+        case "sweep_backward_kernel" | "sweep_backward_online_kernel":
             return 4.0 * rows * rows * features, rows * rows, matrix * (size + 4)
         case "row_ranges_kernel":
             return 0.0, 0.0, rows * 16
@@ -154,7 +157,7 @@ def _work(case: Case, rows: int) -> tuple[float, float, float]:
             return rows * case.width**2 * VIEW_FLOPS[case.variant], 0.0, values * (size + 1 / VIEWS_PER_IMAGE)
         case "unit_rows_kernel":
             return 4.0 * matrix, 0.0, 2 * matrix * size
-        case "input_gradients_kernel":
+        case "input_gradients_kernel" | "similarity_gradients_kernel":
             return 8.0 * matrix, 0.0, matrix * (4 + 2 * size)
         case _:
             return launch.MOST_PARTS * features, 0.0, launch.MOST_PARTS * features * 4
@@ -230,12 +233,11 @@ def _run(*command: str) -> str:
 
 def _specialise(case: Case) -> tuple[Any, dict[str, str], dict[str, Any]]:
     """Return the kernel, the types of its arguments and its constants, as hscl_loss and info_nce launch it."""
-    from hscl_kernels.contrast import online_kernels as online_contrast
-    from hscl_kernels.contrast import triton_kernels as contrast
+    from hscl_kernels.contrast import backward_kernels, forward_kernels, online_kernels, row_terms_kernels
     from hscl_kernels.prototypes import triton_kernels as prototypes
     from hscl_kernels.views import triton_kernels as views
 
-    modules = (contrast, online_contrast, prototypes, views)
+    modules = (forward_kernels, row_terms_kernels, backward_kernels, online_kernels, prototypes, views)
     kernel = next(getattr(module, case.kernel) for module in modules if hasattr(module, case.kernel))
     floats = "*" + _TYPES[case.itemsize]
     types = {
@@ -251,18 +253,12 @@ def _specialise(case: Case) -> tuple[Any, dict[str, str], dict[str, Any]]:
     types |= dict.fromkeys([*counts.split(), "blocks_per_program", "row_stride", "feature_stride"], "i32")
     contrasts, online = case.variant != "info_nce", case.variant.endswith("online")
     known = {
-        "PROTOTYPES": True,
         "TRUSTED": True,
         "TRIANGULAR": not case.variant.startswith("sharded"),
-        "CONTRASTS": contrasts,
-        "SAMPLED": False,
         "ONLINE": online,
-        "PER_ROW": not contrasts,
-        "HAS_TOTAL": contrasts,
-        "HAS_SS": False,
-        "HAS_NA": False,
-        "HAS_TERM": False,
-        "SWEEP": True,
+        "sample_to_sample": None,
+        "normal_to_abnormal": None,
+        "sample_to_prototype": None,
         "SATURATE": 0.0,
         "PRECISION": "tf32" if case.variant == "tf32" else "ieee",
         "FEATURES": case.width,
@@ -275,8 +271,12 @@ def _specialise(case: Case) -> tuple[Any, dict[str, str], dict[str, Any]]:
         "BLOCK": 16 if case.kernel == "prototype_gradients_kernel" else case.tile.rows,
         "PROTOTYPE_BLOCK": launch.PROTOTYPE_BLOCK,
     }
-    if not contrasts and "TRIANGULAR" in kernel.arg_names:
-        known["shares"] = None
+    if contrasts:
+        known |= {"row_gradients": None, "largest_gradient": None, "anchors": None, "row_losses": None}
+    else:
+        known |= {"shares": None, "roles": None, "total": None, "largest_anchor": None}
+    if case.kernel == "row_terms_kernel":
+        known = {name: value for name, value in known.items() if name not in _TERMS}
     constants = {name: known[name] for name in kernel.arg_names if name in known}
     signature = {name: types.get(name, "*fp32") for name in kernel.arg_names}
     return kernel, signature, constants

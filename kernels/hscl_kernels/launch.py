@@ -22,6 +22,9 @@ from hscl_kernels.backends import INTERPRETED
 WIDTHS = (64, 128, 256)  # features, rounded up to a power of two, that the tables have entries for
 MOST_PARTS = 512  # programs whose parts of the prototypes' gradient the last launch adds
 PROTOTYPE_BLOCK = 16  # prototypes whose gradient parts are formed at once
+_MOST_SPLITS = 32
+_ORDINARY_SIDE = 128  # of the forward sweep's tiles
+_PROGRAMS = 4  # of the forward sweep for each multiprocessor, at least, where there are rows enough
 ROW_BLOCK = 128  # rows per program of the row terms
 DRAW_BLOCK = 128  # rows whose view parameters a program draws
 VIEW_BLOCK = 512  # pixels that a program of the views renders at a time
@@ -56,6 +59,12 @@ _FORWARD_ON = {
     "sm_100": dict.fromkeys(WIDTHS, Tile(64, 64, 8, 1)),
     "gfx942": {64: Tile(64, 128, 8, 1), 128: Tile(64, 128, 8, 1), 256: Tile(32, 32, 4, 1)},
 }
+# Two blocks of these fit a multiprocessor, for batches whose ordinary tiles would leave some with nothing to do.
+_FEW_ROWS = Tile(64, 64, 4, 3)
+_FORWARD_OF_FEW = {
+    **{target: {64: _FEW_ROWS, 128: _FEW_ROWS} for target in ("sm_80", "sm_86", "sm_89", "sm_120")},
+    "sm_90": {64: _FEW_ROWS, 128: Tile(64, 32, 4, 2)},
+}
 _FORWARD_SINGLE = dict.fromkeys(WIDTHS, Tile(32, 32, 4, 1))
 _FORWARD_ONLINE = dict.fromkeys(WIDTHS, Tile(64, 64, 4, 2))
 _BACKWARD = {64: Tile(128, 32, 8, 2), 128: Tile(128, 32, 8, 2), 256: Tile(64, 64, 8, 1)}
@@ -64,7 +73,7 @@ _BACKWARD_ON = {
     "gfx942": {64: Tile(64, 32, 8, 1), 128: Tile(64, 32, 8, 1), 256: Tile(32, 32, 4, 1)},
 }
 _BACKWARD_SINGLE = {64: Tile(32, 32, 4, 1), 128: Tile(32, 32, 4, 1), 256: Tile(16, 16, 8, 1)}
-_BACKWARD_ONLINE = dict.fromkeys(WIDTHS, Tile(64, 32, 8, 1))
+_BACKWARD_ONLINE = {64: Tile(64, 32, 8, 1), 128: Tile(64, 32, 8, 1), 256: Tile(32, 32, 4, 1)}
 _BACKWARD_ONLINE_ON = {"gfx942": {64: Tile(32, 32, 4, 1), 128: Tile(32, 32, 4, 1), 256: Tile(16, 32, 4, 1)}}
 
 
@@ -73,13 +82,14 @@ def width_of(features: int) -> int:
     return max(16, 1 << (features - 1).bit_length())
 
 
-def forward_entry(target: str, width: int, itemsize: int, *, online: bool) -> Tile:
+def forward_entry(target: str, width: int, itemsize: int, *, online: bool, few: bool = False) -> Tile:
     """Return the table's tile of the forward sweep for a width in ``WIDTHS`` and 2- or 4-byte units."""
     if itemsize == 4:
         return _FORWARD_SINGLE[width]
     if online:
         return _FORWARD_ONLINE[width]
-    return _FORWARD_ON.get(target, {}).get(width, _FORWARD[width])
+    ordinary = _FORWARD_ON.get(target, {}).get(width, _FORWARD[width])
+    return _FORWARD_OF_FEW.get(target, {}).get(width, ordinary) if few else ordinary
 
 
 def backward_entry(target: str, width: int, itemsize: int, *, online: bool) -> Tile:
@@ -105,10 +115,18 @@ def compiler_options(device: torch.device) -> dict[str, int]:
     return entry_options(target_of(device)) if device.type == "cuda" else {}
 
 
+def few_rows(rows: int, device: torch.device) -> bool:
+    """Return whether tiles of the ordinary size would make too few programs of the forward sweep for a device."""
+    multiprocessors = processors(device)
+    plan = forward_plan(rows, rows, _ORDINARY_SIDE, multiprocessors, triangular=True)
+    return plan.programs < _PROGRAMS * multiprocessors
+
+
 def forward_tile(rows: int, width: int, dtype: torch.dtype, device: torch.device, *, online: bool) -> Tile:
     """Return the tile of the forward sweep of ``rows`` on a device: the tuned one if there is one, else the table's."""
     tuned = tuned_tile("forward", rows, width, dtype.itemsize, device, online=online)
-    return tuned or forward_entry(target_of(device), max(width, WIDTHS[0]), dtype.itemsize, online=online)
+    few = few_rows(rows, device)
+    return tuned or forward_entry(target_of(device), max(width, WIDTHS[0]), dtype.itemsize, online=online, few=few)
 
 
 def backward_tile(rows: int, width: int, dtype: torch.dtype, device: torch.device, *, online: bool) -> Tile:
@@ -207,8 +225,8 @@ def processors(device: torch.device) -> int:
 def forward_plan(rows: int, columns: int, tile: int, multiprocessors: int, *, triangular: bool) -> ForwardPlan:
     """Return how the forward sweep of ``rows`` over ``columns`` is cut, with ``tile`` rows along a tile's longer side.
 
-    Super-tiles are as large as they can be with four programs for every multiprocessor: each slot costs 16 bytes per
-    row.
+    Super-tiles are as large as they can be with four programs for every multiprocessor, so that a last turn of few is
+    a small part of the whole: each slot costs 16 bytes per row.
     """
     row_tiles, column_tiles = -(-rows // tile), -(-columns // tile)
 
@@ -219,7 +237,7 @@ def forward_plan(rows: int, columns: int, tile: int, multiprocessors: int, *, tr
         return ForwardPlan(supers * -(-row_tiles // tiles), supers, supers, tiles)
 
     tiles = 1
-    while plan(2 * tiles).programs >= 4 * multiprocessors:
+    while plan(2 * tiles).programs >= _PROGRAMS * multiprocessors:
         tiles *= 2
     return plan(tiles)
 
@@ -227,12 +245,31 @@ def forward_plan(rows: int, columns: int, tile: int, multiprocessors: int, *, tr
 def row_owned_plan(rows: int, columns: int, tile: Tile, multiprocessors: int) -> tuple[int, int]:
     """Return how the sweeps whose programs own rows are cut, which are the backward and the online ones.
 
-    They are the number of splits of the columns and of tiles per split: about two programs per multiprocessor.
+    They are the number of splits of the columns and of tiles per split. With one program at a time on a multiprocessor,
+    a turn of all takes as long as its tiles and about two more to begin and to end; the sums of a split go to memory
+    and back, which takes as long as a tile for every 4,096 rows.
     """
     blocks, tiles = -(-rows // tile.rows), -(-columns // tile.columns)
-    splits = max(1, min(tiles, 2 * multiprocessors // blocks))
+
+    def cost(splits: int) -> float:
+        turns = -(-blocks * splits // multiprocessors)
+        return turns * (-(-tiles // splits) + 2) + splits * rows / 4096
+
+    splits = min(range(1, min(tiles, _MOST_SPLITS) + 1), key=cost)
     tiles_per_split = -(-tiles // splits)
     return -(-tiles // tiles_per_split), tiles_per_split
+
+
+def part_plan(rows: int, tile: Tile) -> tuple[int, int]:
+    """Return row blocks per program and programs, so that the prototypes' gradient has at most MOST_PARTS parts."""
+    blocks = -(-rows // tile.rows)
+    per_program = -(-blocks // MOST_PARTS)
+    return per_program, -(-blocks // per_program)
+
+
+def largest_of(dtype: torch.dtype) -> float:
+    """Return the number at which gradients in ``dtype`` are cut off: the largest float16, else 0 for none."""
+    return torch.finfo(dtype).max if dtype == torch.float16 else 0.0
 
 
 def dot_precision(dtype: torch.dtype) -> str:

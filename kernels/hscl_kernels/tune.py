@@ -36,6 +36,7 @@ CANDIDATES = {
     2: [
         *(Tile(rows, columns, 8, stages) for rows in (64, 128) for columns in (32, 64) for stages in (1, 2)),
         *(Tile(64, columns, 4, stages) for columns in (32, 64) for stages in (2, 3)),
+        *(Tile(64, 128, 8, stages) for stages in (1, 2)),
         Tile(128, 128, 8, 2),
     ],
     4: [Tile(16, 16, 4, 1), Tile(32, 16, 4, 1), Tile(32, 32, 4, 1), Tile(32, 32, 8, 1), Tile(64, 32, 8, 1)],

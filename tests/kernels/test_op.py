@@ -11,10 +11,9 @@ import torch._inductor.config
 from conftest import ROOT
 from forms import make_batch
 from hscl_kernels import backends, hscl_loss, info_nce, launch, prototype_similarity, registration
-from hscl_kernels.contrast import online_kernels, sharded
+from hscl_kernels.contrast import backward_kernels, forward_kernels, online_kernels, row_terms_kernels, sharded
 from hscl_kernels.contrast import op as contrast_op
 from hscl_kernels.contrast import triton_form as contrast_form
-from hscl_kernels.contrast import triton_kernels as contrast_kernels
 from hscl_kernels.prototypes import op as prototypes_op
 from hscl_kernels.prototypes import triton_form as prototype_form
 from hscl_kernels.prototypes import triton_kernels as prototype_kernels
@@ -23,6 +22,7 @@ from torch._dynamo.testing import CompileCounter
 from torch.library import CustomOpDef
 from torch.utils._python_dispatch import TorchDispatchMode
 
+KERNELS = (forward_kernels, row_terms_kernels, backward_kernels, online_kernels, prototype_kernels)
 BACKENDS = ["cpu", "triton"]
 OPS = torch.ops.hscl_kernels
 
@@ -251,7 +251,7 @@ class OnlyAllocates(TorchDispatchMode):
 def launches(monkeypatch):
     """Record the names of the kernels that are launched."""
     seen = []
-    for module in (contrast_kernels, online_kernels, prototype_kernels):
+    for module in KERNELS:
         for name in [name for name in vars(module) if name.endswith("_kernel")]:
             kernel = getattr(module, name)
 
@@ -277,7 +277,7 @@ def test_three_launches_forward_three_backward_and_nothing_else(launches):
 
 
 def test_no_operator_of_torch_runs_around_the_launches(monkeypatch):
-    for module in (contrast_kernels, online_kernels, prototype_kernels):
+    for module in KERNELS:
         for name in [name for name in vars(module) if name.endswith("_kernel")]:
             silent = type("Silent", (), {"__getitem__": lambda self, grid: lambda *args, **kwargs: None})()
             monkeypatch.setattr(module, name, silent)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from hscl_kernels.contrast.triton_kernels import any_takes_part, load_tile, may_have_positives, take_part
+from hscl_kernels.contrast.backward_kernels import FIT, loss_gradients, store_sums, term_gradients
+from hscl_kernels.contrast.forward_kernels import any_takes_part, load_tile, may_have_positives, take_part
 
 
 @triton.jit
@@ -79,3 +80,103 @@ def sweep_forward_online_kernel(
     if shares is not None:
         tl.store(slot + 2 * quantity, log_normal, mask=inside)
         tl.store(slot + 3 * quantity, log_abnormal, mask=inside)
+
+
+@triton.jit(
+    do_not_specialize=["first_row", "rows", "columns", "tiles"],
+    do_not_specialize_on_alignment=[
+        "ids",
+        "roles",
+        "row_gradients",
+        "largest_gradient",
+        "total",
+        "sample_to_sample",
+        "normal_to_abnormal",
+        "largest_anchor",
+    ],
+)
+def sweep_backward_online_kernel(
+    units,  # the arguments of sweep_backward_kernel, with log2 of alpha, beta, p and r in row_state
+    ids,
+    roles,
+    row_state,
+    row_gradients,
+    largest_gradient,
+    total,
+    sample_to_sample,
+    normal_to_abnormal,
+    largest_anchor,
+    unit_gradients,
+    sweep_factor,
+    first_row,
+    rows,
+    columns,
+    tiles,
+    lambda_abnormal,
+    gradient_scale,
+    PRECISION: tl.constexpr,
+    FEATURES: tl.constexpr,
+    WIDTH: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+):
+    """Compute sum_j G_ij u_j as ``sweep_backward_kernel`` does, each term of G as one power of two.
+
+    Weights go into the exponent: outside it, 0 could meet an infinity.
+    """
+    block, split = tl.program_id(0), tl.program_id(1)
+    row = block * ROWS + tl.arange(0, ROWS)
+    inside = row < rows
+    number = first_row + tl.minimum(row, rows - 1)
+    ss, na, highest = term_gradients(
+        total, sample_to_sample, normal_to_abnormal, largest_gradient, largest_anchor, columns, lambda_abnormal
+    )
+    if (block == 0) & (split == 0):
+        tl.store(sweep_factor, highest / FIT * gradient_scale)
+
+    u_row = load_tile(units, number, FEATURES, WIDTH)
+    id_row = tl.load(ids + number).to(tl.int32)
+    lowest_id, highest_id = tl.min(id_row, 0), tl.max(id_row, 0)
+    gradient_row = loss_gradients(row_gradients, ss, highest, number, inside, ROWS)
+    alpha_row = tl.load(row_state + number)
+    if roles is not None:
+        rows_take_part = tl.min(tl.abs(tl.load(roles + number).to(tl.int32)), 0) < 2
+    sums = tl.zeros([ROWS, WIDTH], tl.float32)
+    first_tile = split * tiles
+    for tile in range(first_tile, tl.minimum(first_tile + tiles, tl.cdiv(columns, COLUMNS))):
+        column_start = tile * COLUMNS
+        column = column_start + tl.arange(0, COLUMNS)
+        some = column < columns
+        column = tl.minimum(column, columns - 1)
+        u_column = load_tile(units, column, FEATURES, WIDTH)
+        id_column = tl.load(ids + column).to(tl.int32)
+        gradient_column = loss_gradients(row_gradients, ss, highest, column, some, COLUMNS)
+        alpha_column = tl.load(row_state + column)
+        x = tl.dot(u_row, tl.trans(u_column), input_precision=PRECISION)  # [ROWS, COLUMNS] float32
+        x = tl.where((number[:, None] == column[None, :]) | ~some[None, :], float("-inf"), x)
+        g = gradient_row[:, None] * tl.exp2(x + alpha_row[:, None])
+        g += gradient_column[None, :] * tl.exp2(x + alpha_column[None, :])
+        if (tl.max(id_column, 0) >= lowest_id) & (tl.min(id_column, 0) <= highest_id):
+            same = tl.load(ids + number).to(tl.int32)[:, None] == id_column[None, :]
+            beta_row = tl.load(row_state + columns + number)
+            beta_column = tl.load(row_state + columns + column)
+            positive = gradient_row[:, None] * tl.exp2(x + beta_row[:, None])
+            positive += gradient_column[None, :] * tl.exp2(x + beta_column[None, :])
+            g -= tl.where(same, positive, 0.0)
+        if roles is not None:
+            role_column = tl.load(roles + column).to(tl.int32)
+            if rows_take_part & (tl.min(tl.abs(role_column), 0) < 2):
+                abnormal_row = (tl.load(roles + number).to(tl.int32) == -1).to(tl.float32)
+                abnormal_column = (role_column == -1).to(tl.float32)
+                p_row = tl.load(row_state + 2 * columns + number)
+                r_row = tl.load(row_state + 3 * columns + number)
+                c_row = tl.load(row_state + 4 * columns + number)
+                p_column = tl.load(row_state + 2 * columns + column)
+                r_column = tl.load(row_state + 3 * columns + column)
+                c_column = tl.load(row_state + 4 * columns + column)
+                g += na * tl.exp2(x + p_row[:, None] + tl.log2(abnormal_column)[None, :])
+                g += na * tl.exp2(x + p_column[None, :] + tl.log2(abnormal_row)[:, None])
+                g -= na * tl.exp2(x + r_row[:, None] + tl.log2(c_column)[None, :])
+                g -= na * tl.exp2(x + r_column[None, :] + tl.log2(c_row)[:, None])
+        sums = tl.dot(g.to(u_column.dtype), u_column, sums, input_precision=PRECISION)
+    store_sums(unit_gradients, sums, split, row, rows, inside, FEATURES, WIDTH)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import triton
 from torch import Tensor
 
 from hscl_kernels import launch
-from hscl_kernels.contrast import online_kernels
-from hscl_kernels.contrast import triton_kernels as kernels
+from hscl_kernels.contrast import backward_kernels, forward_kernels, online_kernels, row_terms_kernels
 from hscl_kernels.contrast.cpu_sweep import Rows
 from hscl_kernels.contrast.reference import anchors_and_positives
 from hscl_kernels.contrast.temperature import gradient_scale, is_online, unit_scale
-from hscl_kernels.prototypes.triton_form import RowQuantities, Sweep, input_gradients, row_quantities
+from hscl_kernels.prototypes.triton_form import PrototypeParts, RowQuantities, prototype_gradients, row_quantities
 
 _LOG2_E = 1.4426950408889634
 
@@ -27,7 +28,7 @@ def info_nce_forward(
     partials = sweep_forward(rows.units, instance_ids, None, rows.ranges, online=online)
     row_losses = torch.empty_like(rows.lengths)
     row_state = torch.zeros(6, len(row_losses), dtype=torch.float32, device=row_losses.device)
-    _row_terms(partials, rows, None, None, None, row_losses, row_state, None, (0.0, 0.0), online=online)
+    _row_terms(partials, rows, None, None, row_losses, row_state, None, (0.0, 0.0), online=online)
     return row_losses, rows.units, rows.lengths, row_state
 
 
@@ -50,7 +51,7 @@ def info_nce_backward(
         temperature=temperature,
         row_gradients=(gradients, gradients.abs().amax()),
     )
-    return input_gradients(sweep, units, lengths, dtype, scale=unit_scale(temperature))[0]
+    return _input_gradients(sweep, units, lengths, dtype, None, scale=unit_scale(temperature))
 
 
 def hscl_forward(
@@ -87,7 +88,7 @@ def hscl_forward(
     row_state = torch.empty(6, len(rows.lengths), dtype=torch.float32, device=partials.device)
     scalars = [torch.empty((), dtype=torch.float32, device=partials.device) for _ in range(5)]
     lambdas = (lambda_prototype, lambda_abnormal)
-    _row_terms(partials, rows, roles, shares, anchors, None, row_state, scalars, lambdas, online=online)
+    _row_terms(partials, rows, shares, anchors, None, row_state, scalars, lambdas, online=online)
     *terms, largest_anchor = scalars
     return *terms, rows.weights, rows.units, rows.lengths, rows.nearest, row_state, largest_anchor
 
@@ -119,20 +120,20 @@ def hscl_backward(
         lambda_abnormal=lambda_abnormal,
         largest_anchor=largest_anchor,
     )
-    by_embeddings, by_prototypes = input_gradients(
+    parts = PrototypeParts.empty(units, prototypes)
+    by_embeddings = _input_gradients(
         sweep,
         units,
         lengths,
         dtype,
+        parts,
         scale=unit_scale(temperature),
-        prototypes=prototypes,
         index=index,
         slopes=row_state[5],
         upstream=(total, sp),
         lambda_prototype=lambda_prototype,
     )
-    assert by_prototypes is not None
-    return by_embeddings, by_prototypes
+    return by_embeddings, prototype_gradients(parts)
 
 
 def own_log_sums(everyone: Rows, start: int, stop: int, *, online: bool) -> Tensor:
@@ -144,9 +145,11 @@ def own_log_sums(everyone: Rows, start: int, stop: int, *, online: bool) -> Tens
     )
     _, slots, rows = partials.shape
     log_sums = torch.empty(4, rows, dtype=torch.float32, device=partials.device)
-    grid = (triton.cdiv(rows, launch.ROW_BLOCK), 4)
+    grid = (triton.cdiv(rows, launch.ROW_BLOCK), 2)
     options = launch.compiler_options(partials.device)
-    kernels.log_sums_kernel[grid](partials, log_sums, rows, slots, ONLINE=online, BLOCK=launch.ROW_BLOCK, **options)
+    row_terms_kernels.log_sums_kernel[grid](
+        partials, log_sums, rows, slots, ONLINE=online, BLOCK=launch.ROW_BLOCK, **options
+    )
     return log_sums
 
 
@@ -171,6 +174,13 @@ def own_unit_gradients(
     return sweep.unit_gradients.sum(0) * sweep.factor
 
 
+class Sweep(NamedTuple):
+    """The backward sweep's ``unit_gradients [splits, N, D]``, and the factor that turns their sum into dL/du."""
+
+    unit_gradients: Tensor
+    factor: Tensor
+
+
 def _shares(positives: Tensor, roles: Tensor) -> Tensor:
     """Return each row's share in the normal-to-abnormal sums of others: c, or -1 for an abnormal row."""
     return torch.where(roles == -1, -1.0, positives)
@@ -183,7 +193,7 @@ def _row_ranges(units: Tensor, ids: Tensor, roles: Tensor) -> Tensor:
     blocks = triton.cdiv(rows, block)
     ranges = torch.empty(3, blocks, dtype=torch.int32, device=ids.device)
     options = launch.compiler_options(ids.device)
-    kernels.row_ranges_kernel[(blocks,)](ids, roles, ranges, rows, BLOCK=block, num_warps=1, **options)
+    forward_kernels.row_ranges_kernel[(blocks,)](ids, roles, ranges, rows, BLOCK=block, num_warps=1, **options)
     return ranges
 
 
@@ -223,7 +233,7 @@ def sweep_forward(
         return partials
     plan = launch.forward_plan(rows, everyone, max(tile.rows, tile.columns), processors, triangular=own is None)
     partials = torch.empty(4, plan.slots, rows, dtype=torch.float32, device=units.device)
-    kernels.sweep_forward_kernel[(plan.programs,)](
+    forward_kernels.sweep_forward_kernel[(plan.programs,)](
         units,
         ids,
         shares,
@@ -244,7 +254,6 @@ def sweep_forward(
 def _row_terms(
     partials: Tensor,
     rows: RowQuantities,
-    roles: Tensor | None,
     shares: Tensor | None,
     anchors: Tensor | None,
     row_losses: Tensor | None,
@@ -257,26 +266,23 @@ def _row_terms(
     """Launch ``row_terms_kernel``, which fills ``row_state`` and ``row_losses`` or the ``scalars``."""
     _, slots, count = partials.shape
     programs = triton.cdiv(count, launch.ROW_BLOCK)
-    unused = partials
-    kernels.row_terms_kernel[(programs,)](
+    row_terms_kernels.row_terms_kernel[(programs,)](
         partials,
-        unused if roles is None else roles,
-        rows.lengths if roles is None else rows.similarity,
+        rows.lengths,
+        rows.similarity,
         rows.weights,
-        unused if shares is None else shares,
-        unused if anchors is None else anchors,
+        shares,
+        anchors,
         rows.block_sums,
-        unused if row_losses is None else row_losses,
+        row_losses,
         row_state,
         torch.empty(3, programs, dtype=torch.float32, device=partials.device),
-        *([unused] * 5 if scalars is None else scalars),
+        *([None] * 5 if scalars is None else scalars),
         rows.ticket,
         count,
         slots,
         rows.block_sums.shape[1],
         *lambdas,
-        CONTRASTS=roles is not None,
-        SAMPLED=anchors is not None,
         ONLINE=online,
         BLOCK=launch.ROW_BLOCK,
         num_warps=4,
@@ -306,16 +312,16 @@ def sweep_backward(
     splits, tiles = launch.row_owned_plan(rows, columns, tile, launch.processors(units.device))
     factor = torch.empty(1, dtype=torch.float32, device=units.device)
     out = torch.empty(splits, rows, features, dtype=torch.float32, device=units.device)
-    per_row, largest = (factor, factor) if row_gradients is None else row_gradients
-    kernels.sweep_backward_kernel[(triton.cdiv(rows, tile.rows), splits)](
+    online = is_online(temperature)
+    kernel = online_kernels.sweep_backward_online_kernel if online else backward_kernels.sweep_backward_kernel
+    kernel[(triton.cdiv(rows, tile.rows), splits)](
         units,
         ids,
-        ids if roles is None else roles,
+        roles,
         row_state,
-        per_row,
-        largest,
-        *(factor if gradient is None else gradient for gradient in upstream),
-        factor if largest_anchor is None else largest_anchor,
+        *((None, None) if row_gradients is None else row_gradients),
+        *upstream,
+        largest_anchor,
         out,
         factor,
         start,
@@ -324,12 +330,6 @@ def sweep_backward(
         tiles,
         lambda_abnormal,
         gradient_scale(temperature),
-        HAS_TOTAL=upstream[0] is not None,
-        HAS_SS=upstream[1] is not None,
-        HAS_NA=upstream[2] is not None,
-        PER_ROW=row_gradients is not None,
-        CONTRASTS=roles is not None,
-        ONLINE=is_online(temperature),
         PRECISION=launch.dot_precision(units.dtype),
         FEATURES=features,
         WIDTH=width,
@@ -340,3 +340,53 @@ def sweep_backward(
         **launch.compiler_options(units.device),
     )
     return Sweep(out, factor)
+
+
+def _input_gradients(
+    sweep: Sweep,
+    units: Tensor,
+    lengths: Tensor,
+    dtype: torch.dtype,
+    parts: PrototypeParts | None,
+    *,
+    scale: float,
+    index: Tensor | None = None,
+    slopes: Tensor | None = None,
+    upstream: tuple[Tensor | None, Tensor | None] = (None, None),
+    lambda_prototype: float = 1.0,
+) -> Tensor:
+    """Launch ``input_gradients_kernel``: return dL/dz and fill the prototypes' parts, if there are any.
+
+    ``upstream`` are the gradients of the total and of the sample-to-prototype term.
+    """
+    rows, features = units.shape
+    width = launch.width_of(features)
+    tile = launch.row_tile(width)
+    per_program, programs = launch.part_plan(rows, tile)
+    by_embeddings = torch.empty(rows, features, dtype=dtype, device=units.device)
+    backward_kernels.input_gradients_kernel[(programs,)](
+        sweep.unit_gradients,
+        sweep.factor,
+        slopes,
+        *upstream,
+        index,
+        units,
+        lengths,
+        None if parts is None else parts.prototypes,
+        by_embeddings,
+        None if parts is None else parts.sums,
+        rows,
+        0 if parts is None else len(parts.prototypes),
+        len(sweep.unit_gradients),
+        per_program,
+        lambda_prototype,
+        scale,
+        SATURATE=launch.largest_of(dtype),
+        FEATURES=features,
+        WIDTH=width,
+        BLOCK=tile.rows,
+        PROTOTYPE_BLOCK=launch.PROTOTYPE_BLOCK,
+        num_warps=tile.warps,
+        **launch.compiler_options(units.device),
+    )
+    return by_embeddings

@@ -74,87 +74,39 @@ def row_quantities(
     return out
 
 
-class Sweep(NamedTuple):
-    """The backward sweep's ``unit_gradients [splits, N, D]``, and the factor that turns their sum into dL/du."""
+class PrototypeParts(NamedTuple):
+    """The prototypes ``[K, D]``, contiguous, and the ``sums [programs, K, D]`` of slopes times units, one a program."""
 
-    unit_gradients: Tensor
-    factor: Tensor
+    prototypes: Tensor
+    sums: Tensor
+
+    @classmethod
+    def empty(cls, units: Tensor, prototypes: Tensor) -> PrototypeParts:
+        """Return parts that a kernel which goes over the rows of ``units [N, D]`` has yet to fill."""
+        rows, features = units.shape
+        _, programs = launch.part_plan(rows, launch.row_tile(launch.width_of(features)))
+        sums = torch.empty(programs, len(prototypes), features, dtype=torch.float32, device=units.device)
+        return cls(prototypes.contiguous(), sums)
 
 
-def input_gradients(
-    sweep: Sweep | None,
-    units: Tensor,
-    lengths: Tensor,
-    dtype: torch.dtype,
-    *,
-    scale: float,
-    prototypes: Tensor | None = None,
-    index: Tensor | None = None,
-    slopes: Tensor | None = None,
-    upstream: tuple[Tensor | None, Tensor | None] = (None, None),
-    lambda_prototype: float = 1.0,
-) -> tuple[Tensor, Tensor | None]:
-    """Compute dL/dz and, with prototypes, dL/dV, in a launch each.
-
-    ``upstream`` are the gradients of the total and of the sample-to-prototype term, None where there is none.
-    """
-    rows, features = units.shape
-    width = launch.width_of(features)
-    tiles = launch.row_tile(launch.width_of(features))
-    blocks = triton.cdiv(rows, tiles.rows)
-    per_program = triton.cdiv(blocks, launch.MOST_PARTS)
-    programs = triton.cdiv(blocks, per_program)
-    by_embeddings = torch.empty(rows, features, dtype=dtype, device=units.device)
-    count = 0 if prototypes is None else len(prototypes)
-    parts = torch.empty(programs, count, features, dtype=torch.float32, device=units.device)
-    given = prototypes.contiguous() if prototypes is not None else units
-    total, term = upstream
-    kernels.input_gradients_kernel[(programs,)](
-        units if sweep is None else sweep.unit_gradients,
-        lengths if sweep is None else sweep.factor,
-        lengths if slopes is None else slopes,
-        lengths if total is None else total,
-        lengths if term is None else term,
-        lengths if index is None else index,
-        units,
-        lengths,
-        given,
-        by_embeddings,
-        parts,
-        rows,
-        count,
-        0 if sweep is None else len(sweep.unit_gradients),
-        per_program,
-        lambda_prototype,
-        scale,
-        HAS_TOTAL=total is not None,
-        HAS_TERM=term is not None,
-        SWEEP=sweep is not None,
-        PROTOTYPES=prototypes is not None,
-        SATURATE=torch.finfo(dtype).max if dtype == torch.float16 else 0.0,
-        FEATURES=features,
-        WIDTH=width,
-        BLOCK=tiles.rows,
-        PROTOTYPE_BLOCK=launch.PROTOTYPE_BLOCK,
-        num_warps=tiles.warps,
-        **launch.compiler_options(units.device),
-    )
-    if prototypes is None:
-        return by_embeddings, None
-    by_prototypes = torch.empty(count, features, dtype=prototypes.dtype, device=units.device)
+def prototype_gradients(parts: PrototypeParts) -> Tensor:
+    """Return dL/dV ``[K, D]``. One launch."""
+    prototypes, sums = parts
+    programs, count, features = sums.shape
+    gradients = torch.empty(count, features, dtype=prototypes.dtype, device=sums.device)
     kernels.prototype_gradients_kernel[(count,)](
-        parts,
-        given,
-        by_prototypes,
+        sums,
+        prototypes,
+        gradients,
         programs,
         count,
         FEATURES=features,
-        WIDTH=width,
+        WIDTH=launch.width_of(features),
         BLOCK=16,
         num_warps=4,
-        **launch.compiler_options(units.device),
+        **launch.compiler_options(sums.device),
     )
-    return by_embeddings, by_prototypes
+    return gradients
 
 
 def similarity_forward(embeddings: Tensor, prototypes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -167,8 +119,29 @@ def similarity_backward(
     gradients: Tensor, prototypes: Tensor, index: Tensor, units: Tensor, lengths: Tensor, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
     """Return dL/dz ``[N, D]`` and dL/dV ``[K, D]`` for the gradients ``[N]`` of the similarities. Two launches."""
-    by_embeddings, by_prototypes = input_gradients(
-        None, units, lengths, dtype, scale=1.0, prototypes=prototypes, index=index, slopes=gradients.contiguous()
+    rows, features = units.shape
+    width = launch.width_of(features)
+    tile = launch.row_tile(width)
+    per_program, programs = launch.part_plan(rows, tile)
+    parts = PrototypeParts.empty(units, prototypes)
+    by_embeddings = torch.empty(rows, features, dtype=dtype, device=units.device)
+    kernels.similarity_gradients_kernel[(programs,)](
+        gradients.contiguous(),
+        index,
+        units,
+        lengths,
+        parts.prototypes,
+        by_embeddings,
+        parts.sums,
+        rows,
+        len(prototypes),
+        per_program,
+        SATURATE=launch.largest_of(dtype),
+        FEATURES=features,
+        WIDTH=width,
+        BLOCK=tile.rows,
+        PROTOTYPE_BLOCK=launch.PROTOTYPE_BLOCK,
+        num_warps=tile.warps,
+        **launch.compiler_options(units.device),
     )
-    assert by_prototypes is not None
-    return by_embeddings, by_prototypes
+    return by_embeddings, prototype_gradients(parts)

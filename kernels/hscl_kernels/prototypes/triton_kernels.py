@@ -1,6 +1,6 @@
 """The row kernels in Triton: normalisation, nearest prototype and weights before the sweep, gradients after it.
 
-The sweep itself is in hscl_kernels.contrast.triton_kernels. No floating-point atomics:
+The sweep itself is in hscl_kernels.contrast. No floating-point atomics:
 sums across programs go through buffers that the next launch adds in a fixed order, so every run gives the same bits.
 """
 
@@ -139,26 +139,64 @@ def unit_rows_kernel(
 
 
 @triton.jit
-def upstream_gradient(total, term, share, HAS_TOTAL: tl.constexpr, HAS_TERM: tl.constexpr):
-    """Return dL/d(term): its own gradient plus its ``share`` of the total's; absent ones are 0."""
+def upstream_gradient(total, term, share):
+    """Return dL/d(term): its own gradient plus its ``share`` of the total's; None is 0."""
     gradient = 0.0
-    if HAS_TOTAL:
+    if total is not None:
         gradient += tl.load(total).to(tl.float32) * share
-    if HAS_TERM:
+    if term is not None:
         gradient += tl.load(term).to(tl.float32)
     return gradient
 
 
+@triton.jit
+def add_prototype_gradients(
+    slope,  # [BLOCK] float32: dL/dm
+    nearest,  # [BLOCK] int64
+    u,  # [BLOCK, WIDTH] float32
+    prototypes,  # [K, D]
+    prototype_count,
+    part,  # [K, D] float32 out: sum of slope times u over this program's rows
+    step,
+    FEATURES: tl.constexpr,
+    WIDTH: tl.constexpr,
+    PROTOTYPE_BLOCK: tl.constexpr,
+):
+    """Return what dL/dm adds to dL/du, and add what it adds to the prototypes' gradients to this program's part."""
+    feature = tl.arange(0, WIDTH)
+    wide = (feature < FEATURES)[None, :]
+    v = tl.load(prototypes + nearest[:, None] * FEATURES + feature[None, :], mask=wide, other=0.0).to(tl.float32)
+    v, _ = unit_and_length(v, 1)
+    for first in range(0, prototype_count, PROTOTYPE_BLOCK):
+        k = first + tl.arange(0, PROTOTYPE_BLOCK)
+        shares = tl.where(nearest[None, :] == k[:, None], slope[None, :], 0.0)
+        sums = tl.dot(shares, u, input_precision="ieee")
+        pointer = part + k[:, None] * FEATURES + feature[None, :]
+        some = (k < prototype_count)[:, None] & wide
+        if step > 0:
+            sums += tl.load(pointer, mask=some, other=0.0)
+        tl.store(pointer, sums, mask=some)
+    tl.debug_barrier()  # the next step reads what other threads of this program have written
+    return slope[:, None] * v
+
+
+@triton.jit
+def store_input_gradients(by_unit, u, length, gradients, place, present, SATURATE: tl.constexpr):
+    """Store dL/dz = (I - u u^T) (dL/du) / ||z|| of a block of rows."""
+    along = tl.where(length > 1e-12, tl.sum(by_unit * u, 1), 0.0)
+    by_row = (by_unit - along[:, None] * u) / length[:, None]
+    if SATURATE > 0:  # 1e12 times dL/du, the gradient of a zero row, would be an inf, and 0 times that NaN
+        bounded = tl.where(by_row > SATURATE, SATURATE, tl.where(by_row < -SATURATE, -SATURATE, by_row))
+        by_row = tl.where((length > 1e-12)[:, None], by_row, bounded)
+    tl.store(gradients + place, by_row.to(gradients.dtype.element_ty), mask=present)
+
+
 @triton.jit(
-    do_not_specialize=["rows", "prototype_count", "splits", "blocks_per_program"],
-    do_not_specialize_on_alignment=["slopes", "total", "sample_to_prototype", "prototypes"],
+    do_not_specialize=["rows", "prototype_count", "blocks_per_program"],
+    do_not_specialize_on_alignment=["slopes", "prototypes"],
 )
-def input_gradients_kernel(
-    unit_gradients,  # [splits, N, D] float32: partial sums of sum_j G_ij (scaled unit)_j
-    sweep_factor,  # [1] float32: what makes dL/du of them
-    slopes,  # [N] float32: dL_SP/dm
-    total,
-    sample_to_prototype,  # [1]: upstream gradients
+def similarity_gradients_kernel(
+    slopes,  # [N] float32: dL/dm
     index,  # [N] int64
     units,  # [N, D]
     lengths,  # [N] float32
@@ -167,66 +205,30 @@ def input_gradients_kernel(
     prototype_parts,  # [programs, K, D] float32 out: sum of slope times u over this program's rows
     rows,
     prototype_count,
-    splits,
     blocks_per_program,
-    lambda_prototype,
-    scale,
-    HAS_TOTAL: tl.constexpr,
-    HAS_TERM: tl.constexpr,
-    SWEEP: tl.constexpr,
-    PROTOTYPES: tl.constexpr,
     SATURATE: tl.constexpr,  # the largest float16 where that is the gradient's dtype, else 0
     FEATURES: tl.constexpr,
     WIDTH: tl.constexpr,
     BLOCK: tl.constexpr,
     PROTOTYPE_BLOCK: tl.constexpr,
 ):
-    """Compute dL/dz = (I - u u^T) (dL/du) / ||z||, with dL/du from the sweep and from the nearest prototype."""
+    """Compute dL/dz from dL/dm, and parts of dL/dV."""
     program = tl.program_id(0)
     feature = tl.arange(0, WIDTH)
-    wide = feature < FEATURES
-    if PROTOTYPES:
-        upstream = 1.0  # without a sweep the slopes are the similarities' own gradients
-        if SWEEP:
-            upstream = upstream_gradient(total, sample_to_prototype, lambda_prototype, HAS_TOTAL, HAS_TERM)
     for step in range(blocks_per_program):
-        row = (program * blocks_per_program + step) * BLOCK + tl.arange(0, BLOCK)
+        row = ((program * blocks_per_program + step) * BLOCK + tl.arange(0, BLOCK)).to(tl.int64)
         inside = row < rows
-        present = inside[:, None] & wide[None, :]
-        offset = row.to(tl.int64)
-        place = offset[:, None] * FEATURES + feature[None, :]
-        u = tl.load(units + place, mask=present, other=0.0).to(tl.float32) / scale
-        by_unit = tl.zeros([BLOCK, WIDTH], tl.float32)
-        if SWEEP:
-            for split in range(splits):
-                part = unit_gradients + tl.cast(split, tl.int64) * rows * FEATURES
-                by_unit += tl.load(part + place, mask=present, other=0.0)
-            by_unit *= tl.load(sweep_factor)
-        if PROTOTYPES:
-            slope = tl.load(slopes + offset, mask=inside, other=0.0) * upstream
-            nearest = tl.load(index + offset, mask=inside, other=0)
-            v = tl.load(prototypes + nearest[:, None] * FEATURES + feature[None, :], mask=present, other=0.0).to(
-                tl.float32
-            )
-            v, _ = unit_and_length(v, 1)
-            by_unit += slope[:, None] * v
-            for first in range(0, prototype_count, PROTOTYPE_BLOCK):
-                k = first + tl.arange(0, PROTOTYPE_BLOCK)
-                shares = tl.where(nearest[None, :] == k[:, None], slope[None, :], 0.0)
-                part = tl.dot(shares, u, input_precision="ieee")
-                pointer = prototype_parts + (program * prototype_count + k).to(tl.int64)[:, None] * FEATURES
-                some = (k < prototype_count)[:, None] & wide[None, :]
-                if step > 0:
-                    part += tl.load(pointer + feature[None, :], mask=some, other=0.0)
-                tl.store(pointer + feature[None, :], part, mask=some)
-            tl.debug_barrier()  # the next step reads what other threads of this program have written
-        length = tl.load(lengths + offset, mask=inside, other=1.0)
-        along = tl.where(length > 1e-12, tl.sum(by_unit * u, 1), 0.0)
-        by_row = (by_unit - along[:, None] * u) / length[:, None]
-        if SATURATE > 0:  # 1e12 times dL/du, the gradient of a zero row, would be an inf, and 0 times that NaN
-            bounded = tl.where(by_row > SATURATE, SATURATE, tl.where(by_row < -SATURATE, -SATURATE, by_row))
-            by_row = tl.where((length > 1e-12)[:, None], by_row, bounded)
-        tl.store(embedding_gradients + place, by_row.to(embedding_gradients.dtype.element_ty), mask=present)
+        present = inside[:, None] & (feature < FEATURES)[None, :]
+        place = row[:, None] * FEATURES + feature[None, :]
+        u = tl.load(units + place, mask=present, other=0.0).to(tl.float32)
+        slope = tl.load(slopes + row, mask=inside, other=0.0)
+        nearest = tl.load(index + row, mask=inside, other=0)
+        part = prototype_parts + tl.cast(program, tl.int64) * prototype_count * FEATURES
+        by_unit = add_prototype_gradients(
+            slope, nearest, u, prototypes, prototype_count, part, step, FEATURES, WIDTH, PROTOTYPE_BLOCK
+        )
+        length = tl.load(lengths + row, mask=inside, other=1.0)
+        store_input_gradients(by_unit, u, length, embedding_gradients, place, present, SATURATE)
 
 
 @triton.jit(
