@@ -268,7 +268,8 @@ def _specialise(case: Case) -> tuple[Any, dict[str, str], dict[str, Any]]:
         "ROWS": case.tile.rows,
         "COLUMNS": case.tile.columns,
         "RANGE": launch.row_tile(case.width).rows,
-        "BLOCK": 16 if case.kernel == "prototype_gradients_kernel" else case.tile.rows,
+        "BLOCK": launch.PART_BLOCK if case.kernel == "prototype_gradients_kernel" else case.tile.rows,
+        "PART_BLOCK": launch.PART_BLOCK,
         "PROTOTYPE_BLOCK": launch.PROTOTYPE_BLOCK,
     }
     if contrasts:

@@ -22,6 +22,8 @@ from hscl_kernels.backends import INTERPRETED
 WIDTHS = (64, 128, 256)  # features, rounded up to a power of two, that the tables have entries for
 MOST_PARTS = 512  # programs whose parts of the prototypes' gradient the last launch adds
 PROTOTYPE_BLOCK = 16  # prototypes whose gradient parts are formed at once
+PART_BLOCK = 16  # parts of a prototype's gradient that are added at once
+FEW_PROTOTYPES = 8  # whose gradients one program adds up; of more, each has its own program in another launch
 _MOST_SPLITS = 32
 _ORDINARY_SIDE = 128  # of the forward sweep's tiles
 _PROGRAMS = 4  # of the forward sweep for each multiprocessor, at least, where there are rows enough

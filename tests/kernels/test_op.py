@@ -27,8 +27,8 @@ BACKENDS = ["cpu", "triton"]
 OPS = torch.ops.hscl_kernels
 
 
-def inputs(rows=20, features=16, dtype=torch.float32):
-    batch = make_batch(rows, features)
+def inputs(rows=20, features=16, dtype=torch.float32, prototypes=3):
+    batch = make_batch(rows, features, prototypes)
     return batch.embeddings.to(dtype), batch.prototypes.to(dtype), batch.ids, batch.roles, batch.uniforms
 
 
@@ -267,13 +267,16 @@ def launches(monkeypatch):
     return seen
 
 
-def test_three_launches_forward_three_backward_and_nothing_else(launches):
-    z, v, ids, roles, _ = inputs(dtype=torch.float16)
+@pytest.mark.parametrize("prototypes", [3, launch.FEW_PROTOTYPES + 1])
+def test_three_launches_forward_two_backward_and_nothing_else(launches, prototypes):
+    """With many prototypes there is a third, in which each has a program of its own."""
+    z, v, ids, roles, _ = inputs(dtype=torch.float16, prototypes=prototypes)
     upstream = (torch.ones(()), None, None, None)
     saved = contrast_form.hscl_forward(z, v, ids, roles, None, 0.5, 1.0, 0.5, 0.4)[5:]
     contrast_form.hscl_backward(upstream, v, ids, roles, *saved, 0.5, 1.0, 0.5, torch.float16)
     assert launches[:3] == ["unit_rows_kernel", "sweep_forward_kernel", "row_terms_kernel"]
-    assert launches[3:] == ["sweep_backward_kernel", "input_gradients_kernel", "prototype_gradients_kernel"]
+    assert launches[3:5] == ["sweep_backward_kernel", "input_gradients_kernel"]
+    assert launches[5:] == ["prototype_gradients_kernel"] * (prototypes > launch.FEW_PROTOTYPES)
 
 
 def test_no_operator_of_torch_runs_around_the_launches(monkeypatch):

@@ -2,7 +2,8 @@
 
 With e_ij = exp(s_ij / tau), dL/du_i = sum_j G_ij u_j, G_ij = e_ij (f(i, j) + f(j, i)), f from the coefficients of both
 rows: each program forms whole rows of G, so no sum crosses programs but those over the splits of the columns, which
-``input_gradients_kernel`` adds in a fixed order.
+``input_gradients_kernel`` adds in a fixed order. By an integer ticket its last program to finish knows that it is, and
+adds up the prototypes' gradients; which one that is changes no sum.
 """
 
 from __future__ import annotations
@@ -11,7 +12,12 @@ import triton
 import triton.language as tl
 
 from hscl_kernels.contrast.forward_kernels import load_tile
-from hscl_kernels.prototypes.triton_kernels import add_prototype_gradients, store_input_gradients, upstream_gradient
+from hscl_kernels.prototypes.triton_kernels import (
+    add_prototype_gradients,
+    store_input_gradients,
+    store_prototype_gradient,
+    upstream_gradient,
+)
 
 FIT = tl.constexpr(4096.0)  # the largest entry of G in units of the sums, so that float16 neither over- nor underflows
 
@@ -84,6 +90,7 @@ def sweep_backward_kernel(
     largest_anchor,  # [1] float32, None with row_gradients
     unit_gradients,  # [splits, n, D] float32 out
     sweep_factor,  # [1] float32 out: makes dL/du of their sum
+    ticket,  # [1] int32 out: 0, for the next launch
     first_row,
     rows,
     columns,
@@ -106,6 +113,7 @@ def sweep_backward_kernel(
     )
     if (block == 0) & (split == 0):
         tl.store(sweep_factor, highest / FIT * gradient_scale)
+        tl.store(ticket, 0)
 
     u_row = load_tile(units, number, FEATURES, WIDTH)
     id_row = tl.load(ids + number).to(tl.int32)
@@ -172,6 +180,8 @@ def input_gradients_kernel(
     prototypes,  # [K, D], or None
     embedding_gradients,  # [N, D] out
     prototype_parts,  # [programs, K, D] float32 out: sum of slope times u over this program's rows
+    prototype_gradients,  # [K, D] out, or None where another launch adds the parts up
+    ticket,  # [1] int32, 0
     rows,
     prototype_count,
     splits,
@@ -183,6 +193,7 @@ def input_gradients_kernel(
     WIDTH: tl.constexpr,
     BLOCK: tl.constexpr,
     PROTOTYPE_BLOCK: tl.constexpr,
+    PART_BLOCK: tl.constexpr,
 ):
     """Compute dL/dz = (I - u u^T) (dL/du) / ||z||, with dL/du from the sweep and from the nearest prototype."""
     program = tl.program_id(0)
@@ -209,3 +220,19 @@ def input_gradients_kernel(
             )
         length = tl.load(lengths + row, mask=inside, other=1.0)
         store_input_gradients(by_unit, u, length, embedding_gradients, place, present, SATURATE)
+    if prototype_gradients is not None:
+        tl.debug_barrier()
+        programs = tl.num_programs(0)
+        if tl.atomic_add(ticket, 1, sem="acq_rel") == programs - 1:
+            for k in range(prototype_count):
+                store_prototype_gradient(
+                    k,
+                    prototype_parts,
+                    prototypes,
+                    prototype_gradients,
+                    programs,
+                    prototype_count,
+                    FEATURES,
+                    WIDTH,
+                    PART_BLOCK,
+                )

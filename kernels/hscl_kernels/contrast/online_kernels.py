@@ -108,6 +108,7 @@ def sweep_backward_online_kernel(
     largest_anchor,
     unit_gradients,
     sweep_factor,
+    ticket,
     first_row,
     rows,
     columns,
@@ -133,6 +134,7 @@ def sweep_backward_online_kernel(
     )
     if (block == 0) & (split == 0):
         tl.store(sweep_factor, highest / FIT * gradient_scale)
+        tl.store(ticket, 0)
 
     u_row = load_tile(units, number, FEATURES, WIDTH)
     id_row = tl.load(ids + number).to(tl.int32)

@@ -1,4 +1,4 @@
-"""InfoNCE and the HSCL objective in Triton: three launches forward, three backward."""
+"""InfoNCE and the HSCL objective in Triton: three launches forward, two backward (three with many prototypes)."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def info_nce_backward(
         temperature=temperature,
         row_gradients=(gradients, gradients.abs().amax()),
     )
-    return _input_gradients(sweep, units, lengths, dtype, None, scale=unit_scale(temperature))
+    return _input_gradients(sweep, units, lengths, dtype, None, None, scale=unit_scale(temperature))
 
 
 def hscl_forward(
@@ -121,19 +121,22 @@ def hscl_backward(
         largest_anchor=largest_anchor,
     )
     parts = PrototypeParts.empty(units, prototypes)
+    by_prototypes = torch.empty(prototypes.shape, dtype=prototypes.dtype, device=prototypes.device)
+    few = len(prototypes) <= launch.FEW_PROTOTYPES
     by_embeddings = _input_gradients(
         sweep,
         units,
         lengths,
         dtype,
         parts,
+        by_prototypes if few else None,
         scale=unit_scale(temperature),
         index=index,
         slopes=row_state[5],
         upstream=(total, sp),
         lambda_prototype=lambda_prototype,
     )
-    return by_embeddings, prototype_gradients(parts)
+    return by_embeddings, by_prototypes if few else prototype_gradients(parts)
 
 
 def own_log_sums(everyone: Rows, start: int, stop: int, *, online: bool) -> Tensor:
@@ -175,10 +178,14 @@ def own_unit_gradients(
 
 
 class Sweep(NamedTuple):
-    """The backward sweep's ``unit_gradients [splits, N, D]``, and the factor that turns their sum into dL/du."""
+    """The backward sweep's ``unit_gradients [splits, N, D]``, and the factor that turns their sum into dL/du.
+
+    ``ticket [1]`` is 0, for the programs of the next launch to count themselves.
+    """
 
     unit_gradients: Tensor
     factor: Tensor
+    ticket: Tensor
 
 
 def _shares(positives: Tensor, roles: Tensor) -> Tensor:
@@ -311,6 +318,7 @@ def sweep_backward(
     tile = launch.backward_tile(columns, width, units.dtype, units.device, online=is_online(temperature))
     splits, tiles = launch.row_owned_plan(rows, columns, tile, launch.processors(units.device))
     factor = torch.empty(1, dtype=torch.float32, device=units.device)
+    ticket = torch.empty(1, dtype=torch.int32, device=units.device)
     out = torch.empty(splits, rows, features, dtype=torch.float32, device=units.device)
     online = is_online(temperature)
     kernel = online_kernels.sweep_backward_online_kernel if online else backward_kernels.sweep_backward_kernel
@@ -324,6 +332,7 @@ def sweep_backward(
         largest_anchor,
         out,
         factor,
+        ticket,
         start,
         rows,
         columns,
@@ -339,7 +348,7 @@ def sweep_backward(
         num_stages=tile.stages,
         **launch.compiler_options(units.device),
     )
-    return Sweep(out, factor)
+    return Sweep(out, factor, ticket)
 
 
 def _input_gradients(
@@ -348,6 +357,7 @@ def _input_gradients(
     lengths: Tensor,
     dtype: torch.dtype,
     parts: PrototypeParts | None,
+    by_prototypes: Tensor | None,
     *,
     scale: float,
     index: Tensor | None = None,
@@ -355,7 +365,7 @@ def _input_gradients(
     upstream: tuple[Tensor | None, Tensor | None] = (None, None),
     lambda_prototype: float = 1.0,
 ) -> Tensor:
-    """Launch ``input_gradients_kernel``: return dL/dz and fill the prototypes' parts, if there are any.
+    """Launch ``input_gradients_kernel``: return dL/dz, and fill the prototypes' parts and gradients if they are given.
 
     ``upstream`` are the gradients of the total and of the sample-to-prototype term.
     """
@@ -375,6 +385,8 @@ def _input_gradients(
         None if parts is None else parts.prototypes,
         by_embeddings,
         None if parts is None else parts.sums,
+        by_prototypes,
+        sweep.ticket,
         rows,
         0 if parts is None else len(parts.prototypes),
         len(sweep.unit_gradients),
@@ -386,6 +398,7 @@ def _input_gradients(
         WIDTH=width,
         BLOCK=tile.rows,
         PROTOTYPE_BLOCK=launch.PROTOTYPE_BLOCK,
+        PART_BLOCK=launch.PART_BLOCK,
         num_warps=tile.warps,
         **launch.compiler_options(units.device),
     )

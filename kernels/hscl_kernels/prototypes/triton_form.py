@@ -102,7 +102,7 @@ def prototype_gradients(parts: PrototypeParts) -> Tensor:
         count,
         FEATURES=features,
         WIDTH=launch.width_of(features),
-        BLOCK=16,
+        BLOCK=launch.PART_BLOCK,
         num_warps=4,
         **launch.compiler_options(sums.device),
     )

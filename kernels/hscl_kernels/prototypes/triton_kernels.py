@@ -231,6 +231,34 @@ def similarity_gradients_kernel(
         store_input_gradients(by_unit, u, length, embedding_gradients, place, present, SATURATE)
 
 
+@triton.jit
+def store_prototype_gradient(
+    k,
+    parts,  # [programs, K, D] float32
+    prototypes,  # [K, D]
+    gradients,  # [K, D] out
+    programs,
+    prototype_count,
+    FEATURES: tl.constexpr,
+    WIDTH: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Store dL/dV_k = (I - v v^T) (sum of the parts) / ||V_k||. Other multiprocessors may just have written them."""
+    feature = tl.arange(0, WIDTH)
+    wide = feature < FEATURES
+    by_unit = tl.zeros([WIDTH], tl.float32)
+    for first in range(0, programs, BLOCK):
+        program = first + tl.arange(0, BLOCK)
+        pointer = parts + (program * prototype_count + k).to(tl.int64)[:, None] * FEATURES + feature[None, :]
+        some = (program < programs)[:, None] & wide[None, :]
+        by_unit += tl.sum(tl.load(pointer, mask=some, other=0.0, cache_modifier=".cg"), 0)
+    raw = tl.load(prototypes + k * FEATURES + feature, mask=wide, other=0.0).to(tl.float32)
+    v, length = unit_and_length(raw, 0)
+    along = tl.where(length > 1e-12, tl.sum(by_unit * v, 0), 0.0)
+    by_row = (by_unit - along * v) / length
+    tl.store(gradients + k * FEATURES + feature, by_row.to(gradients.dtype.element_ty), mask=wide)
+
+
 @triton.jit(
     do_not_specialize=["programs", "prototype_count"],
     do_not_specialize_on_alignment=["prototypes"],
@@ -245,17 +273,7 @@ def prototype_gradients_kernel(
     WIDTH: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Compute dL/dV_k = (I - v v^T) (sum of the parts) / ||V_k||, one program per prototype."""
-    k = tl.program_id(0)
-    feature = tl.arange(0, WIDTH)
-    wide = feature < FEATURES
-    by_unit = tl.zeros([WIDTH], tl.float32)
-    for first in range(0, programs, BLOCK):
-        program = first + tl.arange(0, BLOCK)
-        pointer = parts + (program * prototype_count + k).to(tl.int64)[:, None] * FEATURES + feature[None, :]
-        by_unit += tl.sum(tl.load(pointer, mask=(program < programs)[:, None] & wide[None, :], other=0.0), 0)
-    raw = tl.load(prototypes + k * FEATURES + feature, mask=wide, other=0.0).to(tl.float32)
-    v, length = unit_and_length(raw, 0)
-    along = tl.where(length > 1e-12, tl.sum(by_unit * v, 0), 0.0)
-    by_row = (by_unit - along * v) / length
-    tl.store(gradients + k * FEATURES + feature, by_row.to(gradients.dtype.element_ty), mask=wide)
+    """Compute the prototypes' gradients, one program per prototype."""
+    store_prototype_gradient(
+        tl.program_id(0), parts, prototypes, gradients, programs, prototype_count, FEATURES, WIDTH, BLOCK
+    )
