@@ -78,8 +78,12 @@ def cases(targets: list[str]) -> Iterator[Case]:
         rowwise = "unit_rows input_gradients similarity_gradients prototype_gradients"
         for kernel in (f"{name}_kernel" for name in rowwise.split()):
             yield Case(kernel, target, "hscl", itemsize, width, launch.row_tile(width))
-    for target, variant in itertools.product(targets, ("hscl", "online")):
+        for kernel in ("unit_rows_kernel", "input_gradients_kernel"):
+            yield Case(kernel, target, "info_nce", itemsize, width, launch.row_tile(width))
+    for target, variant in itertools.product(targets, ("hscl", "online", "info_nce")):
         yield Case("row_terms_kernel", target, variant, 4, 16, Tile(launch.ROW_BLOCK, 1, 4, 1))
+        if variant == "info_nce":
+            continue
         yield Case("log_sums_kernel", target, variant, 4, 16, Tile(launch.ROW_BLOCK, 1, 4, 1))
         if variant == "hscl":
             yield Case("row_ranges_kernel", target, variant, 4, 16, Tile(launch.row_tile(16).rows, 1, 1, 1))
@@ -275,8 +279,9 @@ def _specialise(case: Case) -> tuple[Any, dict[str, str], dict[str, Any]]:
     if contrasts:
         known |= {"row_gradients": None, "largest_gradient": None, "anchors": None, "row_losses": None}
     else:
-        known |= {"shares": None, "roles": None, "total": None, "largest_anchor": None}
-    if case.kernel == "row_terms_kernel":
+        absent = "shares roles total largest_anchor prototypes index slopes prototype_parts prototype_gradients anchors"
+        known |= dict.fromkeys(absent.split())
+    if case.kernel == "row_terms_kernel" and contrasts:
         known = {name: value for name, value in known.items() if name not in _TERMS}
     constants = {name: known[name] for name in kernel.arg_names if name in known}
     signature = {name: types.get(name, "*fp32") for name in kernel.arg_names}

@@ -75,6 +75,7 @@ _BACKWARD_ON = {
     "gfx942": {64: Tile(64, 32, 8, 1), 128: Tile(64, 32, 8, 1), 256: Tile(32, 32, 4, 1)},
 }
 _BACKWARD_SINGLE = {64: Tile(32, 32, 4, 1), 128: Tile(32, 32, 4, 1), 256: Tile(16, 16, 8, 1)}
+_BACKWARD_ONLINE_SINGLE = Tile(16, 16, 8, 1)
 _BACKWARD_ONLINE = {64: Tile(64, 32, 8, 1), 128: Tile(64, 32, 8, 1), 256: Tile(32, 32, 4, 1)}
 _BACKWARD_ONLINE_ON = {"gfx942": {64: Tile(32, 32, 4, 1), 128: Tile(32, 32, 4, 1), 256: Tile(16, 32, 4, 1)}}
 
@@ -97,7 +98,7 @@ def forward_entry(target: str, width: int, itemsize: int, *, online: bool, few: 
 def backward_entry(target: str, width: int, itemsize: int, *, online: bool) -> Tile:
     """Return what :func:`forward_entry` returns, for the backward sweep."""
     if itemsize == 4:
-        return _BACKWARD_SINGLE[width]
+        return _BACKWARD_ONLINE_SINGLE if online else _BACKWARD_SINGLE[width]
     if online:
         return _BACKWARD_ONLINE_ON.get(target, {}).get(width, _BACKWARD_ONLINE[width])
     return _BACKWARD_ON.get(target, {}).get(width, _BACKWARD[width])

@@ -91,6 +91,17 @@ def test_the_sharded_form_compiles():
     assert form == "sharded\n"
 
 
+def test_kernels_compile_without_the_tensors_that_are_absent():
+    """Nothing may use a pointer that is None, not even after a return: the interpreter would not get there."""
+    kernels = printed_by(
+        "from hscl_kernels import audit;"
+        "some = [case for case in audit.cases(['sm_90']) if case.variant == 'info_nce' and case.itemsize == 4];"
+        "rows = [case for case in some if 'sweep' not in case.kernel and case.width in (16, 128)];"
+        "print(*{audit.audit(case)['kernel'] for case in rows})"
+    )
+    assert set(kernels.split()) == {"unit_rows_kernel", "input_gradients_kernel", "row_terms_kernel"}
+
+
 def test_work_is_counted_by_hand():
     """N^2 D for the triangle's multiply-adds, 4 N^2 D for the row-owned backward, N^2 / 2 and N^2 exponentials."""
     tile = Tile(128, 64, 8, 2)

@@ -125,73 +125,73 @@ def row_terms_kernel(
     beta = -log_same if ONLINE else tl.exp2(-log_same)
     tl.store(row_state + row, tl.where(has_positive, alpha, NOTHING), mask=inside)
     tl.store(row_state + rows + row, tl.where(has_positive, beta, NOTHING), mask=inside)
+    # Not an early return: Triton compiles what comes after one, whose pointers are None.
     if shares is None:
         length = tl.load(lengths + row, mask=inside, other=0.0)
         tl.store(row_losses + row, loss + 0.0 * length, mask=inside)  # a single row's NaN shows in no other row
-        return
-
-    mass = _block_sum(block_sums, 0, blocks, BLOCK)
-    kept = _block_sum(block_sums, 1, blocks, BLOCK)
-    eligible = _block_sum(block_sums, 2, blocks, BLOCK)
-    abnormal_rows = _block_sum(block_sums, 3, blocks, BLOCK)
-    mass = tl.where(mass > 0, mass, tl.where(mass == 0, 1.0, mass))  # NaN stays
-    abnormal_rows = tl.maximum(abnormal_rows, 1.0)
-    share = tl.load(shares + row, mask=inside, other=0.0)
-    c = tl.maximum(share, 0.0)
-    if anchors is not None:
-        anchor = tl.load(anchors + row, mask=inside, other=0.0)
-        factor = 1.0
     else:
-        kept = tl.where(kept > 0, kept, 1.0)
-        anchor = c / kept
-        factor = eligible / kept
-    log_factor = tl.log2(tl.where(eligible > 0, factor, 1.0))
-    log_normal, log_abnormal = _log_sums(partials, 2, row, inside, rows, slots, ONLINE, BLOCK)
-    log_normal += log_factor
-    has_both = (anchor > 0) & (log_normal != float("-inf")) & (log_abnormal != float("-inf"))
-    log_normal = tl.where(has_both, log_normal, 0.0)
-    log_abnormal = tl.where(has_both, log_abnormal, 0.0)
-    ratio = log_abnormal - log_normal
-    tail = tl.exp2(-tl.abs(ratio))
-    # log2(1 + tail), exact where the tail is small
-    log_tail = tl.where(tail < 1e-3, tail * (1.0 - tail * (0.5 - tail / 3.0)) / LN2, tl.log2(1.0 + tail))
-    log_both = tl.maximum(log_normal, log_abnormal) + log_tail
-    contrast = tl.where(has_both, anchor * (tl.maximum(ratio, 0.0) + log_tail) * LN2, 0.0)
-    log_anchor = tl.log2(tl.where(has_both, anchor, 1.0))
-    log_p = log_anchor - log_both
-    log_r = log_p + ratio + log_factor
-    p = log_p if ONLINE else tl.exp2(log_p)
-    r = log_r if ONLINE else tl.exp2(log_r)
-    tl.store(row_state + 2 * rows + row, tl.where(has_both, p, NOTHING), mask=inside)
-    tl.store(row_state + 3 * rows + row, tl.where(has_both, r, NOTHING), mask=inside)
-    tl.store(row_state + 4 * rows + row, c, mask=inside)
+        mass = _block_sum(block_sums, 0, blocks, BLOCK)
+        kept = _block_sum(block_sums, 1, blocks, BLOCK)
+        eligible = _block_sum(block_sums, 2, blocks, BLOCK)
+        abnormal_rows = _block_sum(block_sums, 3, blocks, BLOCK)
+        mass = tl.where(mass > 0, mass, tl.where(mass == 0, 1.0, mass))  # NaN stays
+        abnormal_rows = tl.maximum(abnormal_rows, 1.0)
+        share = tl.load(shares + row, mask=inside, other=0.0)
+        c = tl.maximum(share, 0.0)
+        if anchors is not None:
+            anchor = tl.load(anchors + row, mask=inside, other=0.0)
+            factor = 1.0
+        else:
+            kept = tl.where(kept > 0, kept, 1.0)
+            anchor = c / kept
+            factor = eligible / kept
+        log_factor = tl.log2(tl.where(eligible > 0, factor, 1.0))
+        log_normal, log_abnormal = _log_sums(partials, 2, row, inside, rows, slots, ONLINE, BLOCK)
+        log_normal += log_factor
+        has_both = (anchor > 0) & (log_normal != float("-inf")) & (log_abnormal != float("-inf"))
+        log_normal = tl.where(has_both, log_normal, 0.0)
+        log_abnormal = tl.where(has_both, log_abnormal, 0.0)
+        ratio = log_abnormal - log_normal
+        tail = tl.exp2(-tl.abs(ratio))
+        # log2(1 + tail), exact where the tail is small
+        log_tail = tl.where(tail < 1e-3, tail * (1.0 - tail * (0.5 - tail / 3.0)) / LN2, tl.log2(1.0 + tail))
+        log_both = tl.maximum(log_normal, log_abnormal) + log_tail
+        contrast = tl.where(has_both, anchor * (tl.maximum(ratio, 0.0) + log_tail) * LN2, 0.0)
+        log_anchor = tl.log2(tl.where(has_both, anchor, 1.0))
+        log_p = log_anchor - log_both
+        log_r = log_p + ratio + log_factor
+        p = log_p if ONLINE else tl.exp2(log_p)
+        r = log_r if ONLINE else tl.exp2(log_r)
+        tl.store(row_state + 2 * rows + row, tl.where(has_both, p, NOTHING), mask=inside)
+        tl.store(row_state + 3 * rows + row, tl.where(has_both, r, NOTHING), mask=inside)
+        tl.store(row_state + 4 * rows + row, c, mask=inside)
 
-    w = tl.load(weights + row, mask=inside, other=0.0)
-    m = tl.load(similarity + row, mask=inside, other=0.0)
-    slope = -2.0 * w * w * (1.0 - m) / mass + tl.where(share < 0.0, 2.0 * tl.maximum(m, 0.0) / abnormal_rows, 0.0)
-    tl.store(row_state + 5 * rows + row, slope, mask=inside)
+        w = tl.load(weights + row, mask=inside, other=0.0)
+        m = tl.load(similarity + row, mask=inside, other=0.0)
+        slope = -2.0 * w * w * (1.0 - m) / mass + tl.where(share < 0.0, 2.0 * tl.maximum(m, 0.0) / abnormal_rows, 0.0)
+        tl.store(row_state + 5 * rows + row, slope, mask=inside)
 
-    programs = tl.num_programs(0)
-    tl.store(program_parts + program, tl.sum(tl.where(inside, loss, 0.0), 0))
-    tl.store(program_parts + programs + program, tl.sum(contrast, 0))
-    tl.store(program_parts + 2 * programs + program, tl.max(anchor, 0))
-    tl.debug_barrier()
-    if tl.atomic_add(ticket, 1, sem="acq_rel") == programs - 1:
-        ss, na, highest = 0.0, 0.0, 0.0
-        for first in range(0, programs, BLOCK):
-            part = first + tl.arange(0, BLOCK)
-            some = part < programs
-            ss += tl.sum(tl.load(program_parts + part, mask=some, other=0.0, cache_modifier=".cg"), 0)
-            na += tl.sum(tl.load(program_parts + programs + part, mask=some, other=0.0, cache_modifier=".cg"), 0)
-            peak = tl.load(program_parts + 2 * programs + part, mask=some, other=0.0, cache_modifier=".cg")
-            highest = tl.maximum(highest, tl.max(peak, 0))
-        ss = ss / rows
-        sp = _block_sum(block_sums, 4, blocks, BLOCK) / mass
-        sp += _block_sum(block_sums, 5, blocks, BLOCK) / abnormal_rows
-        ss += 0.0 * sp  # which is NaN if a row or a prototype is not finite, whatever the row's role
-        na += 0.0 * sp
-        tl.store(total, ss + lambda_prototype * sp + lambda_abnormal * na)
-        tl.store(sample_to_sample, ss)
-        tl.store(sample_to_prototype, sp)
-        tl.store(normal_to_abnormal, na)
-        tl.store(largest_anchor, highest)
+        programs = tl.num_programs(0)
+        tl.store(program_parts + program, tl.sum(tl.where(inside, loss, 0.0), 0))
+        tl.store(program_parts + programs + program, tl.sum(contrast, 0))
+        tl.store(program_parts + 2 * programs + program, tl.max(anchor, 0))
+        tl.debug_barrier()
+        if tl.atomic_add(ticket, 1, sem="acq_rel") == programs - 1:
+            ss, na, highest = 0.0, 0.0, 0.0
+            for first in range(0, programs, BLOCK):
+                part = first + tl.arange(0, BLOCK)
+                some = part < programs
+                ss += tl.sum(tl.load(program_parts + part, mask=some, other=0.0, cache_modifier=".cg"), 0)
+                na += tl.sum(tl.load(program_parts + programs + part, mask=some, other=0.0, cache_modifier=".cg"), 0)
+                peak = tl.load(program_parts + 2 * programs + part, mask=some, other=0.0, cache_modifier=".cg")
+                highest = tl.maximum(highest, tl.max(peak, 0))
+            ss = ss / rows
+            sp = _block_sum(block_sums, 4, blocks, BLOCK) / mass
+            sp += _block_sum(block_sums, 5, blocks, BLOCK) / abnormal_rows
+            ss += 0.0 * sp  # which is NaN if a row or a prototype is not finite, whatever the row's role
+            na += 0.0 * sp
+            tl.store(total, ss + lambda_prototype * sp + lambda_abnormal * na)
+            tl.store(sample_to_sample, ss)
+            tl.store(sample_to_prototype, sp)
+            tl.store(normal_to_abnormal, na)
+            tl.store(largest_anchor, highest)

@@ -95,47 +95,44 @@ def unit_rows_kernel(
         units + offset[:, None] * FEATURES + feature[None, :], (u * scale).to(units.dtype.element_ty), mask=present
     )
     tl.store(lengths + offset, length, mask=inside)
-    if prototypes is None:
-        return
-
-    highest = tl.full([BLOCK], float("-inf"), tl.float32)
-    nearest = tl.zeros([BLOCK], tl.int64)
-    for k in range(prototype_count):
-        v = tl.load(prototypes + k * FEATURES + feature, mask=feature < FEATURES, other=0.0).to(tl.float32)
-        v, _ = unit_and_length(v, 0)
-        cosine = tl.sum(u * v[None, :], 1)
-        # Strictly, so that a tie stays with the lowest k; NaN counts as the highest.
-        higher = (cosine > highest) | ((cosine != cosine) & (highest == highest))
-        highest = tl.where(higher, cosine, highest)
-        nearest = tl.where(higher, k, nearest)
-    tl.store(similarity + offset, highest, mask=inside)
-    tl.store(index + offset, nearest, mask=inside)
-    if roles is None:
-        return
-
-    role = tl.load(roles + offset, mask=inside, other=2).to(tl.int32)
-    soft = (highest + 1.0) * 0.5
-    soft = tl.where(soft < 0.0, 0.0, tl.where(soft > 1.0, 1.0, soft))
-    if not TRUSTED:
-        soft = tl.full([BLOCK], 1.0, tl.float32)
-    weight = tl.where(role == 1, 1.0, tl.where(role == 0, soft, 0.0))
-    weight = tl.where((role < -1) | (role > 2), float("nan"), weight)  # an invalid role must show
-    eligible = weight > weight_threshold
-    chosen = tl.where(eligible, weight, 0.0)
-    abnormal = role == -1
-    tl.store(weights + offset, weight, mask=inside)
-    tl.store(shares + offset, tl.where(abnormal, -1.0, chosen), mask=inside)
-    pulled = weight * (1.0 - highest)
-    pushed = tl.where(abnormal, tl.maximum(highest, 0.0), 0.0)
-    programs = tl.num_programs(0)
-    tl.store(block_sums + block, tl.sum(weight, 0))
-    tl.store(block_sums + programs + block, tl.sum(chosen, 0))
-    tl.store(block_sums + 2 * programs + block, tl.sum(eligible.to(tl.float32), 0))
-    tl.store(block_sums + 3 * programs + block, tl.sum(abnormal.to(tl.float32), 0))
-    tl.store(block_sums + 4 * programs + block, tl.sum(pulled * pulled, 0))
-    tl.store(block_sums + 5 * programs + block, tl.sum(pushed * pushed, 0))
-    if block == 0:
-        tl.store(ticket, 0)
+    # Not an early return: Triton compiles what comes after one, whose pointers are None.
+    if prototypes is not None:
+        highest = tl.full([BLOCK], float("-inf"), tl.float32)
+        nearest = tl.zeros([BLOCK], tl.int64)
+        for k in range(prototype_count):
+            v = tl.load(prototypes + k * FEATURES + feature, mask=feature < FEATURES, other=0.0).to(tl.float32)
+            v, _ = unit_and_length(v, 0)
+            cosine = tl.sum(u * v[None, :], 1)
+            # Strictly, so that a tie stays with the lowest k; NaN counts as the highest.
+            higher = (cosine > highest) | ((cosine != cosine) & (highest == highest))
+            highest = tl.where(higher, cosine, highest)
+            nearest = tl.where(higher, k, nearest)
+        tl.store(similarity + offset, highest, mask=inside)
+        tl.store(index + offset, nearest, mask=inside)
+        if roles is not None:
+            role = tl.load(roles + offset, mask=inside, other=2).to(tl.int32)
+            soft = (highest + 1.0) * 0.5
+            soft = tl.where(soft < 0.0, 0.0, tl.where(soft > 1.0, 1.0, soft))
+            if not TRUSTED:
+                soft = tl.full([BLOCK], 1.0, tl.float32)
+            weight = tl.where(role == 1, 1.0, tl.where(role == 0, soft, 0.0))
+            weight = tl.where((role < -1) | (role > 2), float("nan"), weight)  # an invalid role must show
+            eligible = weight > weight_threshold
+            chosen = tl.where(eligible, weight, 0.0)
+            abnormal = role == -1
+            tl.store(weights + offset, weight, mask=inside)
+            tl.store(shares + offset, tl.where(abnormal, -1.0, chosen), mask=inside)
+            pulled = weight * (1.0 - highest)
+            pushed = tl.where(abnormal, tl.maximum(highest, 0.0), 0.0)
+            programs = tl.num_programs(0)
+            tl.store(block_sums + block, tl.sum(weight, 0))
+            tl.store(block_sums + programs + block, tl.sum(chosen, 0))
+            tl.store(block_sums + 2 * programs + block, tl.sum(eligible.to(tl.float32), 0))
+            tl.store(block_sums + 3 * programs + block, tl.sum(abnormal.to(tl.float32), 0))
+            tl.store(block_sums + 4 * programs + block, tl.sum(pulled * pulled, 0))
+            tl.store(block_sums + 5 * programs + block, tl.sum(pushed * pushed, 0))
+            if block == 0:
+                tl.store(ticket, 0)
 
 
 @triton.jit
