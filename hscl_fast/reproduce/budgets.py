@@ -47,7 +47,7 @@ class Budget:
             first = {column.group: column for column in reversed(columns)}
             last = {column.group: column for column in columns}
             return tuple(column for column in columns if column in (*first.values(), *last.values()))
-        return columns if row is scenario.rows[0] else columns[-1:]
+        return columns if row is scenario.rows[0] else columns[:1]
 
 
 _ALL_DATA = ("digits", "cifar10", "cifar100", "lsun_fix", "fashion_mnist")
