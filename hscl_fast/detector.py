@@ -20,6 +20,7 @@ from hscl_fast.config.composing import compose_config
 from hscl_fast.config.sections import Config
 from hscl_fast.console import say, silent
 from hscl_fast.data.decode import lazy_files, resize_images
+from hscl_fast.data.new_images import ArrayImage, FileImage, NewImage
 from hscl_fast.data.paths import at_home
 from hscl_fast.data.types import AnyImages
 from hscl_fast.data.user.labels import remark_on_labels
@@ -243,6 +244,37 @@ class HSCLDetector(OutlierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         save_fitted(self._fitted.with_threshold(-self.offset_), path)
+
+    def export(self, path: str | os.PathLike[str], X: Any, *, overwrite: bool = False) -> None:
+        """Write the fitted detector as one file that scores without this package: ``.onnx``, or ``.pt2`` of torch.
+
+        Parameters
+        ----------
+        path
+            The file.
+        X
+            Images like those to score, on up to 100 of which the file is compared with the detector.
+        overwrite
+            Whether an existing file may be replaced.
+
+        Raises
+        ------
+        UsageError
+            A score differs by more than 1e-4, or a decision, so that no file is left; ``path`` exists or cannot be
+            written; a package is missing.
+        """
+        from hscl_fast.export.export_run import export_run  # which few programs need
+
+        check_is_fitted(self)
+        read = read_images(X)
+        images: list[NewImage] = (
+            [ArrayImage(f"X[{row}]", read, row) for row in range(len(read))]
+            if isinstance(read, np.ndarray)
+            else [FileImage(Path(path)) for path in read]
+        )
+        with tempfile.TemporaryDirectory(prefix="hscl-") as folder:
+            self.save(Path(folder, "detector"))
+            export_run(Path(folder, "detector"), at_home(path), images=images, overwrite=overwrite)
 
     @classmethod
     def load(

@@ -13,6 +13,7 @@ from dataclasses import fields, replace
 import joblib
 import numpy as np
 import pytest
+import torch
 from conftest import subprocess_environment
 from PIL import Image
 from sklearn.base import clone
@@ -22,9 +23,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from hscl_fast import HSCLDetector
+from hscl_fast.cli import main as cli
 from hscl_fast.config.sections import SECTIONS, Config
+from hscl_fast.data.new_images import ArrayImage
 from hscl_fast.detector import FIELDS
 from hscl_fast.errors import UsageError
+from hscl_fast.export.export_run import export_run
 from hscl_fast.runs.evaluate_run import evaluate_run
 from hscl_fast.runs.predict_run import predict_run
 from hscl_fast.runs.train_run import train_run
@@ -282,6 +286,31 @@ def test_saved_and_loaded_it_is_the_same(detector, run_dir, files, tmp_path):
     with pytest.raises(UsageError, match="cannot be written"):
         detector.save(tmp_path / "no" / "saved")
     assert [path.name for path in tmp_path.iterdir()] == ["saved"]
+
+
+def test_a_saved_detector_is_not_exported_without_images(detector, tmp_path):
+    detector.save(tmp_path / "saved")
+    with pytest.raises(UsageError, match=r"HSCLDetector.save keeps none.*--images"):
+        export_run(tmp_path / "saved", tmp_path / "model.pt2")
+    with pytest.raises(UsageError, match=r"--root x .* Leave one of them out"):
+        export_run(tmp_path / "saved", tmp_path / "model.pt2", images=[ArrayImage("0", X, 0)], root="x")
+    assert not (tmp_path / "model.pt2").exists()
+
+
+@pytest.mark.slow
+def test_a_detector_exports_itself(detector, files, tmp_path):
+    detector.export(tmp_path / "model.pt2", X)
+    model = torch.export.load(tmp_path / "model.pt2").module()
+    scores, abnormal = model(torch.from_numpy(X[:5]))
+    scores = scores.detach().numpy()
+    # The file computes in float32, the detector perhaps in bfloat16; that both agree in float32 was checked by export.
+    np.testing.assert_allclose(scores, -detector.score_samples(X[:5]), rtol=0.1, atol=0.1)
+    np.testing.assert_array_equal(abnormal.numpy(), scores > -detector.offset_)
+    detector.save(tmp_path / "saved")
+    again = ["export", tmp_path / "saved", "--out", tmp_path / "again.pt2", "--images", *files[:3]]
+    assert cli.run([str(argument) for argument in again]) == 0
+    with pytest.raises(UsageError, match="exists"):
+        detector.export(tmp_path / "model.pt2", X)
 
 
 def test_a_threshold_set_by_hand_is_saved(detector, tmp_path):

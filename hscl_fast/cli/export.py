@@ -7,6 +7,7 @@ from rich.console import Console
 
 from hscl_fast.console import say, warn
 from hscl_fast.counted import counted
+from hscl_fast.data.given_images import GivenImages
 from hscl_fast.export.export_run import Export, export_run
 from hscl_fast.export.images import LARGEST_BATCH
 from hscl_fast.export.parity import TOLERANCE, Parity, in_words
@@ -18,6 +19,7 @@ def run(options: Namespace, console: Console) -> int:
         options.RUN,
         options.out,
         evaluation=options.evaluation,
+        images=GivenImages(options.images).images if options.images else None,
         root=options.root,
         overwrite=options.overwrite,
         console=console,

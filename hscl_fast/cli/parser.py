@@ -368,6 +368,9 @@ def _export_parser() -> ArgumentParser:
     )
     parser.add_argument("RUN", type=str, help="run directory")
     parser.add_argument("--out", type=str, required=True, help="file to write: .onnx, or .pt2 of torch.export")
+    parser.add_argument(
+        "--images", type=str, nargs="+", help="files or folders of images to compare on (unset: those of the run)"
+    )
     parser.add_argument("--evaluation", type=str, help="whose score and threshold to use (unset: the run's own)")
     parser.add_argument("--root", type=str, help="folder of the data set, if it has moved (unset: as trained)")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing --out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -13,17 +14,17 @@ import hscl_fast
 from hscl_fast.atomic import replacing
 from hscl_fast.console import say, silent
 from hscl_fast.csv_text import escaped
+from hscl_fast.data.new_images import NewImage
 from hscl_fast.data.open import open_split
 from hscl_fast.data.paths import at_home
 from hscl_fast.data.places import moved_to
 from hscl_fast.data.split.record import read_record
-from hscl_fast.data.split.split import Split
 from hscl_fast.errors import UsageError
 from hscl_fast.evaluation.convention import SCORE_DIRECTION
 from hscl_fast.export.footprint import peak_memory
 from hscl_fast.export.formats import FORMATS, Format, Model
 from hscl_fast.export.graph import trace
-from hscl_fast.export.images import choose_images
+from hscl_fast.export.images import choose_images, given_images
 from hscl_fast.export.installed import require_installed
 from hscl_fast.export.parity import Parity, compare, require_equal
 from hscl_fast.export.recorded import recorded_scores
@@ -33,6 +34,7 @@ from hscl_fast.runs.backends import prepare_backends
 from hscl_fast.runs.calibration import Calibration
 from hscl_fast.runs.directory import Results, RunDirectory
 from hscl_fast.runs.output_files import require_writable, unwritable
+from hscl_fast.runs.score_new import decoding_of
 
 
 class Export(NamedTuple):
@@ -76,15 +78,16 @@ def export_run(
     out: str | Path,
     *,
     evaluation: str | None = None,
+    images: Sequence[NewImage] | None = None,
     root: str | None = None,
     overwrite: bool = False,
     console: Console | None = None,
 ) -> Export:
     """Write a run's detector into one file that takes images of any size, and compare it with the run.
 
-    The file is scored, as it was written, on up to 100 images of the run at their own sizes: of its test images, else
-    of those held out, else of those trained on. Unless every score equals the run's in float32 up to 1e-4, and every
-    decision does, no file is left.
+    The file is scored, as it was written, on up to 100 images at their own sizes: those given, or the run's test
+    images, else those held out, else those trained on. Unless every score equals the run's in float32 up to 1e-4, and
+    every decision does, no file is left.
 
     Parameters
     ----------
@@ -94,6 +97,8 @@ def export_run(
         The file, written atomically: ``.onnx`` or ``.pt2``, a program of ``torch.export``.
     evaluation
         The name of an evaluation in ``RUN/evaluations``, whose score and threshold are used; None: the run's own.
+    images
+        The images to compare on; None: those of the run, whose data is opened.
     root
         Folder of the data, if it has moved: see :func:`hscl_fast.data.places.moved_to`; None: as trained.
     overwrite
@@ -113,34 +118,42 @@ def export_run(
     require_installed(kind.packages, out.suffix)
     require_writable("--out", out, overwrite=overwrite, kind=f"{out.suffix} file")
     config = directory.load_config()
+    if images is None:
+        _require_images(directory)
+    elif root is not None:
+        raise UsageError(
+            f"--root {root} says where the images of the run are, but --images takes others. Leave one of them out."
+        )
     if root is not None:
         config = replace(config, data=moved_to(config.data, read_record(directory.split).kind, root))
     prepare_backends(config.runtime)
     reference = Reference.load(directory, config, evaluation)
-    split = open_split(directory.recorded_data(config), resized=False)
-    images = choose_images(split)
+    if images is None:
+        chosen = choose_images(open_split(directory.recorded_data(config), resized=False))
+    else:
+        chosen = given_images(images, decoding_of(config, reference.calibration))
     say(console, f"writing {out}, which takes about half a minute")
     program = trace(reference.scoring, reference.threshold)
-    content = kind.content(program, describe(directory, split, reference, evaluation))
+    content = kind.content(program, describe(directory, reference, evaluation))
     threads = torch.get_num_threads()
     try:
         with replacing(out) as temporary:
             temporary.write_bytes(content)
-            both = score_side_by_side(reference, _loaded(kind, temporary, threads), images, console)
+            both = score_side_by_side(reference, _loaded(kind, temporary, threads), chosen, console)
             parity = compare(both.ours, both.theirs, both.abnormal, reference.threshold)
             require_equal(parity)
     except OSError as error:
         raise unwritable("--out", out, error) from error
     results: Results = directory if evaluation is None else directory.evaluation(evaluation)
-    recorded = recorded_scores(results, images.names) if images.names else None
-    batch = next(images.batches())
+    recorded = recorded_scores(results, chosen.names) if chosen.names else None
+    batch = next(chosen.batches())
     run = [str(directory.path), *([] if evaluation is None else [evaluation])]
     return Export(
         path=out,
         size=len(content),
         runtime=kind.runtime,
         calibration=reference.calibration,
-        part=images.part,
+        part=chosen.part,
         parity=parity,
         both=both,
         recorded=None if recorded is None else compare(recorded, both.theirs, both.abnormal, reference.threshold),
@@ -151,15 +164,26 @@ def export_run(
     )
 
 
-def describe(directory: RunDirectory, split: Split, reference: Reference, evaluation: str | None) -> dict[str, str]:
-    """Return what is said of an exported detector inside of its file."""
+def _require_images(directory: RunDirectory) -> None:
+    if not directory.split.exists():
+        raise UsageError(
+            f"{directory.path} has no {directory.split.name} that names its images, because HSCLDetector.save keeps "
+            "none, and an export is compared with the run on some. Give --images with files or a folder of images like "
+            "those it was trained on."
+        )
+
+
+def describe(directory: RunDirectory, reference: Reference, evaluation: str | None) -> dict[str, str]:
+    """Return what is said of an exported detector inside of its file; a saved one does not know its classes."""
     calibration = reference.calibration
+    record = read_record(directory.split) if directory.split.exists() else None
+    names = () if record is None else record.class_names
+    classes = {} if record is None else {"normal_class": names[record.normal_class], "classes": ", ".join(names)}
     said = {
         "producer": f"hscl-fast {hscl_fast.__version__}",
         "run": directory.path.absolute().name,
         "evaluation": evaluation or "the run's own",
-        "normal_class": split.class_names[split.normal_class],
-        "classes": ", ".join(split.class_names),
+        **classes,
         "input": "images: uint8 [batch, height, width, 3], red, green and blue, of any size",
         "image_size": str(calibration.image_size),
         "scoring": calibration.scoring,

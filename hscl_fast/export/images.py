@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hscl_fast.data.decode import ImageFiles, load_shrunk
+from hscl_fast.data.new_images import NewImage
 from hscl_fast.data.split.split import Split
-from hscl_fast.data.types import AnyImages, Images, LazyImages
+from hscl_fast.data.types import AnyImages, Decoding, Images, LazyImages
 from hscl_fast.errors import UsageError
 
 _COUNT = 100
@@ -21,43 +23,33 @@ _ANY_SIZE = 1 << 20  # pixels per side, more than any image has
 
 @dataclass(frozen=True, eq=False)
 class OwnSizeImages:
-    """Images of a run, evenly spread over a part of its split.
+    """Up to 100 images, evenly spread over a part of a run's split or over those that were given.
 
     Parameters
     ----------
     part
-        The part in words.
-    images, rows
-        All images of the part, and which of them these are.
+        What they are, in words.
+    readers
+        Each returns one of them, uint8 ``[H, W, 3]``.
     names
-        The names of these, where they are test images.
+        Their names, where they are test images of the run.
     """
 
     part: str
-    images: AnyImages
-    rows: NDArray[np.int64]
+    readers: Sequence[Callable[[], Images]]
     names: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.rows)
 
     def batches(self) -> Iterator[Images]:
         """Yield the images in order, uint8 ``[b, H, W, 3]``: some in a row that are equally large, and not too many."""
         batch: list[Images] = []
-        for row in self.rows:
-            image = self._read(int(row))
+        for read in self.readers:
+            image = read()
             full = len(batch) == LARGEST_BATCH or sum(map(_pixels, batch)) + _pixels(image) > _BATCH_PIXELS
             if batch and (full or batch[0].shape != image.shape):
                 yield np.stack(batch)
                 batch = []
             batch.append(image)
         yield np.stack(batch)
-
-    def _read(self, row: int) -> Images:
-        if isinstance(self.images, LazyImages) and isinstance(self.images.reader, ImageFiles):
-            files = self.images.reader
-            return load_shrunk(files.paths[self.images.rows[row]], files.decoding, _ANY_SIZE)
-        return self.images[row]
 
 
 def choose_images(split: Split) -> OwnSizeImages:
@@ -76,10 +68,27 @@ def choose_images(split: Split) -> OwnSizeImages:
     parts = {"test": split.test.images, "held-out": split.held_out.images, "training": split.training.images}
     for name, images in parts.items():
         if len(images):
-            rows = np.linspace(0, len(images) - 1, min(_COUNT, len(images))).round().astype(np.int64)
+            rows = _spread(len(images))
             names = tuple(split.test.names[row] for row in rows) if name == "test" else ()
-            return OwnSizeImages(f"{name} images", images, rows, names)
-    raise UsageError("The run has no images left to compare an exported model on. Restore its data.")
+            return OwnSizeImages(f"{name} images", [partial(_read, images, int(row)) for row in rows], names)
+    raise UsageError("The run has no images left to compare an exported model on. Restore its data, or give --images.")
+
+
+def given_images(images: Sequence[NewImage], decoding: Decoding) -> OwnSizeImages:
+    """Return up to 100 of the images that a user gives."""
+    readers = [partial(images[row].picture, decoding, _ANY_SIZE) for row in _spread(len(images))]
+    return OwnSizeImages("images given", readers)
+
+
+def _spread(images: int) -> NDArray[np.int64]:
+    return np.linspace(0, images - 1, min(_COUNT, images)).round().astype(np.int64)
+
+
+def _read(images: AnyImages, row: int) -> Images:
+    if isinstance(images, LazyImages) and isinstance(images.reader, ImageFiles):
+        files = images.reader
+        return load_shrunk(files.paths[images.rows[row]], files.decoding, _ANY_SIZE)
+    return images[row]
 
 
 def _pixels(image: Images) -> int:

@@ -49,7 +49,7 @@ def score_side_by_side(reference: Reference, model: Model, images: OwnSizeImages
     """Score images with both; which of them is first changes from batch to batch."""
     ours, theirs, decisions = [], [], []
     speeds: list[tuple[float, float]] = []
-    with image_progress(console, "comparing", len(images)) as advance:
+    with image_progress(console, "comparing", len(images.readers)) as advance:
         for number, batch in enumerate(images.batches()):
             if not number:  # the first call of either prepares it
                 reference(batch)
