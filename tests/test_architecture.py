@@ -39,7 +39,7 @@ ROOMS = {
     "comparators": {"config", "data", "method", "training"},
     "runs": {"comparators", "config", "data", "evaluation", "method", "ranks", "training"},
     "review": {"config", "data", "evaluation", "runs"},
-    "detector": {"config", "data", "method", "ranks", "runs"},
+    "detector": {"config", "data", "export", "method", "ranks", "runs"},
     "doctor": {"config", "data", "method", "runs", "training"},
     "export": {"config", "data", "evaluation", "method", "runs"},
     "many_runs": {"config", "runs"},
