@@ -14,7 +14,7 @@ import functools
 from typing import NamedTuple
 
 import torch
-from hscl_kernels import audit
+from hscl_kernels.audit import cases, report
 from hscl_kernels.gpus import GPUS
 from torch._subclasses import FakeTensorMode
 
@@ -42,7 +42,7 @@ KERNELS = {  # the launches of our operations
 }
 # Called by Inductor as they are, like convolutions and matrix products.
 _KEPT = ("adam", "_foreach_norm", "draw_view_parameters")
-_AUDITED = {("hscl", 2, FEATURES), ("hscl", 4, 16), ("rgb", 2, SIDE)}  # variant, bytes of a number, width
+_AUDITED = (f"hscl bf16 D{FEATURES}", f"rgb bf16 {SIDE} px")
 
 
 class Step(NamedTuple):
@@ -120,9 +120,10 @@ def _seconds(operator: Operator, target: str) -> float:
 @functools.cache
 def _audited(target: str) -> dict[str, float]:
     """Predicted seconds of our kernels at this batch, by name."""
-    cases = [case for case in audit.cases([target]) if (case.variant, case.itemsize, case.width) in _AUDITED]
     rows = VIEWS * ROTATIONS * IMAGES
-    return {case.kernel: audit.audit(case, rows)["predicted_us"] / 1e6 for case in cases}
+    step = [case for case in cases.cases(rows) if case.name in _AUDITED and case.form == "single"]
+    audited = report.compiled(report.launches(step, target))
+    return {row["kernel"]: row["predicted_us"] / 1e6 for row in audited}
 
 
 def _count_ours(step: TrainingStep) -> Counted:

@@ -12,8 +12,10 @@ class Gpu(NamedTuple):
     """One compiler target.
 
     ``processors`` multiprocessors at ``clock`` GHz, each with ``registers`` 32-bit registers, ``shared`` bytes of
-    shared memory (``shared_block`` for one block) and room for ``warps`` warps. ``half``, ``tf32`` and ``single`` are
-    TFLOP/s: tensor cores with float32 accumulators in 16-bit and TF32, and float32 outside them. ``memory`` is GB/s.
+    shared memory (``shared_block`` for one block) and room for ``warps`` warps, of which it starts ``issue``
+    instructions per clock (on AMD vector instructions: scalar ones have a port of their own). ``half``, ``tf32`` and
+    ``single`` are TFLOP/s: tensor cores with float32 accumulators in 16-bit and TF32, and float32 as torch multiplies
+    it (on NVIDIA outside the tensor cores). ``memory`` is GB/s.
     """
 
     backend: str
@@ -26,6 +28,7 @@ class Gpu(NamedTuple):
     shared: int
     shared_block: int
     warps: int
+    issue: int
     half: float
     tf32: float
     single: float
@@ -44,6 +47,7 @@ GPUS = {
         shared=167936,
         shared_block=166912,
         warps=64,
+        issue=4,
         half=312,
         tf32=156,
         single=19.5,
@@ -60,6 +64,7 @@ GPUS = {
         shared=102400,
         shared_block=101376,
         warps=48,
+        issue=4,
         half=71,
         tf32=35.6,
         single=35.6,
@@ -76,6 +81,7 @@ GPUS = {
         shared=102400,
         shared_block=101376,
         warps=48,
+        issue=4,
         half=165,
         tf32=82.6,
         single=82.6,
@@ -92,6 +98,7 @@ GPUS = {
         shared=233472,
         shared_block=232448,
         warps=64,
+        issue=4,
         half=989,
         tf32=495,
         single=67,
@@ -108,6 +115,7 @@ GPUS = {
         shared=233472,
         shared_block=232448,
         warps=64,
+        issue=4,
         half=2250,
         tf32=1125,
         single=75,
@@ -124,6 +132,7 @@ GPUS = {
         shared=102400,
         shared_block=101376,
         warps=48,
+        issue=4,
         half=209.5,
         tf32=104.8,
         single=104.8,
@@ -140,11 +149,13 @@ GPUS = {
         shared=65536,
         shared_block=65536,
         warps=32,
+        issue=1,
         half=1307,
         tf32=653,
         single=163,
         memory=5300,
     ),
 }
-# Exponentials that a multiprocessor starts per clock (CUDA C++ Programming Guide, arithmetic instructions).
+# Exponentials that a multiprocessor starts per clock (CUDA C++ Programming Guide, arithmetic instructions; on AMD a
+# quarter of the 64 lanes that a compute unit starts).
 EX2_PER_CLOCK = 16

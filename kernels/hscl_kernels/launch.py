@@ -12,12 +12,16 @@ import json
 import math
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
 from hscl_kernels.backends import INTERPRETED
+from hscl_kernels.gpus import GPUS
 
 WIDTHS = (64, 128, 256)  # features, rounded up to a power of two, that the tables have entries for
 MOST_PARTS = 512  # programs whose parts of the prototypes' gradient the last launch adds
@@ -31,6 +35,22 @@ ROW_BLOCK = 128  # rows per program of the row terms
 DRAW_BLOCK = 128  # rows whose view parameters a program draws
 VIEW_BLOCK = 512  # pixels that a program of the views renders at a time
 _KEY = re.compile(r"\w+ D\d+ \d bytes( online)? N[1-9]\d*")  # of tuned tiles
+
+
+_ASSUMED: ContextVar[str | None] = ContextVar("assumed target", default=None)
+
+
+@contextmanager
+def assumed(target: str) -> Iterator[None]:
+    """Choose tiles, grids and options as on the card of a target in :mod:`hscl_kernels.gpus`, whatever the device.
+
+    The audit records with it what would be launched on cards that are not here.
+    """
+    token = _ASSUMED.set(target)
+    try:
+        yield
+    finally:
+        _ASSUMED.reset(token)
 
 
 class Tile(NamedTuple):
@@ -68,6 +88,7 @@ _FORWARD_OF_FEW = {
     "sm_90": {64: _FEW_ROWS, 128: Tile(64, 32, 4, 2)},
 }
 _FORWARD_SINGLE = dict.fromkeys(WIDTHS, Tile(32, 32, 4, 1))
+_FORWARD_SINGLE_ONLINE_ON = {"sm_120": dict.fromkeys(WIDTHS, Tile(32, 32, 8, 1))}
 _FORWARD_ONLINE = dict.fromkeys(WIDTHS, Tile(64, 64, 4, 2))
 _BACKWARD = {64: Tile(128, 32, 8, 2), 128: Tile(128, 32, 8, 2), 256: Tile(64, 64, 8, 1)}
 _BACKWARD_ON = {
@@ -88,7 +109,8 @@ def width_of(features: int) -> int:
 def forward_entry(target: str, width: int, itemsize: int, *, online: bool, few: bool = False) -> Tile:
     """Return the table's tile of the forward sweep for a width in ``WIDTHS`` and 2- or 4-byte units."""
     if itemsize == 4:
-        return _FORWARD_SINGLE[width]
+        special = _FORWARD_SINGLE_ONLINE_ON.get(target, {}) if online else {}
+        return special.get(width, _FORWARD_SINGLE[width])
     if online:
         return _FORWARD_ONLINE[width]
     ordinary = _FORWARD_ON.get(target, {}).get(width, _FORWARD[width])
@@ -114,8 +136,8 @@ def entry_options(target: str) -> dict[str, int]:
 
 
 def compiler_options(device: torch.device) -> dict[str, int]:
-    """Return :func:`entry_options` of a device."""
-    return entry_options(target_of(device)) if device.type == "cuda" else {}
+    """Return :func:`entry_options` of a device; the interpreter takes none."""
+    return entry_options(target_of(device)) if device.type == "cuda" or _ASSUMED.get() else {}
 
 
 def few_rows(rows: int, device: torch.device) -> bool:
@@ -206,22 +228,28 @@ def tuned_tiles(card: str) -> dict[str, Tile]:
 
 def card_of(device: torch.device) -> str:
     """Return the name of a card."""
+    if target := _ASSUMED.get():
+        return f"assumed {target}"  # for which nothing is tuned
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "interpreter"
 
 
 def target_of(device: torch.device) -> str:
     """Return the compiler target of a device, or the nearest older one that the tables know."""
+    if target := _ASSUMED.get():
+        return target
     if device.type != "cuda":
         return "sm_80"
     if torch.version.hip is not None:
         return "gfx942"
     major, minor = torch.cuda.get_device_capability(device)
-    known = [80, 86, 89, 90, 100, 120]
+    known = [int(target.removeprefix("sm_")) for target in GPUS if target.startswith("sm_")]
     return f"sm_{max((some for some in known if some <= 10 * major + minor), default=80)}"
 
 
 def processors(device: torch.device) -> int:
     """Return the number of multiprocessors; in the interpreter, those of no real card."""
+    if target := _ASSUMED.get():
+        return GPUS[target].processors
     return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 8
 
 
@@ -282,5 +310,7 @@ def dot_precision(dtype: torch.dtype) -> str:
     """
     policy = torch.backends.cuda.matmul.fp32_precision
     policy = getattr(torch.backends, "fp32_precision", "ieee") if policy == "none" else policy
-    allowed = policy == "tf32" and torch.version.hip is None and not INTERPRETED
+    target = _ASSUMED.get()
+    amd = target.startswith("gfx") if target else torch.version.hip is not None
+    allowed = policy == "tf32" and not amd and not INTERPRETED
     return "tf32" if dtype == torch.float32 and allowed else "ieee"

@@ -1,114 +1,280 @@
-"""The machine code of every kernel for every target, compiled here without a GPU."""
+"""The machine code of what the operations launch on every target, compiled here without a GPU."""
 
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
+import hscl_kernels
 import pytest
 from conftest import ROOT
-from hscl_kernels import audit, launch
+from hscl_kernels import launch
+from hscl_kernels.audit import assembly, prediction, report
+from hscl_kernels.audit.cases import Case, cases
+from hscl_kernels.audit.compiling import Code, Failed
+from hscl_kernels.audit.recording import Launch, record
 from hscl_kernels.gpus import GPUS
 from hscl_kernels.launch import Tile
 
 
-def run_audit(*arguments):
+def compiling(*command):
+    """Run Python where kernels are compiled; in this process they are interpreted."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "kernels")}
-    environment.pop("TRITON_INTERPRET", None)  # under which there would be nothing to compile
-    command = [sys.executable, "-m", "hscl_kernels.audit", *arguments]
+    environment.pop("TRITON_INTERPRET", None)
+    command = [sys.executable, *command]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=1500, check=False)
+
+
+def printed_by(program, *arguments):
+    """What a program prints, read as JSON."""
+    result = compiling("-c", program, *arguments)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("target", GPUS)
-def test_no_kernel_spills_and_half_precision_runs_on_tensor_cores(target):
-    result = run_audit("--target", target, "--json")
+def test_what_is_launched_compiles_without_spills(target):
+    """The quick audit: the training step on every target, and a share of all else, another one on each."""
+    result = compiling("-m", "hscl_kernels.audit", "--target", target, "--quick", "--json")
     assert result.returncode == 0, result.stderr
-    report = json.loads(result.stdout)
-    assert len(report) == len(list(audit.cases([target])))
-    for row in report:
+    rows = json.loads(result.stdout)
+    assert {"sweep_forward_kernel", "sweep_backward_kernel", "unit_rows_kernel"} <= {row["kernel"] for row in rows}
+    for row in rows:
+        assert row["error"] is None
         assert row["spill_bytes"] == 0
         assert row["shared_bytes"] <= row["shared_limit"]
         assert row["blocks_per_sm"] >= 1
-        assert row["predicted_us"] > 0
-        if row["kernel"].startswith("sweep"):
+        assert row["predicted_us"] > prediction.LAUNCH_FLOOR_US
+        if prediction.is_sweep(row["kernel"]):
             assert row["mufu_instructions"] > 0
-            if " bf16 " in row["config"] or row["config"].startswith("tf32"):
+            assert row["issue_cycles"] > 0
+            if row["dtype"] != "fp32" or (row["config"].startswith("tf32 fp32") and target.startswith("sm")):
                 assert row["tensor_core_instructions"] > 0
 
 
-def test_every_kernel_is_audited():
-    from hscl_kernels.contrast import backward_kernels, forward_kernels, online_kernels, row_terms_kernels
-    from hscl_kernels.prototypes import triton_kernels as prototypes
-    from hscl_kernels.views import triton_kernels as views
+def test_the_quick_audits_together_see_every_case():
+    everything = [(case.name, case.form, case.rows) for case in cases(65536)]
+    seen = [(case.name, case.form, case.rows) for target in GPUS for case in report.quick_cases(target, 65536)]
+    assert set(seen) == set(everything)
 
-    modules = (forward_kernels, row_terms_kernels, backward_kernels, online_kernels, prototypes, views)
-    defined = {name for module in modules for name in vars(module) if name.endswith("_kernel")}
-    assert {case.kernel for case in audit.cases(["sm_90"])} == defined
+
+RECORDED = """
+import json
+from hscl_kernels.audit import report
+from hscl_kernels.audit.cases import _hscl, cases
+from hscl_kernels.audit.recording import record
+
+sizes = [2, 15, 16, 17, 64, 128, 129, 2047, 2048, 65536, 2**20]
+forms = {}
+for target in ("sm_90", "gfx942"):
+    found = forms[target] = {}
+    for rows in sizes:
+        for prototypes in (1, 16):
+            for one in record(_hscl("hscl", "bf16", rows, 128, prototypes=prototypes), target):
+                found.setdefault(f"{one.kernel} {one.constants} {one.warps} {one.stages}", set()).add(one.form)
+launched = report.launches(cases(65536), "sm_90")
+sharded = record(_hscl("hscl", "bf16", 65536, 128, sharded=True), "sm_90")
+print(json.dumps({
+    "forms": {target: {name: len(some) for name, some in found.items()} for target, found in forms.items()},
+    "kernels": sorted({one.kernel for _, one in launched}),
+    "all_forms": len(launched),
+    "programs": [one.programs for one in sharded],
+    "tf32": [one.constants["PRECISION"] for case, one in launched if case.variant == "tf32" if "sweep" in one.kernel],
+    "amd": [one.constants["PRECISION"] for case in cases(64) if case.variant == "tf32"
+            for one in record(case, "gfx942") if "sweep" in one.kernel],
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    return printed_by(RECORDED)
+
+
+def test_every_kernel_is_launched_by_a_case(recorded):
+    files = Path(hscl_kernels.__file__).parent.rglob("*.py")
+    defined = {name for file in files for name in re.findall(r"^def (\w+_kernel)\(", file.read_text(), re.MULTILINE)}
+    assert set(recorded["kernels"]) == defined
+
+
+def test_no_size_is_compiled_anew(recorded):
+    """An integer that is 1 or that 16 divides must not make another form, which might spill."""
+    for kernels in recorded["forms"].values():
+        assert 5 <= len(kernels) <= 8  # tiles of few rows differ
+        assert set(kernels.values()) == {1}
+    assert recorded["all_forms"] < 150
+
+
+def test_tf32_is_for_nvidia_only(recorded):
+    assert set(recorded["tf32"]) == {"tf32"}
+    assert set(recorded["amd"]) == {"ieee"}
+
+
+def test_recording_needs_kernels_that_compile():
+    with pytest.raises(RuntimeError, match="unset it"):
+        record(cases(64)[0], "sm_90")
+
+
+PLANTED = """
+import importlib, json, pathlib, sys
+from hscl_kernels import launch
+from hscl_kernels.audit import report
+from hscl_kernels.audit.cases import _hscl
+from hscl_kernels.audit.compiling import compile_form
+from hscl_kernels.contrast import triton_form
+
+def audited(case, kernel):
+    found = [(case, one) for case, one in report.launches([case], "sm_80") if one.kernel == kernel]
+    return [report.row(case, one, compile_form("sm_80", one.form)) for case, one in found]
+
+chosen = launch.forward_tile
+launch.forward_tile = lambda *_, **__: launch.Tile(128, 128, 4, 1)
+spilled = audited(_hscl("hscl", "bf16", 64, 256), "sweep_forward_kernel")
+launch.forward_tile = chosen
+
+alias, module = next(pair for pair in vars(triton_form).items() if hasattr(pair[1], "log_sums_kernel"))
+source = pathlib.Path(module.__file__).read_text()
+store = "    tl.store(pointer, one * LN2, mask=inside)\\n"
+assert source.count(store) == 1
+branch = '''    if ONLINE:
+        slot = one
+    taken = ONLINE and (rows > 1)  # a tensor, so its branch is compiled, and slot is not defined in it
+    if taken:
+        one = slot
+'''
+pathlib.Path(sys.argv[1], "planted.py").write_text(source.replace(store, branch + store))
+sys.path.insert(0, sys.argv[1])
+setattr(triton_form, alias, importlib.import_module("planted"))
+broken = audited(_hscl("hscl", "bf16", 64, 64, sharded=True), "log_sums_kernel")
+print(json.dumps({"spilled": report.faults(spilled), "broken": report.faults(broken)}))
+"""
+
+
+def test_faults_in_a_real_launch_are_seen(tmp_path):
+    """A tile that is far too large spills; a branch of another form is compiled, which the interpreter never takes."""
+    faults = printed_by(PLANTED, str(tmp_path))
+    assert any("spills" in fault for fault in faults["spilled"])
+    (fault,) = faults["broken"]
+    assert "log_sums_kernel for sm_80 (sharded, hscl bf16 D64" in fault
+    assert "does not compile" in fault
+    assert "slot" in fault
+
+
+def forward(triangular=True):
+    constants = {"ROWS": 128, "COLUMNS": 64, "PRECISION": "ieee", "TRIANGULAR": triangular}
+    return Launch("sweep_forward_kernel", "sm_90", "", constants, warps=8, stages=2, programs=528, moved=2**20)
+
+
+def ordinary(rows, form="single", dtype="bf16"):
+    return Case("hscl", dtype, rows, 128, lambda: None, form)
+
+
+CODE = Code(registers=128, spill_bytes=0, shared_bytes=100, tensor_core=8, exponentials=32, loop=921)
 
 
 def test_faults_are_found():
-    good = {
-        "kernel": "sweep_forward_kernel",
-        "target": "sm_90",
-        "config": "hscl bf16 D128",
-        "spill_bytes": 0,
-        "shared_bytes": 100,
-        "shared_limit": 200,
-        "tensor_core_instructions": 8,
-    }
-    assert audit.faults([good]) == []
-    assert "spills 8 bytes" in audit.faults([{**good, "spill_bytes": 8}])[0]
-    assert "300 bytes of shared memory" in audit.faults([{**good, "shared_bytes": 300}])[0]
-    assert "no tensor-core" in audit.faults([{**good, "tensor_core_instructions": 0}])[0]
+    good = report.row(ordinary(4096), forward(), CODE)
+    assert report.faults([good]) == []
+    assert "spills 8 bytes" in report.faults([{**good, "spill_bytes": 8}])[0]
+    assert "300000 bytes of shared memory" in report.faults([{**good, "shared_bytes": 300000}])[0]
+    assert "no tensor-core" in report.faults([{**good, "tensor_core_instructions": 0}])[0]
+    assert "does not fit" in report.faults([{**good, "blocks_per_sm": 0}])[0]
+    failed = report.row(ordinary(4096), forward(), Failed("NameError: slot"))
+    assert failed["registers"] is None
+    assert "does not compile: NameError: slot" in report.faults([failed])[0]
 
 
-def printed_by(program):
-    """What a program prints in a process that compiles, since this one interprets."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "kernels")}
-    environment.pop("TRITON_INTERPRET", None)
-    command = [sys.executable, "-c", program]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout
-
-
-def test_a_spill_is_seen_for_real():
-    """A tile that is far too large spills, and the audit reports it."""
-    spilled = printed_by(
-        "from hscl_kernels import audit; from hscl_kernels.launch import Tile;"
-        "case = audit.Case('sweep_forward_kernel', 'sm_80', 'hscl', 2, 256, Tile(128, 128, 4, 1));"
-        "print(audit.audit(case)['spill_bytes'])"
-    )
-    assert int(spilled) > 0
-
-
-def test_the_sharded_form_compiles():
-    """A branch of the triangular form must not be compiled in it: the interpreter would not notice."""
-    form = printed_by(
-        "from hscl_kernels import audit;"
-        "case = next(case for case in audit.cases(['sm_90']) if case.variant == 'sharded' and case.itemsize == 4);"
-        "print(audit.audit(case)['form'])"
-    )
-    assert form == "sharded\n"
-
-
-def test_kernels_compile_without_the_tensors_that_are_absent():
-    """Nothing may use a pointer that is None, not even after a return: the interpreter would not get there."""
-    kernels = printed_by(
-        "from hscl_kernels import audit;"
-        "some = [case for case in audit.cases(['sm_90']) if case.variant == 'info_nce' and case.itemsize == 4];"
-        "rows = [case for case in some if 'sweep' not in case.kernel and case.width in (16, 128)];"
-        "print(*{audit.audit(case)['kernel'] for case in rows})"
-    )
-    assert set(kernels.split()) == {"unit_rows_kernel", "input_gradients_kernel", "row_terms_kernel"}
+def test_reports_are_printed():
+    some = [report.row(ordinary(65536), forward(), code) for code in (CODE, Failed("no"))]
+    assert "1842.0" in report.table(some[:1])
+    assert "-" in report.table(some[1:])
+    assert "| forward | sm_90 (H100 SXM) | bf16 128x64 8 warps 2 stages | 128 |" in report.markdown(some[:1], 65536)
 
 
 def test_work_is_counted_by_hand():
-    """N^2 D for the triangle's multiply-adds, 4 N^2 D for the row-owned backward, N^2 / 2 and N^2 exponentials."""
-    tile = Tile(128, 64, 8, 2)
-    forward = audit._work(audit.Case("sweep_forward_kernel", "sm_90", "hscl", 2, 128, tile), 4096)
-    backward = audit._work(audit.Case("sweep_backward_kernel", "sm_90", "hscl", 2, 128, tile), 4096)
-    assert forward[:2] == (4096 * 4096 * 128, 4096 * 4096 / 2)
-    assert backward[:2] == (4 * 4096 * 4096 * 128, 4096 * 4096)
+    """N^2 D for the triangle's multiply-adds, 2 N^2 D for own rows, 4 N^2 D for the row-owned backward."""
+    square = 4096 * 4096
+    assert prediction.work(ordinary(4096), forward()) == (square * 128, square / 2, square / 2 / 128 / 64)
+    assert prediction.work(ordinary(4096, "sharded"), forward(triangular=False))[:2] == (2 * square * 128, square)
+    backward = forward(triangular=False)._replace(kernel="sweep_backward_kernel")
+    assert prediction.work(ordinary(4096), backward)[:2] == (4 * square * 128, square)
+
+
+def test_the_largest_time_is_predicted():
+    """921 instructions of 8 warps on 4 schedulers are 1,842 cycles: more than the products or exponentials take."""
+    issued = prediction.predict(ordinary(65536), forward(), CODE)
+    assert issued.issue_cycles == 1842
+    assert issued.bound == "issue"
+    tiles = 65536**2 / 2 / 128 / 64
+    assert issued.microseconds == pytest.approx(2 + tiles * 1842 / 132 / 1.83e9 * 1e6)
+    light = CODE._replace(loop=10)
+    assert prediction.predict(ordinary(65536), forward(), light).bound in ("products", "exponentials")
+    single = prediction.predict(ordinary(65536, dtype="fp32"), forward(), light)
+    assert single.bound == "products"
+    assert single.microseconds == pytest.approx(2 + 65536**2 * 128 / 67e12 * 1e6)
+    heavy = forward()._replace(moved=2**40)
+    assert prediction.predict(ordinary(65536), heavy, CODE).bound == "memory"
+
+
+def test_no_time_is_below_that_of_a_launch():
+    assert prediction.predict(ordinary(64), forward(), CODE).microseconds > prediction.LAUNCH_FLOOR_US
+
+
+SASS = """
+        /*0000*/                   MOV R1, c[0x0][0x28] ;
+        /*0010*/              @!P0 EXIT ;
+.L_x_1:
+        /*0020*/                   HMMA.16816.F32.BF16 R4, R4, R6, R8 ;
+        /*0030*/               @P1 BRA `(.L_x_2) ;
+        /*0040*/                   STL [R1], R4 ;
+        /*0050*/                   MUFU.EX2 R5, R5 ;
+        /*0060*/                   FADD R5, R5, R5 ;
+.L_x_2:
+        /*0070*/                   MUFU.EX2 R4, R4 ;
+        /*0080*/               @P2 BRA `(.L_x_1) ;
+        /*0090*/                   EXIT ;
+.L_x_3:
+        /*00a0*/                   BRA `(.L_x_3);
+"""
+AMDGCN = """
+kernel:                                 ; @kernel
+	s_load_dwordx2 s[0:1], s[2:3], 0x0
+.LBB0_1:                                ; %loop
+	v_mfma_f32_32x32x8_bf16 v[0:15], v[16:17], v[18:19], v[0:15]
+	s_cbranch_scc1 .LBB0_2
+	v_add_f32_e32 v0, v0, v1
+	v_add_f32_e32 v0, v0, v1
+.LBB0_2:
+	v_exp_f32_e32 v0, v0
+	v_mul_f32_e32 v0, v0, v1
+	s_cbranch_scc0 .LBB0_1
+	s_endpgm
+	.section	.rodata
+	.vgpr_count 12
+"""
+
+
+def test_the_main_loop_leaves_out_rare_branches():
+    program = assembly.read_sass(SASS)
+    assert (program.tensor_core, program.exponentials, program.local_accesses) == (1, 2, 1)
+    loop = assembly.main_loop(program)
+    assert sorted(one.opcode for one in loop) == ["BRA", "BRA", "HMMA.16816.F32.BF16", "MUFU.EX2"]
+    assert assembly.issued(loop) == 4
+
+
+def test_amd_issues_vector_instructions():
+    program = assembly.read_amdgcn(AMDGCN)
+    assert (program.tensor_core, program.exponentials) == (1, 1)
+    loop = assembly.main_loop(program)
+    assert len(loop) == 5
+    assert assembly.issued(loop) == 2
+
+
+def test_a_program_without_a_loop_has_no_main_loop():
+    assert assembly.main_loop(assembly.read_sass("        /*0070*/                   MUFU.EX2 R4, R4 ;")) == []
 
 
 def test_the_interpreter_has_nothing_to_compile():
@@ -117,6 +283,19 @@ def test_the_interpreter_has_nothing_to_compile():
     result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert result.returncode == 2
     assert "unset it" in result.stderr
+
+
+def test_launches_are_chosen_for_an_assumed_target():
+    import torch
+
+    cpu = torch.device("cpu")
+    before = launch.processors(cpu), launch.compiler_options(cpu), launch.target_of(cpu)
+    with launch.assumed("sm_90"):
+        assert launch.processors(cpu) == 132
+        assert launch.compiler_options(cpu) == {"maxnreg": 255}
+        assert launch.target_of(cpu) == "sm_90"
+        assert launch.card_of(cpu) == "assumed sm_90"
+    assert before == (launch.processors(cpu), launch.compiler_options(cpu), launch.target_of(cpu))
 
 
 @pytest.mark.parametrize("rows", [2, 100, 2048, 65536, 2**20])

@@ -166,7 +166,7 @@ def sweep_backward_kernel(
 
 @triton.jit(
     do_not_specialize=["rows", "prototype_count", "splits", "blocks_per_program"],
-    do_not_specialize_on_alignment=["total", "sample_to_prototype", "prototypes"],
+    do_not_specialize_on_alignment=["slopes", "total", "sample_to_prototype", "prototypes"],
 )
 def input_gradients_kernel(
     unit_gradients,  # [splits, N, D] float32: partial sums of sum_j G_ij (scaled unit)_j

@@ -1,0 +1,166 @@
+"""The report on all targets: a row for every distinct form that is launched, and what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from hscl_kernels.audit.cases import Case, cases
+from hscl_kernels.audit.compiling import Code, Failed, compile_all
+from hscl_kernels.audit.prediction import is_sweep, predict, resident, work
+from hscl_kernels.audit.recording import Launch, record
+from hscl_kernels.gpus import GPUS
+
+Chooser = Callable[[str, int], list[Case]]  # from a target and N
+_PRINTED = ("hscl bf16 D128", "hscl fp32 D128")
+_ALWAYS = 1  # cases that the quick audit of every target begins with: the training step in bfloat16
+
+
+def run(
+    targets: list[str], rows: int = 65536, *, choose: Chooser | None = None, workers: int | None = None
+) -> list[dict[str, Any]]:
+    """Compile what is launched on the targets.
+
+    Parameters
+    ----------
+    targets
+        Names in :data:`hscl_kernels.gpus.GPUS`.
+    rows
+        N of the ordinary training step, for which times are predicted.
+    choose
+        Which cases are audited: :func:`every_case` by default, :func:`quick_cases` or :func:`table_cases`.
+    workers
+        Processes that compile; by default one for each core.
+
+    Returns
+    -------
+    list of dict
+        One row for each distinct form: kernel, target, config (in words), form (``single``, or ``sharded`` over
+        several GPUs), dtype, programs, registers, spill_bytes, shared_bytes, shared_limit, blocks_per_sm,
+        tensor_core_instructions, mufu_instructions, issue_cycles (of a tile; None outside the sweeps), flops, bytes,
+        predicted_us, bound (which of the predicted times is the largest), error (None if it compiles; else all that
+        comes from the code is None).
+    """
+    launched: list[tuple[Case, Launch]] = []
+    for target in targets:
+        launched += launches((choose or every_case)(target, rows), target)
+    return compiled(launched, workers)
+
+
+def compiled(launched: list[tuple[Case, Launch]], workers: int | None = None) -> list[dict[str, Any]]:
+    """Compile launches and return their rows of the report."""
+    codes = compile_all([(one.target, one.form) for _, one in launched], workers or os.cpu_count() or 1)
+    return [row(case, one, code) for (case, one), code in zip(launched, codes, strict=True)]
+
+
+def launches(some: list[Case], target: str) -> list[tuple[Case, Launch]]:
+    """Return the launches of some cases on a target, each form once, with the first case that launches it."""
+    found: dict[str, tuple[Case, Launch]] = {}
+    for case in some:
+        for one in record(case, target):
+            found.setdefault(one.form, (case, one))
+    return list(found.values())
+
+
+def every_case(target: str, rows: int) -> list[Case]:
+    """Return all cases."""
+    return cases(rows)
+
+
+def quick_cases(target: str, rows: int) -> list[Case]:
+    """Return the ordinary step and a share of the other cases, which together the targets cover."""
+    every = cases(rows)
+    return [*every[:_ALWAYS], *every[_ALWAYS + list(GPUS).index(target) :: len(GPUS)]]
+
+
+def table_cases(target: str, rows: int) -> list[Case]:
+    """Return the cases that :func:`markdown` prints."""
+    return [case for case in cases(rows) if case.form == "single" and case.rows == rows and case.name in _PRINTED]
+
+
+def row(case: Case, launched: Launch, code: Code | Failed) -> dict[str, Any]:
+    """Return the report's row of one form."""
+    gpu = GPUS[launched.target]
+    known = code if isinstance(code, Code) else None
+    predicted = predict(case, launched, known) if known else None
+    return {
+        "kernel": launched.kernel,
+        "target": launched.target,
+        "config": f"{case.name} {_shape(launched)}",
+        "form": case.form,
+        "dtype": case.dtype,
+        "programs": launched.programs,
+        "registers": known and known.registers,
+        "spill_bytes": known and known.spill_bytes,
+        "shared_bytes": known and known.shared_bytes,
+        "shared_limit": gpu.shared_block,
+        "blocks_per_sm": known and resident(known, launched.warps, gpu),
+        "tensor_core_instructions": known and known.tensor_core,
+        "mufu_instructions": known and known.exponentials,
+        "issue_cycles": predicted and predicted.issue_cycles,
+        "flops": work(case, launched).flops,
+        "bytes": launched.moved,
+        "predicted_us": predicted and round(predicted.microseconds, 2),
+        "bound": predicted and predicted.bound,
+        "error": code.reason if isinstance(code, Failed) else None,
+    }
+
+
+def _shape(launched: Launch) -> str:
+    """Return a launch's tile in words, such as ``128x64 8 warps 2 stages``."""
+    known = launched.constants
+    if is_sweep(launched.kernel):
+        return f"{known['ROWS']}x{known['COLUMNS']} {launched.warps} warps {launched.stages} stages"
+    return f"{known['BLOCK']} rows {launched.warps} warps"
+
+
+def faults(report: list[dict[str, Any]]) -> list[str]:
+    """Return the faults in a report: what does not compile, spills, needs too much or misses the tensor cores."""
+    wrong = []
+    for row in report:
+        name = f"{row['kernel']} for {row['target']} ({row['form']}, {row['config']})"
+        if row["error"]:
+            wrong.append(f"{name} does not compile: {row['error']}")
+            continue
+        if row["spill_bytes"]:
+            wrong.append(f"{name} spills {row['spill_bytes']} bytes")
+        if row["shared_bytes"] > row["shared_limit"]:
+            wrong.append(
+                f"{name} needs {row['shared_bytes']} bytes of shared memory, the limit is {row['shared_limit']}"
+            )
+        if not row["blocks_per_sm"]:
+            wrong.append(f"{name} does not fit a multiprocessor")
+        if is_sweep(row["kernel"]) and row["dtype"] != "fp32" and not row["tensor_core_instructions"]:
+            wrong.append(f"{name} has no tensor-core instruction")
+    return wrong
+
+
+def table(report: list[dict[str, Any]]) -> str:
+    """Return a report as aligned columns."""
+    heads = "kernel target form config programs registers spill_bytes shared_bytes blocks_per_sm "
+    names = [*heads.split(), "tensor_core_instructions", "mufu_instructions", "issue_cycles", "predicted_us", "bound"]
+    rows = [names, *(["-" if row[name] is None else f"{row[name]}" for name in names] for row in report)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(names))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join(lines)
+
+
+def markdown(report: list[dict[str, Any]], rows: int) -> str:
+    """Return the sweeps of hscl_loss at D = 128 as a Markdown table; predicted times are in italics."""
+    head = f"| sweep | target | tile | registers | shared | blocks | issue | predicted, N = {rows:,} | bound |"
+    lines = [head, "|---" * 9 + "|"]
+    for row in report:
+        printed = [name for name in _PRINTED if row["config"].startswith(f"{name} ")]
+        if is_sweep(row["kernel"]) and row["form"] == "single" and printed:
+            cells = [
+                row["kernel"].split("_")[1],
+                f"{row['target']} ({GPUS[row['target']].card})",
+                row["config"].removeprefix("hscl ").replace(" D128", ""),
+                *(row[name] for name in ("registers", "shared_bytes", "blocks_per_sm")),
+                f"{row['issue_cycles']:,.0f}",
+                f"*{row['predicted_us'] / 1000:.2f} ms*",
+                row["bound"],
+            ]
+            lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines)
