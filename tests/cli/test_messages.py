@@ -116,7 +116,10 @@ def test_a_mistake_is_explained(nowhere, capsys, arguments, match):
         ("optim: 3", "the section optim is 3, but must have one line `key: value` for each field"),
         ("augment: [1, 2]", "the section augment is [1, 2], but must have"),
         ("optim:", "the section optim is null, but must have"),
-        ("nonsense: {a: 1}", "the unknown section nonsense. Correct it, or remove it; the sections are data, method, model"),
+        (
+            "nonsense: {a: 1}",
+            "the unknown section nonsense. Correct it, or remove it; the sections are data, method, model",
+        ),
         ("3", "holds a int, but must have the sections"),
         ("", "holds nothing, but must have the sections"),
         ("a: [", "is not valid YAML"),
