@@ -34,7 +34,7 @@ browser:
 quick: $(INSTALLED)
 	$(PYTEST) -m 'not slow'
 
-# 100 kills instead of the ten of `make test`, and more failing disks and lost ranks; takes half an hour on two cores.
+# 100 kills instead of the thirteen of `make test`, and more failing disks and lost ranks; takes half an hour on two cores.
 faults: $(INSTALLED)
 	HSCL_FAULTS=100 $(PYTEST) tests/faults
 

@@ -1,6 +1,6 @@
 """A command that is killed at any moment leaves whole files, and running it again gives the same bits.
 
-Ten kills, or as many as the environment variable HSCL_FAULTS says: ``make faults`` takes 100.
+Thirteen kills, or as many as the environment variable HSCL_FAULTS says: ``make faults`` takes 100.
 """
 
 import os
@@ -19,13 +19,16 @@ from PIL import Image
 from hscl_fast.runs.checkpoint import MANIFEST
 from hscl_fast.runs.contents import foreign_entries
 
-TRIALS = int(os.environ.get("HSCL_FAULTS", "10"))
+TRIALS = int(os.environ.get("HSCL_FAULTS", "13"))
 
 RESUME = ["train", "--out", "run", "--resume"]
 PREPARE = ["data", "prepare", "digits", "--out", "digits.beton"]
 EVALUATE = ["eval", "run", "--name", "again", "--scoring", "knn"]
 EVALUATE_OTHERWISE = ["eval", "run", "--name", "again", "--scoring", "rotations"]
 PREDICT = ["predict", "run", "pictures", "--out", "predictions.csv"]
+TRAIN_OTHER = [*TRAIN, "--method", "deep_sad"]
+REVIEW = ["review", "run"]
+SUSPECTS = ["suspects", "run"]
 
 
 def continue_training(folder, start, command, want):
@@ -74,8 +77,11 @@ JOBS = {
     "prepare": Job((), PREPARE, run_again),
     "prepare_again": Job(([*PREPARE, "--seed=1"],), [*PREPARE, "--overwrite"], replace_again),
     "predict": Job((TRAIN,), PREDICT, run_again),
+    "train_other": Job((), TRAIN_OTHER, continue_training),
+    "review": Job((TRAIN,), REVIEW, run_again),
+    "suspects": Job((TRAIN,), SUSPECTS, lambda *given: succeed(*given[::2])),
 }
-# Of ten kills, as many are of a job as it is named here.
+# Of thirteen kills, as many are of a job as it is named here.
 TURNS = [*JOBS, "train", "resume"]
 
 
