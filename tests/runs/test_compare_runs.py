@@ -63,7 +63,7 @@ def test_better_scores_are_ahead_and_only_what_differs_is_listed(tmp_path: Path)
     assert "different images" not in text
     html = checked(out.read_bytes())
     assert "ROC curves of all runs" in html
-    assert "Losses and learning rate of all runs" in html
+    assert "Losses, learning rate and held-out AUROC of all runs" in html
     lead = html.partition('data-label="Points over the first" class="number">+')[2].partition("<")[0]
     points, low, high = (float(part.strip("( )")) for part in lead.replace("to", "(").split("("))
     assert 0 < low < points < high
