@@ -122,3 +122,9 @@ def test_benchmarks_and_the_self_check_import_no_private_name():
         if alias.name.startswith("_")
     ]
     assert not private
+
+
+def test_no_two_test_files_share_a_name():
+    """pytest imports them by their names alone, and would leave the second one out."""
+    names = [path.name for path in ROOT.glob("tests/**/test_*.py")]
+    assert sorted(set(names)) == sorted(names)
