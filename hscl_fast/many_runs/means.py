@@ -41,8 +41,9 @@ class Mean:
 def mean_of(values: Sequence[float]) -> Mean:
     """Return the mean of one value or more, with its 95 % interval.
 
-    >>> mean_of([1.0, 2.0, 3.0])
-    Mean(value=2.0, half_width=2.484..., n=3)
+    >>> found = mean_of([1.0, 2.0, 3.0])
+    >>> found.value, round(found.half_width, 3)
+    (2.0, 2.484)
     """
     n = len(values)
     if n == 1:

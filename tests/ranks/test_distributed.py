@@ -249,11 +249,11 @@ def test_a_failing_rank_ends_at_once():
 
 def test_a_rank_that_is_done_ends_before_the_interpreter_shuts_down():
     command = (
-        "import atexit, sys, hscl_fast.cli.main as c\n"
+        "import atexit, os, sys, hscl_fast.cli.main as c\n"
         "class Kept:\n"
-        "    def __del__(self, write=sys.stdout.write):\n"
-        "        write('shut down\\n')\n"
-        "kept = Kept()\n"
+        "    def __del__(self, write=os.write):\n"
+        "        write(1, b'shut down\\n')\n"
+        "sys.kept = Kept()\n"  # one of the last modules to be cleared, whether or not it is garbage
         "atexit.register(print, 'torn down')\n"
         "c.main(['data', 'list'])\n"
     )
