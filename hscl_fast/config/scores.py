@@ -16,6 +16,7 @@ ScoreName = Literal[
     "knn",
     "mahalanobis",
     "regression",
+    "pixels",
 ]
 
 
@@ -50,6 +51,7 @@ NEEDS: dict[ScoreName, Needs] = {
     "knn": Needs(unlabelled=True),
     "mahalanobis": Needs(unlabelled=True),
     "regression": Needs(unlabelled=True, labels=True),
+    "pixels": Needs(unlabelled=True),
 }
 AUTO = "auto"  # chosen on held-out images
 SCORE_NAMES: tuple[ScoreName, ...] = get_args(ScoreName)

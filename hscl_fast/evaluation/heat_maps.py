@@ -36,8 +36,8 @@ def heat_map_method(scorer: ImageScorer) -> str:
 
 
 def _is_large(scorer: ImageScorer) -> TypeGuard[Scoring]:
-    """Whether it is a score of HSCL on images too large for many passes."""
-    return isinstance(scorer, Scoring) and scorer.network.image_size > _SMALL
+    """Whether it is a score of HSCL on images too large for many passes of the network."""
+    return isinstance(scorer, Scoring) and scorer.network.image_size > _SMALL and scorer.name != "pixels"
 
 
 def heat_maps(scorer: ImageScorer, images: ImageSequence, advance: Advance = ignore) -> HeatMaps:

@@ -14,6 +14,7 @@ from torch.export import Dim, ExportedProgram
 from hscl_fast.errors import UsageError
 from hscl_fast.export.resizing import resize
 from hscl_fast.export.signature import AXES, INPUT
+from hscl_fast.method.scoring.pixels import shrunk_pixels
 from hscl_fast.method.scoring.scoring import Scoring
 
 
@@ -40,7 +41,8 @@ class DetectorGraph(nn.Module):
         """Return anomaly scores float32 ``[B]`` and decisions bool ``[B]`` of images uint8 ``[B, H, W, 3]``."""
         pixels = resize(images, self.network.image_size)
         found = self.network.heads(self.network.encoder(self._rendered(pixels)))
-        anomaly = 0.0 - self.scoring.of_outputs(self.views.split(found, images.shape[0]))
+        shrunk = shrunk_pixels(pixels) if self.scoring.sees_pixels else None
+        anomaly = 0.0 - self.scoring.of_outputs(self.views.split(found, images.shape[0], shrunk))
         return anomaly.float(), anomaly > self.threshold
 
     def _rendered(self, pixels: Tensor) -> Tensor:

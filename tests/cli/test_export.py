@@ -26,7 +26,7 @@ from hscl_fast.runs.train_run import train_run
 
 pytestmark = pytest.mark.slow
 
-EVERY_SCORE = "paper+rotations+rotation_likelihood+contrast+released+knn+mahalanobis+regression"
+EVERY_SCORE = "paper+rotations+rotation_likelihood+contrast+released+knn+mahalanobis+regression+pixels"
 FAST = {"optim": {"epochs": 1, "max_steps": 2, "batch_size": 32}}
 
 

@@ -6,6 +6,7 @@ import torch
 from conftest import tiny_config
 from hscl_kernels import augment_views
 from sklearn.covariance import LedoitWolf
+from sklearn.ensemble import IsolationForest
 from sklearn.linear_model import LogisticRegression
 
 from hscl_fast.config.scores import NEEDS, SCORE_NAMES, needs_of, parse_scoring
@@ -13,7 +14,9 @@ from hscl_fast.config.sections import AugmentConfig
 from hscl_fast.device import Execution
 from hscl_fast.errors import UsageError
 from hscl_fast.method.augment import draw_views
+from hscl_fast.method.encode import EncodedImages
 from hscl_fast.method.network import build_network
+from hscl_fast.method.scoring.pixels import shrunk_pixels
 from hscl_fast.method.scoring.registry import SCORES
 from hscl_fast.method.scoring.scoring import Scoring
 from hscl_fast.method.scoring.views import CROP_AREA, CROPS
@@ -315,3 +318,27 @@ def test_every_name_has_a_score():
     assert parse_scoring("regression+paper") == ("paper", "regression")
     assert needs_of("paper").unlabelled is False
     assert needs_of("paper+rotation_likelihood") == type(NEEDS["paper"])(True, True, True, False)
+
+
+def test_pixels_are_scored_as_by_scikit_learns_forest(model, rng):
+    images = rng.integers(0, 256, (300, 8, 8, 3), dtype=np.uint8)
+    own = scorer(model, "pixels", batch_size=100).calibrate(images[:280])
+    rows = images.transpose(0, 3, 1, 2).reshape(300, -1).astype(np.float32) / np.float32(255)
+    forest = IsolationForest(n_estimators=100, max_samples=256, random_state=0).fit(rows[:280])
+    normaliser = 2 * (np.log(255) + np.euler_gamma) - 2 * 255 / 256
+    np.testing.assert_allclose(-(2 ** (-own.score(images) / normaliser)), forest.score_samples(rows), rtol=1e-5)
+
+
+def test_large_images_are_averaged_down_for_the_forest():
+    images = torch.arange(2 * 3 * 32 * 32, dtype=torch.float32).reshape(2, 3, 32, 32) % 256
+    rows = shrunk_pixels(images)
+    expected = images.reshape(2, 3, 16, 2, 16, 2).mean(dim=(3, 5)).flatten(1) / 255
+    torch.testing.assert_close(rows, expected)
+    assert shrunk_pixels(images[..., :10, :10]).shape == (2, 300)
+
+
+def test_the_features_of_a_frozen_encoder_do_not_stand_in_for_pixels(model, training):
+    plain = scorer(model, "paper+pixels").calibrate(training)
+    cached = EncodedImages(training, torch.zeros(len(training), model.encoder_features))
+    other = scorer(model, "paper+pixels").calibrate(cached)
+    np.testing.assert_array_equal(other.score(training), plain.score(training))

@@ -26,8 +26,9 @@ class EvaluateConfig:
         (the mean of Eq. 9 over four rotations), ``rotation_likelihood`` (log-probabilities of the rotation classifier),
         ``contrast`` (Eq. 9 minus half the similarity to the mean labelled anomaly), ``released`` (that of the released
         code, with 10 crops x 4 rotations and rotation logits) or, on features, ``knn`` (cosine to the
-        nearest training images), ``mahalanobis`` (distance from them) or ``regression`` (on the labels). Several joined
-        by ``+``, such as ``contrast+knn``, are standardised on the training images and added.
+        nearest training images), ``mahalanobis`` (distance from them) or ``regression`` (on the labels), or ``pixels``
+        (an isolation forest on the images themselves). Several joined by ``+``, such as ``contrast+knn``, are
+        standardised on the training images and added.
     batch_size
         Images per batch while scoring.
     threshold

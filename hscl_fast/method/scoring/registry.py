@@ -6,6 +6,7 @@ from hscl_fast.config.scores import ScoreName
 from hscl_fast.method.scoring.contrast import ContrastScore
 from hscl_fast.method.scoring.knn import NeighbourScore
 from hscl_fast.method.scoring.mahalanobis import MahalanobisScore
+from hscl_fast.method.scoring.pixels import PixelScore
 from hscl_fast.method.scoring.prototypes import PrototypeScore, RotationScore
 from hscl_fast.method.scoring.regression import RegressionScore
 from hscl_fast.method.scoring.released import ReleasedScore
@@ -21,4 +22,5 @@ SCORES: dict[ScoreName, type[Score]] = {
     "knn": NeighbourScore,
     "mahalanobis": MahalanobisScore,
     "regression": RegressionScore,
+    "pixels": PixelScore,
 }

@@ -46,11 +46,14 @@ class Score(ABC):
     ----------
     views
         The views of an image that the evidence is computed from.
+    sees_pixels
+        Whether it is computed from the image itself.
     constants
         What it has learned from the training images, float32 by name.
     """
 
     views: ClassVar[Views] = Views.UPRIGHT
+    sees_pixels: ClassVar[bool] = False
 
     def __init__(self, network: Network) -> None:
         self.network = network

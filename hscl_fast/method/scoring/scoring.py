@@ -22,6 +22,7 @@ from hscl_fast.errors import UsageError
 from hscl_fast.method.encode import EncodedImages
 from hscl_fast.method.image_batches import Advance, ImageSequence, ignore, on_device, slices
 from hscl_fast.method.network import Features, Network
+from hscl_fast.method.scoring.pixels import shrunk_pixels
 from hscl_fast.method.scoring.prototypes import PrototypeScore
 from hscl_fast.method.scoring.registry import SCORES
 from hscl_fast.method.scoring.score import Score, Shape, Training
@@ -38,7 +39,7 @@ class Scoring:
     """Scores images with a trained network: by one score, or by the sum of several standardised ones.
 
     The network runs once per batch, on the views that all the scores need together; of :class:`EncodedImages` only its
-    heads, unless a score needs more than the upright view. In a sum each score is taken minus its mean over the
+    heads, unless a score needs more than the upright features. In a sum each score is taken minus its mean over the
     training images and divided by their standard deviation.
 
     Parameters
@@ -63,6 +64,8 @@ class Scoring:
         The views of an image that go through the network.
     passes
         Their number.
+    sees_pixels
+        Whether a score needs the images themselves.
     images_per_batch
         Images per batch.
     on_features
@@ -84,6 +87,7 @@ class Scoring:
         self._scores: dict[ScoreName, Score] = {name: SCORES[name](network) for name in names}
         self.views = ViewSet.of({score.views for score in self._scores.values()})
         self.passes = self.views.rows
+        self.sees_pixels = any(score.sees_pixels for score in self._scores.values())
         self.images_per_batch = max(1, batch_size // self.views.shrink_batch)
         self.on_features: Callable[[Tensor], object] | None = None
         # Mean and standard deviation over the training images of each score, and its values there.
@@ -207,7 +211,8 @@ class Scoring:
         views = augment_views(images, parameters, dtype=torch.float32, mean=mean, std=std, backend=backend)
         views.requires_grad_()
         # Not through the network itself, which differentiates no frozen encoder.
-        outputs = self.views.split(self.network.heads(self.network.encoder(views)), len(images))
+        found = self.network.heads(self.network.encoder(views))
+        outputs = self.views.split(found, len(images), self._pixels(images))
         parts = []
         for name, score in self._scores.items():
             # Constants that were just calibrated are tensors of inference mode, through which no gradient goes.
@@ -336,7 +341,8 @@ class Scoring:
 
     def _has_seen(self, images: ImageSequence) -> TypeGuard[EncodedImages]:
         """Return whether the features that the images come with are all that the scores need of the encoder."""
-        return isinstance(images, EncodedImages) and self.views == ViewSet.of({Views.UPRIGHT})
+        upright = self.views == ViewSet.of({Views.UPRIGHT})
+        return isinstance(images, EncodedImages) and upright and not self.sees_pixels
 
     def _evidence_of(self, batches: Iterator[NDArray[np.uint8]], advance: Advance) -> Iterator[_Evidence]:
         for batch in on_device(batches, self.execution.device, advance):
@@ -371,7 +377,10 @@ class Scoring:
             std=std,
             backend=self.augment.backend,
         )
-        return self.views.split(self._features(views), len(images))
+        return self.views.split(self._features(views), len(images), self._pixels(images))
+
+    def _pixels(self, images: Tensor) -> Tensor | None:
+        return shrunk_pixels(images.permute(0, 3, 1, 2)) if self.sees_pixels else None
 
     def _features(self, views: Tensor) -> Features:
         """Return the features of views, float32."""

@@ -36,10 +36,13 @@ class Outputs(NamedTuple):
         Of the un-augmented views, ``[turns, B, ...]``, the upright view first; no turns if no score needs one.
     crops
         Of the crops, ``[10, 4, B, ...]``, or None.
+    pixels
+        The images themselves, shrunk: float32 ``[B, 3 s s]`` in [0, 1]; None if no score needs them.
     """
 
     turns: Features
     crops: Features | None
+    pixels: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -84,12 +87,12 @@ class ViewSet:
             parts += _draw_crops(images, augment)
         return ViewParameters(*(torch.cat(fields) for fields in zip(*parts, strict=True)))
 
-    def split(self, found: Features, images: int) -> Outputs:
-        """Return the features of all views, ``[rows * B, ...]``, by view and image."""
+    def split(self, found: Features, images: int, pixels: Tensor | None = None) -> Outputs:
+        """Return the features of all views, ``[rows * B, ...]``, by view and image, beside the images' pixels."""
         first = self.turns * images
         turns = found.map(lambda x: x[:first].view(self.turns, images, x.shape[1]))
         crops = found.map(lambda x: x[first:].view(CROPS, ROTATIONS, images, x.shape[1])) if self.crops else None
-        return Outputs(turns, crops)
+        return Outputs(turns, crops, pixels)
 
 
 def _draw_crops(images: Tensor, augment: AugmentConfig) -> list[ViewParameters]:
