@@ -37,7 +37,7 @@ def heat_map_method(scorer: ImageScorer) -> str:
 
 def _is_large(scorer: ImageScorer) -> TypeGuard[Scoring]:
     """Whether it is a score of HSCL on images too large for many passes of the network."""
-    return isinstance(scorer, Scoring) and scorer.network.image_size > _SMALL and scorer.name != "pixels"
+    return isinstance(scorer, Scoring) and scorer.sees_network and scorer.network.image_size > _SMALL
 
 
 def heat_maps(scorer: ImageScorer, images: ImageSequence, advance: Advance = ignore) -> HeatMaps:

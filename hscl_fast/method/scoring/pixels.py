@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -70,20 +72,20 @@ class PixelScore(Score):
         return length[tree, node].mean(dim=1)
 
 
-def _tables(tree: object) -> dict[str, NDArray[np.float32]]:
+def _tables(tree: Any) -> dict[str, NDArray[np.float32]]:
     """Return the tables of one of scikit-learn's trees."""
-    count = tree.node_count  # type: ignore[attr-defined]
+    count = tree.node_count
     own = np.arange(_NODES)
     tables = {name: np.zeros(_NODES, np.float32) for name in ("feature", "threshold", "length")}
     left, right = own.astype(np.float32), own.astype(np.float32)
-    splits = np.flatnonzero(tree.children_left >= 0)  # type: ignore[attr-defined]
-    tables["feature"][splits] = tree.feature[splits]  # type: ignore[attr-defined]
-    tables["threshold"][splits] = tree.threshold[splits]  # type: ignore[attr-defined]
-    left[splits], right[splits] = tree.children_left[splits], tree.children_right[splits]  # type: ignore[attr-defined]
+    splits = np.flatnonzero(tree.children_left >= 0)
+    tables["feature"][splits] = tree.feature[splits]
+    tables["threshold"][splits] = tree.threshold[splits]
+    left[splits], right[splits] = tree.children_left[splits], tree.children_right[splits]
     depth = np.zeros(count)
     for node in splits:  # a parent comes before its children
-        depth[[tree.children_left[node], tree.children_right[node]]] = depth[node] + 1  # type: ignore[attr-defined]
-    tables["length"][:count] = depth + _expected_length(tree.n_node_samples)  # type: ignore[attr-defined]
+        depth[[tree.children_left[node], tree.children_right[node]]] = depth[node] + 1
+    tables["length"][:count] = depth + _expected_length(tree.n_node_samples)
     return {**tables, "left": left, "right": right}
 
 

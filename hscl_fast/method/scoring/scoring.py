@@ -64,8 +64,8 @@ class Scoring:
         The views of an image that go through the network.
     passes
         Their number.
-    sees_pixels
-        Whether a score needs the images themselves.
+    sees_pixels, sees_network
+        Whether a score is computed from the images themselves, and whether one is from the network's outputs.
     images_per_batch
         Images per batch.
     on_features
@@ -88,6 +88,7 @@ class Scoring:
         self.views = ViewSet.of({score.views for score in self._scores.values()})
         self.passes = self.views.rows
         self.sees_pixels = any(score.sees_pixels for score in self._scores.values())
+        self.sees_network = not all(score.sees_pixels for score in self._scores.values())
         self.images_per_batch = max(1, batch_size // self.views.shrink_batch)
         self.on_features: Callable[[Tensor], object] | None = None
         # Mean and standard deviation over the training images of each score, and its values there.
