@@ -319,7 +319,13 @@ class HSCLDetector(OutlierMixin, BaseEstimator):
         if self.seed is not None:
             single["data"]["seed"] = _plain(self.seed)
             single.setdefault("runtime", {})["seed"] = _plain(self.seed)
-        return compose_config(self.recipe, self.config, single, type(self).__name__)
+        config = compose_config(self.recipe, self.config, single, type(self).__name__)
+        if not config.method.is_hscl:
+            raise UsageError(
+                f"method.name is {config.method.name!r}, but HSCLDetector is the detector of hscl. Train another one "
+                "with train_run, and score with predict_run."
+            )
+        return config
 
     @contextmanager
     def _run_folder(self) -> Iterator[Path]:

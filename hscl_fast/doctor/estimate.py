@@ -128,8 +128,13 @@ def plan_estimate(
     Raises
     ------
     UsageError
-        The data that was named cannot be opened, or the configuration cannot run here.
+        The data that was named cannot be opened, the configuration cannot run here, or is of another method.
     """
+    if not config.method.is_hscl:
+        raise UsageError(
+            f"--method is {config.method.name!r}, whose cost is not estimated: a comparator with a network passes as "
+            "many views through it as hscl does. Leave --method out for what hscl takes."
+        )
     config = replace(config, data=replace(config.data, image_size=resolve_image_size(config.data, config.model)))
     split, description = _open(config, named=named)
     for said in () if split is None else split.remarks:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from hscl_fast.comparators.registry import COMPARATORS
+from hscl_fast.config.methods import COMPARATORS
 from hscl_fast.config.sections import Config, DataConfig, ObjectiveConfig
 from hscl_fast.device import resolve_device
 from hscl_fast.doctor.estimate import OutOfMemory, Plan, measure

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from hscl_fast.comparators.registry import COMPARATORS
+from hscl_fast.config.methods import COMPARATORS
 from hscl_fast.config.recipes import load_recipe
 from hscl_fast.config.sections import Config
 from hscl_fast.data.named.registry import DATA_SETS, DEFAULT_ROOT

@@ -11,7 +11,7 @@ import torch
 from pydantic import AfterValidator, Field, ValidationError
 from torch import Tensor
 
-from hscl_fast.comparators.registry import COMPARATORS
+from hscl_fast.config.methods import COMPARATORS
 from hscl_fast.config.scores import parse_scoring
 from hscl_fast.config.sections import CheckpointName, Config
 from hscl_fast.errors import UsageError

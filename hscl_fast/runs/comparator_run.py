@@ -7,7 +7,7 @@ import shlex
 import torch
 
 from hscl_fast.comparators.comparator import Comparator, Setting
-from hscl_fast.comparators.registry import COMPARATORS
+from hscl_fast.comparators.registry import build_comparator
 from hscl_fast.comparators.scorer import ComparatorScorer
 from hscl_fast.config.sections import Config
 from hscl_fast.device import Execution, resolve_execution
@@ -21,10 +21,10 @@ LAST = "last"
 STEPS = "total_steps"  # in the info of a checkpoint: the training is finished
 
 
-def build_comparator(config: Config, image_size: int, total_steps: int, execution: Execution) -> Comparator:
+def comparator_of(config: Config, image_size: int, total_steps: int, execution: Execution) -> Comparator:
     """Return the comparator that ``config.method`` names, untrained."""
     setting = Setting(config, config.method.mode, execution, image_size, total_steps)
-    return COMPARATORS[config.method.name].build(setting)
+    return build_comparator(config.method.name, setting)
 
 
 def load_comparator(
@@ -46,7 +46,7 @@ def load_comparator(
             f"{shlex.quote(str(directory.path))} --resume`."
         )
     execution = resolve_execution(device, precision=config.runtime.precision, compile=config.runtime.compile)
-    comparator = build_comparator(config, image_size, total, execution)
+    comparator = comparator_of(config, image_size, total, execution)
     try:
         comparator.load(checkpoint.weights)
     except (ValueError, RuntimeError, KeyError, TypeError) as error:

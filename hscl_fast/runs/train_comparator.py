@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from hscl_fast.comparators.comparator import VisibleImages
-from hscl_fast.comparators.registry import COMPARATORS
+from hscl_fast.config.methods import COMPARATORS
 from hscl_fast.console import say
 from hscl_fast.data.loaders.order import WHOLE, BatchOrder
 from hscl_fast.errors import UsageError
 from hscl_fast.evaluation.threshold import require_fittable
 from hscl_fast.runs.checkpoint import MANIFEST, load_checkpoint
 from hscl_fast.runs.comparator_progress import ComparatorProgress
-from hscl_fast.runs.comparator_run import LAST, STEPS, build_comparator
+from hscl_fast.runs.comparator_run import LAST, STEPS, comparator_of
 from hscl_fast.runs.open_run import OpenedRun
 from hscl_fast.runs.trained import read_state
 from hscl_fast.training.schedule import schedule_length
@@ -40,7 +40,7 @@ def train_comparator(opened: OpenedRun) -> None:
         require_fittable(config.evaluate, split.counts.held_out_normal, split.counts.unlabelled)
         order = BatchOrder(len(split.training.roles), config.optim.batch_size, config.runtime.seed, WHOLE)
         total = schedule_length(config.optim, order.steps_per_epoch)
-        comparator = build_comparator(config, split.training.images.shape[1], total, opened.execution)
+        comparator = comparator_of(config, split.training.images.shape[1], total, opened.execution)
         opened.begin()
     entry = COMPARATORS[name]
     how = f" in the mode {config.method.mode}" if entry.has_network else ""

@@ -8,7 +8,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from hscl_fast.comparators.comparator import NoProgress, Setting, VisibleImages
-from hscl_fast.comparators.registry import COMPARATORS
+from hscl_fast.comparators.registry import build_comparator
 from hscl_fast.config.recipes import load_recipe
 from hscl_fast.data.open import in_memory, open_split
 from hscl_fast.device import Execution
@@ -36,7 +36,7 @@ def setting(image_size=8, mode="shared", total_steps=20, **sections):
 
 
 def fitted(name, split, chosen):
-    comparator = COMPARATORS[name].build(chosen)
+    comparator = build_comparator(name, chosen)
     comparator.fit(given(split), NoProgress())
     return comparator
 

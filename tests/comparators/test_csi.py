@@ -6,7 +6,7 @@ import torch
 from comparators.comparing import auroc, digits, given, setting
 from hscl_kernels import unit
 
-from hscl_fast.comparators.registry import COMPARATORS
+from hscl_fast.comparators.registry import build_comparator
 
 CHOSEN = setting(total_steps=60, optim={"batch_size": 32})
 
@@ -23,7 +23,7 @@ class Figures:
 
 @functools.cache
 def trained():
-    csi, figures = COMPARATORS["csi"].build(CHOSEN), Figures()
+    csi, figures = build_comparator("csi", CHOSEN), Figures()
     csi.fit(given(digits()), figures)
     return csi, figures.rows
 
@@ -45,7 +45,7 @@ def test_labelled_anomalies_are_not_in_the_bank():
 
 
 def test_the_score_is_that_of_the_publication():
-    csi = COMPARATORS["csi"].build(CHOSEN)
+    csi = build_comparator("csi", CHOSEN)
     generator = torch.Generator().manual_seed(0)
     known, new = (torch.randn(n, 4, 128, generator=generator) for n in (5, 2))
     logits = torch.randn(2, 4, generator=generator)

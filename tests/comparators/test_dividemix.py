@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from hscl_fast.comparators import dividemix
 from hscl_fast.comparators.comparator import NoProgress, VisibleImages
 from hscl_fast.comparators.dividemix import sharpen, small_loss_probability
-from hscl_fast.comparators.registry import COMPARATORS
+from hscl_fast.comparators.registry import build_comparator
 from hscl_fast.errors import UsageError
 
 SPLIT = functools.partial(digits, labelled_ratio=0.2)
@@ -17,9 +17,7 @@ SPLIT = functools.partial(digits, labelled_ratio=0.2)
 
 @functools.cache
 def trained():
-    comparator = COMPARATORS["dividemix"].build(
-        setting(total_steps=14, optim={"batch_size": 64, "learning_rate": 5e-3})
-    )
+    comparator = build_comparator("dividemix", setting(total_steps=14, optim={"batch_size": 64, "learning_rate": 5e-3}))
     comparator.fit(given(SPLIT()), NoProgress())
     return comparator
 
@@ -45,7 +43,7 @@ def test_the_mixture_finds_flipped_labels():
 
 
 def test_each_network_is_told_by_the_other_which_labels_to_believe(monkeypatch):
-    comparator = COMPARATORS["dividemix"].build(setting())
+    comparator = build_comparator("dividemix", setting())
     comparator.model.clean = torch.zeros(2, 3, dtype=torch.float64)
     first, second = comparator.model.pair()
     labels = torch.zeros(3, dtype=torch.long)
@@ -63,7 +61,7 @@ def test_guesses_are_sharpened():
 @pytest.mark.parametrize("believed", [0.0, 1.0])
 def test_all_labels_may_be_believed_or_none(believed):
     some = some_of(digits())
-    comparator = COMPARATORS["dividemix"].build(setting())
+    comparator = build_comparator("dividemix", setting())
     count = len(some.roles)
     comparator.model.clean = torch.full((2, count), believed, dtype=torch.float64)
     loss = comparator._mixed_loss(0, torch.from_numpy(some.images), torch.zeros(count, dtype=torch.long), 4, 0)
@@ -85,7 +83,7 @@ def test_only_aug_lnl_learns_from_strong_views_and_guesses_from_weak_ones(monkey
 
     monkeypatch.setattr(dividemix, "strong_views", black)
     for name, expected in (("dividemix", []), ("aug_lnl", ["autoaugment"])):
-        comparator = COMPARATORS[name].build(setting())
+        comparator = build_comparator(name, setting())
         comparator.model.clean = torch.ones(2, len(some.roles), dtype=torch.float64)
         trained_on = []
         monkeypatch.setattr(
@@ -103,11 +101,11 @@ def test_labelled_anomalies_are_needed():
     kept = some.roles >= 0
     without = VisibleImages(some.images[kept], some.roles[kept], some.held_out, some.held_out_roles)
     with pytest.raises(UsageError, match="no labelled anomalies"):
-        COMPARATORS["dividemix"].build(setting()).fit(without, NoProgress())
+        build_comparator("dividemix", setting()).fit(without, NoProgress())
 
 
 def test_the_score_is_the_mean_probability_of_normal(monkeypatch):
-    comparator = COMPARATORS["dividemix"].build(setting())
+    comparator = build_comparator("dividemix", setting())
     first, _ = comparator.model.pair()
     logits = torch.tensor([[0.0, 0.0], [0.0, 50.0]])
     monkeypatch.setattr(comparator, "_logits", lambda model, images: logits if model is first else logits.flip(0))

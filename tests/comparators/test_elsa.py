@@ -5,7 +5,7 @@ import pytest
 import torch
 from comparators.comparing import auroc, digits, fitted, given, setting, some_of
 
-from hscl_fast.comparators.registry import COMPARATORS
+from hscl_fast.comparators.registry import build_comparator
 
 CHOSEN = setting(total_steps=50, optim={"batch_size": 16})
 
@@ -25,7 +25,7 @@ def test_labels_lower_the_scores_of_labelled_anomalies():
 
     def gap(roles):
         """How much higher the others score after a few updates."""
-        elsa = COMPARATORS["elsa"].build(CHOSEN)
+        elsa = build_comparator("elsa", CHOSEN)
         elsa.model.network.load_state_dict(trained("elsa").model.best.state_dict())
         elsa.model.make_room(10)
         elsa._find_prototypes(some.images[~anomalies])
@@ -61,7 +61,7 @@ def test_the_best_round_is_kept():
 
 
 def test_elsa_plus_trains_on_all_turns_with_the_role_of_the_image_and_the_turn_of_ordinary_ones():
-    elsa = COMPARATORS["elsa_plus"].build(CHOSEN)
+    elsa = build_comparator("elsa_plus", CHOSEN)
     elsa.model.make_room(10)
     some = given(digits())
     elsa.model.network.eval()

@@ -8,7 +8,7 @@ from comparators.comparing import auroc, digits, fitted, given, setting, some_of
 from hscl_fast.comparators import fixmatch
 from hscl_fast.comparators.comparator import NoProgress, VisibleImages
 from hscl_fast.comparators.fixmatch import pseudo_label_loss
-from hscl_fast.comparators.registry import COMPARATORS
+from hscl_fast.comparators.registry import build_comparator
 from hscl_fast.errors import UsageError
 
 
@@ -33,7 +33,7 @@ def test_only_confident_pseudo_labels_count():
 
 
 def test_the_average_follows_the_weights_and_alone_scores():
-    comparator = COMPARATORS["fixmatch"].build(setting())
+    comparator = build_comparator("fixmatch", setting())
     model = comparator.model
     before = model.average.head.bias.clone()
     with torch.no_grad():
@@ -56,7 +56,7 @@ def test_a_batch_has_both_labels_alike_and_unlabelled_images_come_weak_and_stron
 
     monkeypatch.setattr(fixmatch, "strong_views", record)
     some = some_of(digits())
-    comparator = COMPARATORS["fixmatch"].build(setting(total_steps=10, optim={"batch_size": 18}))
+    comparator = build_comparator("fixmatch", setting(total_steps=10, optim={"batch_size": 18}))
     stage = comparator._stage(some)
     shown = []
     monkeypatch.setattr(comparator, "_losses", lambda *batch: shown.append(batch[1:4]) or {})
@@ -80,4 +80,4 @@ def test_both_labels_are_needed(role, name):
     kept = some.roles != role
     without = VisibleImages(some.images[kept], some.roles[kept], some.held_out, some.held_out_roles)
     with pytest.raises(UsageError, match=f"no {name}"):
-        COMPARATORS["fixmatch"].build(setting()).fit(without, NoProgress())
+        build_comparator("fixmatch", setting()).fit(without, NoProgress())

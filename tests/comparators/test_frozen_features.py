@@ -10,7 +10,7 @@ from comparators.comparing import auroc, digits, fitted, given, setting
 from safetensors.torch import save_file
 
 from hscl_fast.comparators.comparator import NoProgress
-from hscl_fast.comparators.registry import COMPARATORS
+from hscl_fast.comparators.registry import build_comparator
 from hscl_fast.errors import UsageError
 
 NAME, SIZE = "test_byobnet", 24  # timm's smallest convolutional network
@@ -26,7 +26,7 @@ def chosen(tmp_path_factory):
 
 
 def comparator(name, chosen):
-    return COMPARATORS[name].build(chosen)
+    return build_comparator(name, chosen)
 
 
 @pytest.mark.parametrize(("name", "floor"), [*zip(METHODS, (0.9, 0.7, 0.8), strict=True)])

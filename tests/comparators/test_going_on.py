@@ -6,7 +6,7 @@ from comparators.comparing import digits, fitted, given, setting, some_of
 from comparators.interrupting import GoOn, StopAt
 
 from hscl_fast.comparators.comparator import NoProgress
-from hscl_fast.comparators.registry import COMPARATORS
+from hscl_fast.comparators.registry import build_comparator
 from hscl_fast.interrupt import Interrupted
 
 # The step to stop at is in the last stage.
@@ -45,14 +45,14 @@ def test_an_interrupted_fit_goes_on_bit_for_bit_and_a_loaded_one_scores_the_same
     expected = fitted(name, digits(), chosen).score(images)
     stopped = StopAt(STOPS[name])
     with pytest.raises(Interrupted):
-        COMPARATORS[name].build(chosen).fit(given(digits()), stopped)
-    resumed, rest = COMPARATORS[name].build(chosen), GoOn(stopped.kept)
+        build_comparator(name, chosen).fit(given(digits()), stopped)
+    resumed, rest = build_comparator(name, chosen), GoOn(stopped.kept)
     resumed.fit(given(digits()), rest)
     assert rest.reported[0][0] == STOPS[name] + 1
     np.testing.assert_array_equal(resumed.score(images), expected)
 
     state = {key: tensor.clone() for key, tensor in resumed.state().items()}
-    loaded = COMPARATORS[name].build(chosen)
+    loaded = build_comparator(name, chosen)
     loaded.load(state)
     np.testing.assert_array_equal(loaded.score(images), expected)
     np.testing.assert_array_equal(loaded.embed(images), resumed.embed(images))
@@ -64,7 +64,7 @@ def test_an_interrupted_fit_goes_on_bit_for_bit_and_a_loaded_one_scores_the_same
 @pytest.mark.parametrize("name", FEATURES)
 def test_the_original_network_trains_and_scores(name):
     chosen = setting(mode="original", total_steps=1, optim={"batch_size": 2})
-    comparator, images = COMPARATORS[name].build(chosen), digits().test.images[:3]
+    comparator, images = build_comparator(name, chosen), digits().test.images[:3]
     comparator.fit(some_of(digits()), NoProgress())
     scores = comparator.score(images)
     assert np.isfinite(scores).all()

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from comparators.comparing import auroc, digits, fitted, setting
 
-from hscl_fast.comparators.registry import COMPARATORS
+from hscl_fast.comparators.registry import build_comparator
 
 
 def test_isolation_forest_tells_digits_apart():
@@ -11,7 +11,7 @@ def test_isolation_forest_tells_digits_apart():
 
 def test_a_loaded_forest_scores_the_same():
     forest = fitted("isolation_forest", digits(), setting())
-    other = COMPARATORS["isolation_forest"].build(setting())
+    other = build_comparator("isolation_forest", setting())
     other.load(forest.state())
     images = digits().test.images[:50]
     np.testing.assert_array_equal(other.score(images), forest.score(images))
@@ -19,4 +19,4 @@ def test_a_loaded_forest_scores_the_same():
 
 def test_a_state_without_rows_is_refused():
     with pytest.raises(ValueError, match="has no rows"):
-        COMPARATORS["isolation_forest"].build(setting()).load({})
+        build_comparator("isolation_forest", setting()).load({})

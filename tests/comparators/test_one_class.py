@@ -12,7 +12,7 @@ from comparators.interrupting import GoOn, StopAt
 from hscl_fast.comparators.blocks.contrastive_body import ContrastiveBody
 from hscl_fast.comparators.blocks.lenet_body import LeNetBody
 from hscl_fast.comparators.comparator import NoProgress
-from hscl_fast.comparators.registry import COMPARATORS
+from hscl_fast.comparators.registry import build_comparator
 from hscl_fast.interrupt import Interrupted
 
 METHODS = ("deep_svdd", "deep_sad", "loe")
@@ -53,7 +53,7 @@ def test_deep_svdd_never_sees_labelled_anomalies():
     images = given(digits())
     pixels = images.images.copy()
     pixels[images.roles < 0] = 99
-    first, second = (COMPARATORS["deep_svdd"].build(chosen(2)) for _ in range(2))
+    first, second = (build_comparator("deep_svdd", chosen(2)) for _ in range(2))
     first.fit(images, NoProgress())
     second.fit(replace(images, images=pixels), NoProgress())
     test = digits().test.images[:5]
@@ -67,7 +67,7 @@ def test_losses():
     roles = torch.tensor([1, -1, 0, 0], dtype=torch.int8)
 
     def loss(name, epoch, contamination=0.5):
-        return float(COMPARATORS[name].build(chosen(1, contamination)).loss(features, centre, roles, epoch))
+        return float(build_comparator(name, chosen(1, contamination)).loss(features, centre, roles, epoch))
 
     assert loss("deep_svdd", 9) == pytest.approx((4 + 1 + 9 + 0.25) / 4)
     assert loss("deep_sad", 9) == pytest.approx((4 + 1 + 9 + 0.25) / 4)  # 1 / 1 for the anomaly
@@ -111,6 +111,6 @@ def test_the_original_goes_on_bit_for_bit(step):
 
 
 def fitted_by(chosen, progress):
-    comparator = COMPARATORS["deep_sad"].build(chosen)
+    comparator = build_comparator("deep_sad", chosen)
     comparator.fit(given(digits()), progress)
     return comparator

@@ -9,7 +9,7 @@ from comparators.comparing import auroc, digits, fitted, given, setting
 from comparators.interrupting import GoOn, StopAt
 
 from hscl_fast.comparators.comparator import NoProgress
-from hscl_fast.comparators.registry import COMPARATORS
+from hscl_fast.comparators.registry import build_comparator
 from hscl_fast.comparators.ss_dgm import M2, losses
 from hscl_fast.interrupt import Interrupted
 
@@ -32,7 +32,7 @@ def test_digits_are_told_apart():
 def test_labels_decide():
     """With the labels exchanged, scores are exchanged: what tells the classes apart is learned from the labels."""
     images = given(digits())
-    other = COMPARATORS["ss_dgm"].build(setting(total_steps=100))
+    other = build_comparator("ss_dgm", setting(total_steps=100))
     other.fit(replace(images, roles=-images.roles), NoProgress())
     assert auroc(other, digits(), every=3) < 0.2
 
@@ -73,8 +73,8 @@ def test_it_goes_on_bit_for_bit_and_a_loaded_one_scores_the_same():
     chosen, images = setting(total_steps=8), digits().test.images[:9]
     stop = StopAt(5)
     with pytest.raises(Interrupted):
-        COMPARATORS["ss_dgm"].build(chosen).fit(given(digits()), stop)
-    resumed, loaded = COMPARATORS["ss_dgm"].build(chosen), COMPARATORS["ss_dgm"].build(chosen)
+        build_comparator("ss_dgm", chosen).fit(given(digits()), stop)
+    resumed, loaded = build_comparator("ss_dgm", chosen), build_comparator("ss_dgm", chosen)
     resumed.fit(given(digits()), GoOn(stop.kept))
     expected = fitted("ss_dgm", digits(), chosen).score(images)
     np.testing.assert_array_equal(resumed.score(images), expected)

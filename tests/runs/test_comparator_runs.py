@@ -8,11 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
+from hscl_fast.comparators import isolation_forest
 from hscl_fast.comparators.comparator import Comparator
-from hscl_fast.comparators.registry import COMPARATORS, Entry
 from hscl_fast.config.methods import HSCL
 from hscl_fast.config.recipes import load_recipe
 from hscl_fast.detector import HSCLDetector
+from hscl_fast.doctor.estimate import plan_estimate
 from hscl_fast.errors import UsageError
 from hscl_fast.evaluation.heat_maps import heat_map_method
 from hscl_fast.interrupt import Interrupted
@@ -65,6 +66,16 @@ def test_what_needs_a_network_of_hscl_says_so(trained, use):
         use(trained.path)
 
 
+def test_the_estimator_is_that_of_hscl_alone():
+    with pytest.raises(UsageError, match=f"method.name is '{NAME}', but HSCLDetector"):
+        HSCLDetector("minute", config={"method": {"name": NAME}}).fit(np.zeros((4, 8, 8, 3), np.uint8))
+
+
+def test_the_cost_of_another_method_is_not_passed_off_as_its_own():
+    with pytest.raises(UsageError, match=f"--method is '{NAME}', whose cost is not estimated"):
+        plan_estimate(config(), torch.device("cpu"), named=True)
+
+
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
@@ -110,7 +121,7 @@ class Walk(Comparator):
 
 
 def test_an_interrupted_training_goes_on_where_it_was(tmp_path, monkeypatch):
-    monkeypatch.setitem(COMPARATORS, NAME, Entry("Walk", "nobody 2000", "none", True, lambda: Walk))
+    monkeypatch.setattr(isolation_forest, "IsolationForestComparator", Walk)
     settings = config(record={"log_every": 2, "checkpoint_every": 100})
     whole = train_run(settings, tmp_path / "whole")
     monkeypatch.setattr(Walk, "stop_at", 4)
@@ -127,7 +138,7 @@ def test_an_interrupted_training_goes_on_where_it_was(tmp_path, monkeypatch):
 
 
 def test_an_unfinished_training_cannot_score(tmp_path, monkeypatch):
-    monkeypatch.setitem(COMPARATORS, NAME, Entry("Walk", "nobody 2000", "none", True, lambda: Walk))
+    monkeypatch.setattr(isolation_forest, "IsolationForestComparator", Walk)
     monkeypatch.setattr(Walk, "stop_at", 4)
     with pytest.raises(Interrupted):
         train_run(config(), tmp_path / "run")
