@@ -390,8 +390,8 @@ def _reproduce_parser() -> ArgumentParser:
         "--budget",
         type=Literal["full", "short", "cpu", "smoke"],
         default="full",
-        help="full: as in the paper; short: a part of it, 1,000 steps a run; cpu: 100 small steps a run; smoke: whether "
-        "it all runs",
+        help="full: as in the paper; short: a part of it, 1,000 steps a run; cpu: 100 small steps; smoke: whether it "
+        "all runs",
     )
     parser.add_argument("--split", type=Literal["elsa", "released", "both"], default="elsa", help="split protocol")
     parser.add_argument("--methods", type=str, nargs="+", help="rows, as `hscl reproduce list` names them")

@@ -91,21 +91,19 @@ class Progress(Protocol):
         """
 
 
-class NoProgress:
-    """Begins anew, and ignores all reports."""
-
-    saved: State | None = None
-
-    def advance(self, step: int, total: int, state: Callable[[], State], **figures: float | Tensor) -> None:
-        """Ignore the step."""
-
-
 class Comparator(ABC):
     """A detector that is trained and scored on the same split as HSCL.
 
     The constructor builds it untrained from a :class:`Setting`. The same setting, seed (``config.runtime.seed``) and
     images give the same scores, also after an interruption.
+
+    Attributes
+    ----------
+    passes
+        Views that go through the network for each image that is scored.
     """
+
+    passes: int = 1
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting

@@ -32,13 +32,15 @@ class CsiComparator(Comparator):
 
         max_i <f_r(x), f_r(x_i) / |f_r(x_i)|> / mean_i |f_r(x_i)|  +  h_r(x)[r] / mean_i h_r(x_i)[r]
 
-    with f the embedding, not normalised, and h the rotation logits, both means over ten crops, and x_i the training
+    with f the embedding, not normalised, and h the rotation logits, both means over some crops, and x_i the training
     images that are not labelled anomalies. The first is the similarity to the nearest of them times a length that is
     larger where the network knows the image.
     """
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
+        self.crops = setting.config.method.crops
+        self.passes = self.crops * ROTATIONS
         self.network = contrastive_network(setting, rotations=True)
         self.views = replace(contrastive_views(setting, rotations=True), crop_area=(CROP_AREA, CROP_AREA))
         device = setting.execution.device
@@ -92,7 +94,7 @@ class CsiComparator(Comparator):
     def _embed(self, images: ImageSequence) -> tuple[Tensor, Tensor]:
         """Return embeddings ``[n, 4, D]``, and of each turn's logits that of the turn itself, ``[n, 4]``."""
         self.network.eval()
-        embeddings, logits = embed_crops(self.network, images, self.views, self.setting.execution)
+        embeddings, logits = embed_crops(self.network, images, self.views, self.setting.execution, crops=self.crops)
         assert logits is not None  # the network has a rotation classifier
         return embeddings, logits.diagonal(dim1=1, dim2=2)
 

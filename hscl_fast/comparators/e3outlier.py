@@ -36,6 +36,7 @@ class E3OutlierComparator(Comparator):
         super().__init__(setting)
         original = setting.mode == "original"
         self.classifier = TransformationClassifier(setting, e3_transformations() if original else flips_and_turns())
+        self.passes = len(self.classifier.transformations)
 
     def fit(self, given: VisibleImages, progress: Progress) -> None:
         """Train on all images that are not labelled anomalies."""

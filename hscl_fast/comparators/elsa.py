@@ -85,7 +85,7 @@ class ElsaComparator(Comparator):
     1 / (C - E). Of the rounds of fine-tuning that one is kept which tells unlabelled images best from distorted ones;
     neither labels nor test images are looked at.
 
-    An image's score is the energy, without the temperature, of the mean embedding of ten crops.
+    An image's score is the energy, without the temperature, of the mean embedding of some crops.
     """
 
     rotations: ClassVar[bool] = False  # Elsa+ has rotated copies
@@ -93,6 +93,8 @@ class ElsaComparator(Comparator):
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
         self.views = crop54(contrastive_views(setting, rotations=self.rotations))
+        self.crops = setting.config.method.crops
+        self.passes = self.crops * self.views.rotations
         self.model = _Model(contrastive_network(setting, rotations=self.rotations))
 
     def fit(self, given: VisibleImages, progress: Progress) -> None:
@@ -224,7 +226,7 @@ class ElsaComparator(Comparator):
 
     def _scores(self, network: Network, prototypes: Tensor, images: ImageSequence) -> Scores:
         network.eval()
-        embeddings = embed_crops(network, images, self.views, self.setting.execution).embeddings
+        embeddings = embed_crops(network, images, self.views, self.setting.execution, crops=self.crops).embeddings
         scores = energy(unit(embeddings), prototypes, temperature=1.0).sum(dim=1)  # over the turns
         found: Scores = scores.double().cpu().numpy()
         return found

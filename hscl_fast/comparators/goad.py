@@ -37,6 +37,7 @@ class GoadComparator(Comparator):
         super().__init__(setting)
         original = setting.mode == "original"
         self.classifier = TransformationClassifier(setting, flips_turns_and_shifts() if original else flips_and_turns())
+        self.passes = len(self.classifier.transformations)
         shape = (len(self.classifier.transformations), self.classifier.model.head.in_features)
         self.centres = torch.zeros(shape, device=setting.execution.device)
 

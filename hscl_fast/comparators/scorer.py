@@ -26,11 +26,14 @@ class ComparatorScorer:
     ----------
     images_per_batch
         Images per batch.
+    passes
+        Views per image.
     """
 
     def __init__(self, name: str, comparator: Comparator) -> None:
         self.name, self.comparator = name, comparator
         self.images_per_batch = comparator.setting.config.evaluate.batch_size
+        self.passes = comparator.passes
 
     @property
     def constants(self) -> dict[str, Tensor]:

@@ -15,24 +15,23 @@ from hscl_fast.reproduce.plan import Plan
 
 def show_cost(costs: Sequence[Cost], plans: Sequence[Plan], console: Console) -> None:
     """Print a row for each method and data set, the sum, and which cells will stay empty."""
-    heads = ("runs", "done", "steps left", "views left", "s per step", "training time left")
-    table = Table("method", Column("data", overflow="fold"), *heads)
+    heads = ("done", "steps left", "views left", "s per step", "time left")
+    table = Table(Column("method", no_wrap=True), Column("data", overflow="fold"), *heads)
     for cost in costs:
         table.add_row(
             cost.method,
             cost.data,
-            f"{cost.runs:,}",
-            f"{cost.done:,}",
+            f"{cost.done:,} of {cost.runs:,}",
             f"{cost.steps:,}",
             f"{cost.views:,}",
             " to ".join(f"{seconds:.3g}" for seconds in sorted({*cost.per_step[:1], *cost.per_step[-1:]})),
-            "not estimated" if cost.seconds is None else shown_time(cost.seconds),
+            "unknown" if cost.seconds is None else shown_time(cost.seconds),
         )
     if costs:
         console.print(table)
     runs, done = sum(cost.runs for cost in costs), sum(cost.done for cost in costs)
     known = sum(cost.seconds for cost in costs if cost.seconds is not None)
-    rest = " and what is not estimated" if any(cost.seconds is None for cost in costs) else ""
+    rest = " and what is unknown" if any(cost.seconds is None for cost in costs) else ""
     say(
         console,
         f"{counted(runs, 'run')}, {done:,} done before; training that is left: {shown_time(known)}{rest}, one run "

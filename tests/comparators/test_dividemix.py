@@ -3,11 +3,11 @@ import functools
 import numpy as np
 import pytest
 import torch
-from comparators.comparing import auroc, digits, given, setting, some_of
+from comparators.comparing import NoProgress, auroc, digits, given, setting, some_of
 from sklearn.metrics import roc_auc_score
 
 from hscl_fast.comparators import dividemix
-from hscl_fast.comparators.comparator import NoProgress, VisibleImages
+from hscl_fast.comparators.comparator import VisibleImages
 from hscl_fast.comparators.dividemix import sharpen, small_loss_probability
 from hscl_fast.comparators.registry import build_comparator
 from hscl_fast.errors import UsageError

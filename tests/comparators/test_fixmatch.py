@@ -3,10 +3,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from comparators.comparing import auroc, digits, fitted, given, setting, some_of
+from comparators.comparing import NoProgress, auroc, digits, fitted, given, setting, some_of
 
 from hscl_fast.comparators import fixmatch
-from hscl_fast.comparators.comparator import NoProgress, VisibleImages
+from hscl_fast.comparators.comparator import VisibleImages
 from hscl_fast.comparators.fixmatch import pseudo_label_loss
 from hscl_fast.comparators.registry import build_comparator
 from hscl_fast.errors import UsageError

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import timm
 import torch
-from comparators.comparing import auroc, digits, fitted, given, setting
+from comparators.comparing import NoProgress, auroc, digits, fitted, given, setting
 from safetensors.torch import save_file
 
-from hscl_fast.comparators.comparator import NoProgress
 from hscl_fast.comparators.registry import build_comparator
 from hscl_fast.errors import UsageError
 

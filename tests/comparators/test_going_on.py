@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from comparators.comparing import digits, fitted, given, setting, some_of
+from comparators.comparing import NoProgress, digits, fitted, given, setting, some_of
 from comparators.interrupting import GoOn, StopAt
 
-from hscl_fast.comparators.comparator import NoProgress
 from hscl_fast.comparators.registry import build_comparator
 from hscl_fast.interrupt import Interrupted
 

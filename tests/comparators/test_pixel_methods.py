@@ -5,12 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from comparators.comparing import auroc, digits, fitted, given, setting
+from comparators.comparing import NoProgress, auroc, digits, fitted, given, setting
 
 from hscl_fast.comparators import ssad
 from hscl_fast.comparators.blocks.principal import default_gamma
 from hscl_fast.comparators.blocks.selection import best_fit
-from hscl_fast.comparators.comparator import NoProgress
 from hscl_fast.comparators.kde import KernelDensityComparator
 from hscl_fast.comparators.ocsvm import OneClassSVMComparator
 from hscl_fast.comparators.pixels import pixel_rows

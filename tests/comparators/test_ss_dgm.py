@@ -5,10 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from comparators.comparing import auroc, digits, fitted, given, setting
+from comparators.comparing import NoProgress, auroc, digits, fitted, given, setting
 from comparators.interrupting import GoOn, StopAt
 
-from hscl_fast.comparators.comparator import NoProgress
 from hscl_fast.comparators.registry import build_comparator
 from hscl_fast.comparators.ss_dgm import M2, losses
 from hscl_fast.interrupt import Interrupted

@@ -46,7 +46,7 @@ def test_figures_from_the_command_to_the_pictures(tmp_path, made_data, monkeypat
     options = ("--methods", "hscl", "isolation_forest", "--budget", "smoke", "--out", tmp_path)
     assert reproduce("figure3", *options) == 0
     said = capsys.readouterr().out
-    assert "2 runs, 0 done before; training that is left: 1 s and what is not estimated" in " ".join(said.split())
+    assert "2 runs, 0 done before; training that is left: 1 s and what is unknown" in " ".join(said.split())
     assert "[2/2] " in said
     folder = tmp_path / "figure3"
     picture = (folder / "figure-elsa.svg").read_text()

@@ -14,7 +14,6 @@ from hscl_fast.method.augment import draw_views
 from hscl_fast.method.image_batches import ImageSequence, on_device, slices
 from hscl_fast.method.network import Network
 
-CROPS = 10
 _SEED = 0  # every image gets the same crops, so that its score depends on nothing but itself
 _ROWS = 2000  # views that go through the network at once
 
@@ -28,7 +27,7 @@ class Bank(NamedTuple):
 
 @torch.no_grad()
 def embed_crops(
-    network: Network, images: ImageSequence, augment: AugmentConfig, execution: Execution, *, crops: int = CROPS
+    network: Network, images: ImageSequence, augment: AugmentConfig, execution: Execution, *, crops: int
 ) -> Bank:
     """Return what the network says of random crops of images, the same crops for all.
 

@@ -23,10 +23,14 @@ class MethodConfig:
         How a comparator with a network is trained: ``shared`` (with this run's encoder and views, for as many views as
         hscl would take) or ``original`` (with the network and the schedule of its publication, for at most as many
         views).
+    crops
+        Crops of each image and turn that CSI, Elsa and Elsa+ average when they score; 10 in their publications. Each
+        is a pass through the network.
     """
 
     name: str = HSCL
     mode: Literal["shared", "original"] = "shared"
+    crops: int = 10
 
     def __post_init__(self) -> None:
         if self.name not in METHODS:
@@ -34,6 +38,7 @@ class MethodConfig:
                 f"--method is {self.name!r}, but must be one of {', '.join(METHODS)}."
                 f"{did_you_mean(self.name, METHODS)} Give one of these."
             )
+        require(1 <= self.crops <= 100, "method.crops", self.crops, "in [1, 100]")
         if self.is_hscl:
             require(self.mode == "shared", "method.mode", self.mode, "shared with --method.name hscl")
 

@@ -21,10 +21,13 @@ class ImageScorer(Protocol):
         The score in files and on pages.
     images_per_batch
         Images per batch of :meth:`score_batches`.
+    passes
+        Views that go through the network for each image.
     """
 
     name: str
     images_per_batch: int
+    passes: int
 
     @property
     def constants(self) -> dict[str, Tensor]:

@@ -62,11 +62,11 @@ def test_a_bank_has_the_mean_of_the_crops_of_each_turn_and_an_image_is_embedded_
     network = contrastive_network(chosen, rotations=True).eval()
     views = contrastive_views(chosen, rotations=True)
     images = digits().test.images[:6]
-    bank = embed_crops(network, images, views, chosen.execution)
+    bank = embed_crops(network, images, views, chosen.execution, crops=3)
     assert bank.embeddings.shape == (6, 4, 128)
     assert bank.rotation_logits.shape == (6, 4, 4)
     torch.testing.assert_close(
-        embed_crops(network, images[4:5], views, chosen.execution).embeddings, bank.embeddings[4:5]
+        embed_crops(network, images[4:5], views, chosen.execution, crops=3).embeddings, bank.embeddings[4:5]
     )
     assert not torch.allclose(
         embed_crops(network, images, views, chosen.execution, crops=1).embeddings, bank.embeddings

@@ -1,12 +1,12 @@
 import pytest
 import torch
+from comparators.comparing import NoProgress
 from comparators.interrupting import GoOn, StopAt
 from torch import nn
 
 from hscl_fast.comparators.blocks.batches import Batches
 from hscl_fast.comparators.blocks.loop import Loop, Stage, adam, sgd
 from hscl_fast.comparators.blocks.rates import constant, cosine, milestones
-from hscl_fast.comparators.comparator import NoProgress
 from hscl_fast.errors import UsageError
 from hscl_fast.interrupt import Interrupted
 
