@@ -3,7 +3,7 @@ import functools
 import numpy as np
 import pytest
 import torch
-from comparators.comparing import auroc, digits, given, setting
+from comparators.comparing import NoProgress, auroc, digits, given, setting
 from hscl_kernels import unit
 
 from hscl_fast.comparators.registry import build_comparator
@@ -38,6 +38,19 @@ def test_both_losses_fall():
     early, late = rows[:5], rows[-10:]
     for name, least in (("contrast", 0.3), ("rotation", 0.3)):
         assert np.mean([row[name] for row in late]) < np.mean([row[name] for row in early]) - least
+
+
+@pytest.mark.parametrize(("name", "turns"), [("csi", 4), ("elsa", 1), ("elsa_plus", 4)])
+def test_a_score_takes_the_crops_that_are_chosen(name, turns):
+    for crops in (1, 3):
+        comparator = build_comparator(name, setting(method={"name": name, "crops": crops}))
+        scores_with = comparator.network if name == "csi" else comparator.model.best
+        scored = []
+        scores_with.register_forward_hook(lambda module, views, out, seen=scored: seen.append(len(views[0])))
+        comparator.fit(given(digits()), NoProgress())
+        scored.clear()
+        comparator.score(digits().test.images[:5])
+        assert sum(scored) == 5 * comparator.passes == 5 * crops * turns
 
 
 def test_labelled_anomalies_are_not_in_the_bank():

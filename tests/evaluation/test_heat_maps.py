@@ -9,6 +9,7 @@ from hscl_fast.console import silent
 from hscl_fast.device import Execution
 from hscl_fast.evaluation.heat_maps import heat_maps
 from hscl_fast.evaluation.heat_overlay import overlay
+from hscl_fast.evaluation.report.heat import heat_of
 from hscl_fast.method.network import build_network
 from hscl_fast.method.scoring.scoring import Scoring
 from hscl_fast.runs.directory import RunDirectory
@@ -33,6 +34,22 @@ def images_for(network, rng, count):
 def scoring_of(name, network, training):
     scoring = Scoring(name, network, CPU, 8, tiny_config().augment)
     return scoring.calibrate(training, normal=np.arange(len(training)) < 4, anomalies=255 - training[:4])
+
+
+class Comparator:
+    """Scores an image in so many views."""
+
+    def __init__(self, passes):
+        self.passes = passes
+
+
+def test_a_report_does_not_wait_for_the_maps_of_a_score_of_many_views(rng):
+    assert heat_of(Comparator(40)) is None
+    assert heat_of(Comparator(4)) is not None
+    network = build_network(tiny_config().model, 32, rotation_head=True, seed=0).eval()
+    released = scoring_of("released", network, images_for(network, rng, 8))
+    assert released.passes == 40
+    assert heat_of(released) is not None  # its crops are not looked at
 
 
 @pytest.mark.parametrize(
