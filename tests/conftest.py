@@ -91,9 +91,12 @@ def subprocess_environment():
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "COLUMNS": "200"}
 
 
-@pytest.fixture
-def without_pixels(monkeypatch):
-    """The plots of pages are drawn, but not as pixels, which takes most of the time."""
+@pytest.fixture(scope="session", autouse=True)
+def without_pixels():
+    """The plots of pages are drawn, but not as pixels, which takes a third of the time of a short run.
+
+    They are in the commands that run in a process of their own, and in the tests of plots.
+    """
     from hscl_fast.evaluation.report import figure
 
     class Canvas:
@@ -103,7 +106,19 @@ def without_pixels(monkeypatch):
         def print_png(self, file, metadata):
             file.write(b"png")
 
-    monkeypatch.setattr(figure, "FigureCanvasAgg", Canvas)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figure, "FigureCanvasAgg", Canvas)
+        yield
+
+
+@pytest.fixture
+def with_pixels(monkeypatch):
+    """The plots of pages are drawn as pixels."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    from hscl_fast.evaluation.report import figure
+
+    monkeypatch.setattr(figure, "FigureCanvasAgg", FigureCanvasAgg)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -58,6 +59,7 @@ RUNS = {
     # The first two updates overflow in float16 and are skipped: three are left, and more beside them.
     "paper, float16": {"runtime.precision": "float16", "optim.max_steps": 6, "optim.batch_size": 4},
 }
+TESTED = 100  # of the 602 test images, all classes among them: the score `released` takes 40 passes for each
 
 
 def machine():
@@ -78,6 +80,23 @@ def stop_at(metrics, row):
     while not metrics.exists() or len(metrics.read_text().splitlines()) < row:
         time.sleep(0.002)
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def compute_only_what_is_recorded():
+    """Leave out most of the test images, and the report with its heat maps."""
+    from hscl_fast.data.named.digits import Digits
+    from hscl_fast.runs import write_results
+
+    load = Digits.load
+
+    def load_fewer(self, *arguments):
+        source = load(self, *arguments)
+        test = source.test
+        few = replace(test, images=test.images[:TESTED], labels=test.labels[:TESTED], names=test.names[:TESTED])
+        return replace(source, test=few)
+
+    Digits.load = load_fewer
+    write_results.render_report = lambda *arguments, **options: b""
 
 
 def train(out, changes, *, resumed):
@@ -111,6 +130,7 @@ def record():
 
 
 if __name__ == "__main__" and sys.argv[1:] == ["here"]:
+    compute_only_what_is_recorded()
     with tempfile.TemporaryDirectory() as folder:
         runs = {
             name: train(Path(folder, name.replace(", ", "-")), changes, resumed=name.endswith("resumed"))

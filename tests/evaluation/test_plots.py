@@ -4,12 +4,15 @@ import base64
 import io
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from hscl_fast.evaluation.report.curves import Detected, plain_text, precision_recall, roc
 from hscl_fast.evaluation.report.histograms import Side, histogram
 from hscl_fast.evaluation.report.training_curves import training_curves
 from tests.evaluation.pages import NASTY, history
+
+pytestmark = pytest.mark.usefixtures("with_pixels")
 
 
 def opened(uri: str | None) -> np.ndarray:

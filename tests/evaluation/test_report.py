@@ -32,8 +32,6 @@ from hscl_fast.evaluation.report.verdict import statements
 from hscl_fast.evaluation.suspects import Suspect, Suspects
 from tests.evaluation.pages import NASTY, Structure, arguments, baseline, history, render
 
-pytestmark = pytest.mark.usefixtures("without_pixels")
-
 NO_FIGURES = {"auroc": None, "auroc_interval": None, "auroc_mean": None, "aupr": Aupr(None, None), "fpr95": None}
 
 

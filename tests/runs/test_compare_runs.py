@@ -22,8 +22,6 @@ from hscl_fast.runs.directory import RunDirectory
 from hscl_fast.runs.show_comparison import show_comparison
 from tests.evaluation.pages import NASTY, checked, history, summarise
 
-pytestmark = pytest.mark.usefixtures("without_pixels")
-
 
 def write_run(path: Path, shift: float, *, images: int = 200, steps: int = 40, **changes: Any) -> Path:
     """Write a run as if it had been trained, whose scores tell anomalies by ``shift``."""
