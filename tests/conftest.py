@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from light_reports import make_reports_light
 
 if not torch.cuda.is_available():
     os.environ.setdefault(
@@ -92,22 +93,10 @@ def subprocess_environment():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def without_pixels():
-    """The plots of pages are drawn, but not as pixels, which takes a third of the time of a short run.
-
-    They are in the commands that run in a process of their own, and in the tests of plots.
-    """
-    from hscl_fast.evaluation.report import figure
-
-    class Canvas:
-        def __init__(self, drawn):
-            assert drawn.axes
-
-        def print_png(self, file, metadata):
-            file.write(b"png")
-
+def light_reports():
+    """See :mod:`light_reports`."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figure, "FigureCanvasAgg", Canvas)
+        make_reports_light(patch)
         yield
 
 

@@ -21,6 +21,8 @@ import pytest
 from conftest import ROOT
 from PIL import Image
 
+from hscl_fast.export import export_run
+
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
 LINKED = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "kernels" / "README.md"]
 LANGUAGES = {"console", "python", "text", "yaml"}
@@ -148,6 +150,7 @@ def test_the_blocks_of_a_page_run(page, images, tmp_path, monkeypatch, request):
     shutil.copytree(images, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(export_run, "peak_memory", lambda *arguments: None)  # which takes two processes
     names = {"__name__": "__main__"}
     for block in blocks(page):
         if "not run" in block.asks:

@@ -32,9 +32,12 @@ FAST = {**TINY, "optim": {"epochs": 1, "max_steps": 2, "batch_size": 32}}
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A run that scores three images at a time."""
+    """A run that scores three images at a time, as its configuration says since it was evaluated."""
     path = tmp_path_factory.mktemp("runs") / "run"
-    train_run(tiny_config(**{**FAST, "evaluate": {"batch_size": 3}}), path)
+    config = train_run(tiny_config(**FAST), path).directory.config
+    text = config.read_text()
+    config.write_text(re.sub(r"batch_size: 500\b", "batch_size: 3", text))
+    assert config.read_text() != text
     return path
 
 

@@ -3,12 +3,13 @@
 import atexit
 import functools
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from conftest import subprocess_environment
+from conftest import ROOT, subprocess_environment
 
 KILLED = -9
 CUT = -25  # SIGXFSZ: killed in the middle of a write
@@ -37,12 +38,15 @@ class Outcome(NamedTuple):
 @functools.cache
 def server():
     """The process that runs commands."""
+    environment = subprocess_environment()
+    environment |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "tests"), environment["PYTHONPATH"]])
     process = subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("fork_server.py"))],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**subprocess_environment(), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        env=environment,
     )
     atexit.register(process.kill)
     assert json.loads(process.stdout.readline()) == {"threads": 1}  # a fork has no thread but the one that forks

@@ -12,7 +12,9 @@ import sys
 import time
 import traceback
 
+import pytest
 from injection import inject
+from light_reports import make_reports_light
 
 WARM = [
     *("hscl_fast.cli.train", "hscl_fast.cli.evaluate", "hscl_fast.cli.predict", "hscl_fast.cli.data_prepare"),
@@ -117,6 +119,7 @@ def serve():
     os.dup2(2, 1)  # what an import prints is no answer
     for name in WARM:
         importlib.import_module(name)
+    make_reports_light(pytest.MonkeyPatch())
     threads = len(os.listdir("/proc/self/task"))
     print(json.dumps({"threads": threads}), file=answers, flush=True)
     for line in sys.stdin:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import TINY, flags, subprocess_environment, tiny_config
+from light_reports import make_reports_light
 from spawn_ranks import assert_equal_on_all, spawn
 from test_step import NoSynchronisation
 from test_trainer import wait_for_step, weights
@@ -341,7 +342,12 @@ RUN = {
 
 def train_on_two_ranks(*arguments):
     """``hscl train`` on two forked ranks; return what they printed."""
-    return spawn(functools.partial(cli.main, ["train", *map(str, arguments)]), 2)
+    return spawn(functools.partial(train_here, [*map(str, arguments)]), 2)
+
+
+def train_here(arguments):
+    make_reports_light(pytest.MonkeyPatch())
+    cli.main(["train", *arguments])
 
 
 def start_torchrun(*arguments):
