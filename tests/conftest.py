@@ -139,15 +139,14 @@ def slow_first(items, workers):
     """Order tests so that every worker begins with slow ones; the quick ones at the end are shared evenly.
 
     With ``--dist worksteal`` each worker gets a contiguous part of the tests, and takes some of another's when it has
-    none left. The audit is dealt out test by test, because it is the longest; the tests of any other file stay
-    together, because they share fixtures.
+    none left. The tests of a file stay together, because they share fixtures; the audit is first, because it is the
+    longest.
     """
     slow, quick = ([item for item in items if ("slow" in item.keywords) == wanted] for wanted in (True, False))
-    audit = [item for item in slow if item.path.name == "test_audit.py"]
     files = {}
-    for item in slow:
-        files.setdefault(item if item in audit else item.path, []).append(item)
-    dealt = [*([item] for item in audit), *(tests for key, tests in files.items() if key not in audit)]
+    for item in sorted(slow, key=lambda item: item.path.name != "test_audit.py"):
+        files.setdefault(item.path, []).append(item)
+    dealt = list(files.values())
     shares = [list(itertools.chain(*dealt[worker::workers])) for worker in range(workers)]
     ordered, quick = [], iter(quick)
     for worker, share in enumerate(shares):

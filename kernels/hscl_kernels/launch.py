@@ -74,31 +74,90 @@ class ForwardPlan(NamedTuple):
     tiles: int
 
 
-# By the width of the features: half precision, and the architectures that differ in it; float32, which without TF32 is
-# exact and outside the tensor cores, so that its operands fill the registers; half precision at tau < 0.03.
-_FORWARD = dict.fromkeys(WIDTHS, Tile(64, 128, 8, 2))
-_FORWARD_ON = {
-    "sm_100": dict.fromkeys(WIDTHS, Tile(64, 64, 8, 1)),
-    "gfx942": {64: Tile(64, 128, 8, 1), 128: Tile(64, 128, 8, 1), 256: Tile(32, 32, 4, 1)},
+class Table(NamedTuple):
+    """The tiles of a kernel by the width of the features, and those of the targets that differ."""
+
+    ordinary: dict[int, Tile]
+    special: dict[str, dict[int, Tile]]
+
+    def entry(self, target: str, width: int) -> Tile:
+        """Return the tile for a target and a width in ``WIDTHS``."""
+        return self.special.get(target, {}).get(width, self.ordinary[width])
+
+
+# By the bytes of a unit, and whether sums are kept as log sums, at tau < 0.03. Of 4 bytes are units in float32, whose
+# products without TF32 are exact and on NVIDIA and RDNA outside the tensor cores, so that their operands fill the
+# registers. A warp of RDNA has half as many threads as AMD's others, so that its blocks have more of them.
+_RDNA = ("gfx1100", "gfx1201")
+_FORWARD = {
+    (2, False): Table(
+        dict.fromkeys(WIDTHS, Tile(64, 128, 8, 2)),
+        {
+            "sm_100": dict.fromkeys(WIDTHS, Tile(64, 64, 8, 1)),
+            "gfx90a": {64: Tile(64, 128, 8, 1), 128: Tile(64, 128, 8, 1), 256: Tile(64, 128, 4, 1)},
+            "gfx942": {64: Tile(64, 128, 8, 1), 128: Tile(64, 128, 8, 1), 256: Tile(32, 32, 4, 1)},
+            "gfx950": dict.fromkeys(WIDTHS, Tile(64, 128, 8, 1)),
+            "gfx1100": {64: Tile(64, 128, 16, 1), 128: Tile(64, 128, 16, 1), 256: Tile(16, 16, 4, 1)},
+            "gfx1201": dict.fromkeys(WIDTHS, Tile(64, 128, 16, 1)),
+        },
+    ),
+    (2, True): Table(
+        dict.fromkeys(WIDTHS, Tile(64, 64, 4, 2)),
+        {
+            "gfx1100": {64: Tile(64, 64, 8, 1), 128: Tile(64, 64, 8, 1), 256: Tile(64, 64, 16, 1)},
+            "gfx1201": dict.fromkeys(WIDTHS, Tile(64, 64, 8, 1)),
+        },
+    ),
+    (4, False): Table(
+        dict.fromkeys(WIDTHS, Tile(32, 32, 4, 1)),
+        {target: {64: Tile(32, 32, 8, 1), 128: Tile(32, 32, 16, 1), 256: Tile(16, 32, 16, 1)} for target in _RDNA},
+    ),
+    (4, True): Table(
+        dict.fromkeys(WIDTHS, Tile(32, 32, 4, 1)),
+        {
+            "sm_120": dict.fromkeys(WIDTHS, Tile(32, 32, 8, 1)),
+            **{
+                target: {64: Tile(32, 32, 8, 1), 128: Tile(16, 32, 16, 1), 256: Tile(16, 32, 16, 1)} for target in _RDNA
+            },
+        },
+    ),
 }
-# Two blocks of these fit a multiprocessor, for batches whose ordinary tiles would leave some with nothing to do.
+_BACKWARD = {
+    (2, False): Table(
+        {64: Tile(128, 32, 8, 2), 128: Tile(128, 32, 8, 2), 256: Tile(64, 64, 8, 1)},
+        {
+            "sm_90": {64: Tile(128, 64, 8, 2), 128: Tile(128, 64, 8, 2)},
+            "gfx90a": {128: Tile(64, 32, 8, 1), 256: Tile(64, 32, 8, 1)},
+            "gfx942": {64: Tile(64, 32, 8, 1), 128: Tile(64, 32, 8, 1), 256: Tile(32, 32, 4, 1)},
+            "gfx950": {128: Tile(64, 32, 8, 1), 256: Tile(64, 32, 8, 1)},
+            "gfx1100": {64: Tile(128, 32, 8, 1), 128: Tile(128, 32, 16, 1), 256: Tile(64, 16, 16, 1)},
+            "gfx1201": {128: Tile(128, 32, 16, 1), 256: Tile(128, 32, 16, 1)},
+        },
+    ),
+    (2, True): Table(
+        {64: Tile(64, 32, 8, 1), 128: Tile(64, 32, 8, 1), 256: Tile(32, 32, 4, 1)},
+        {
+            "gfx942": {64: Tile(32, 32, 4, 1), 128: Tile(32, 32, 4, 1), 256: Tile(16, 32, 4, 1)},
+            "gfx1100": {256: Tile(64, 16, 16, 1)},
+            "gfx1201": {256: Tile(64, 32, 16, 1)},
+        },
+    ),
+    (4, False): Table(
+        {64: Tile(32, 32, 4, 1), 128: Tile(32, 32, 4, 1), 256: Tile(16, 16, 8, 1)},
+        {target: {64: Tile(32, 32, 16, 1), 128: Tile(16, 32, 16, 1), 256: Tile(16, 32, 16, 1)} for target in _RDNA},
+    ),
+    (4, True): Table(
+        dict.fromkeys(WIDTHS, Tile(16, 16, 8, 1)),
+        {target: {64: Tile(16, 32, 16, 1), 128: Tile(16, 32, 16, 1)} for target in _RDNA},
+    ),
+}
+# In half precision, for batches whose ordinary tiles would leave some multiprocessors with nothing to do: two blocks of
+# these fit one.
 _FEW_ROWS = Tile(64, 64, 4, 3)
 _FORWARD_OF_FEW = {
     **{target: {64: _FEW_ROWS, 128: _FEW_ROWS} for target in ("sm_80", "sm_86", "sm_89", "sm_120")},
     "sm_90": {64: _FEW_ROWS, 128: Tile(64, 32, 4, 2)},
 }
-_FORWARD_SINGLE = dict.fromkeys(WIDTHS, Tile(32, 32, 4, 1))
-_FORWARD_SINGLE_ONLINE_ON = {"sm_120": dict.fromkeys(WIDTHS, Tile(32, 32, 8, 1))}
-_FORWARD_ONLINE = dict.fromkeys(WIDTHS, Tile(64, 64, 4, 2))
-_BACKWARD = {64: Tile(128, 32, 8, 2), 128: Tile(128, 32, 8, 2), 256: Tile(64, 64, 8, 1)}
-_BACKWARD_ON = {
-    "sm_90": {64: Tile(128, 64, 8, 2), 128: Tile(128, 64, 8, 2)},
-    "gfx942": {64: Tile(64, 32, 8, 1), 128: Tile(64, 32, 8, 1), 256: Tile(32, 32, 4, 1)},
-}
-_BACKWARD_SINGLE = {64: Tile(32, 32, 4, 1), 128: Tile(32, 32, 4, 1), 256: Tile(16, 16, 8, 1)}
-_BACKWARD_ONLINE_SINGLE = Tile(16, 16, 8, 1)
-_BACKWARD_ONLINE = {64: Tile(64, 32, 8, 1), 128: Tile(64, 32, 8, 1), 256: Tile(32, 32, 4, 1)}
-_BACKWARD_ONLINE_ON = {"gfx942": {64: Tile(32, 32, 4, 1), 128: Tile(32, 32, 4, 1), 256: Tile(16, 32, 4, 1)}}
 
 
 def width_of(features: int) -> int:
@@ -108,22 +167,14 @@ def width_of(features: int) -> int:
 
 def forward_entry(target: str, width: int, itemsize: int, *, online: bool, few: bool = False) -> Tile:
     """Return the table's tile of the forward sweep for a width in ``WIDTHS`` and 2- or 4-byte units."""
-    if itemsize == 4:
-        special = _FORWARD_SINGLE_ONLINE_ON.get(target, {}) if online else {}
-        return special.get(width, _FORWARD_SINGLE[width])
-    if online:
-        return _FORWARD_ONLINE[width]
-    ordinary = _FORWARD_ON.get(target, {}).get(width, _FORWARD[width])
-    return _FORWARD_OF_FEW.get(target, {}).get(width, ordinary) if few else ordinary
+    ordinary = _FORWARD[itemsize, online].entry(target, width)
+    special = _FORWARD_OF_FEW.get(target, {}) if few and (itemsize, online) == (2, False) else {}
+    return special.get(width, ordinary)
 
 
 def backward_entry(target: str, width: int, itemsize: int, *, online: bool) -> Tile:
     """Return what :func:`forward_entry` returns, for the backward sweep."""
-    if itemsize == 4:
-        return _BACKWARD_ONLINE_SINGLE if online else _BACKWARD_SINGLE[width]
-    if online:
-        return _BACKWARD_ONLINE_ON.get(target, {}).get(width, _BACKWARD_ONLINE[width])
-    return _BACKWARD_ON.get(target, {}).get(width, _BACKWARD[width])
+    return _BACKWARD[itemsize, online].entry(target, width)
 
 
 def entry_options(target: str) -> dict[str, int]:
@@ -234,16 +285,29 @@ def card_of(device: torch.device) -> str:
 
 
 def target_of(device: torch.device) -> str:
-    """Return the compiler target of a device, or the nearest older one that the tables know."""
+    """Return the compiler target of a device, or the one nearest to it that the tables know (of NVIDIA's, an older)."""
     if target := _ASSUMED.get():
         return target
     if device.type != "cuda":
         return "sm_80"
     if torch.version.hip is not None:
-        return "gfx942"
+        return amd_target(torch.cuda.get_device_properties(device).gcnArchName)
     major, minor = torch.cuda.get_device_capability(device)
     known = [int(target.removeprefix("sm_")) for target in GPUS if target.startswith("sm_")]
     return f"sm_{max((some for some in known if some <= 10 * major + minor), default=80)}"
+
+
+def amd_target(architecture: str) -> str:
+    """Return the target nearest to an AMD architecture such as ``gfx1101`` or ``gfx942:sramecc+:xnack-``.
+
+    Their numbers are hexadecimal, and near within a family: gfx90a of CDNA, gfx1100 of RDNA 1 to 3, gfx1201 of RDNA 4.
+    """
+
+    def number(name: str) -> int:
+        return int(name.partition(":")[0].removeprefix("gfx"), 16)
+
+    known = [target for target in GPUS if target.startswith("gfx")]
+    return min(known, key=lambda target: abs(number(target) - number(architecture)))
 
 
 def processors(device: torch.device) -> int:

@@ -38,8 +38,17 @@ CANDIDATES = {
         *(Tile(64, columns, 4, stages) for columns in (32, 64) for stages in (2, 3)),
         *(Tile(64, 128, 8, stages) for stages in (1, 2)),
         Tile(128, 128, 8, 2),
+        Tile(64, 128, 16, 1),  # the tables' on AMD cards whose warps have 32 threads
+        Tile(128, 32, 16, 1),
     ],
-    4: [Tile(16, 16, 4, 1), Tile(32, 16, 4, 1), Tile(32, 32, 4, 1), Tile(32, 32, 8, 1), Tile(64, 32, 8, 1)],
+    4: [
+        Tile(16, 16, 4, 1),
+        Tile(32, 16, 4, 1),
+        Tile(32, 32, 4, 1),
+        Tile(32, 32, 8, 1),
+        Tile(64, 32, 8, 1),
+        Tile(16, 32, 16, 1),
+    ],
 }
 
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import hscl_kernels
 import pytest
@@ -15,8 +16,11 @@ from hscl_kernels.audit import assembly, prediction, report
 from hscl_kernels.audit.cases import Case, cases
 from hscl_kernels.audit.compiling import Code, Failed
 from hscl_kernels.audit.recording import Launch, record
+from hscl_kernels.audit.spills import KNOWN, Spill
 from hscl_kernels.gpus import GPUS
 from hscl_kernels.launch import Tile
+
+STEP = "hscl bf16 D128 "  # how the rows of the ordinary training step begin
 
 
 def compiling(*command):
@@ -35,30 +39,45 @@ def printed_by(program, *arguments):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", GPUS)
-def test_what_is_launched_compiles_without_spills(target):
-    """The quick audit: the training step on every target, and a share of all else, another one on each."""
-    result = compiling("-m", "hscl_kernels.audit", "--target", target, "--quick", "--json")
+def test_what_is_launched_compiles_without_spills():
+    """The quick audit: on every target the training step and what is known to spill, and all else on one of them."""
+    result = compiling("-m", "hscl_kernels.audit", "--quick", "--json")
     assert result.returncode == 0, result.stderr
     rows = json.loads(result.stdout)
-    assert {"sweep_forward_kernel", "sweep_backward_kernel", "unit_rows_kernel"} <= {row["kernel"] for row in rows}
+    assert {row["kernel"] for row in rows} == kernels()
+    step = {"unit_rows_kernel", "sweep_forward_kernel", "row_terms_kernel", "sweep_backward_kernel"}
+    for target in GPUS:
+        ordinary = {row["kernel"] for row in rows if row["target"] == target and row["config"].startswith(STEP)}
+        assert ordinary >= {*step, "input_gradients_kernel"}
+    spilling = {Spill(row["kernel"], row["target"], row["dtype"], row["width"]) for row in rows if row["spill_bytes"]}
+    assert spilling == KNOWN
     for row in rows:
         assert row["error"] is None
-        assert row["spill_bytes"] == 0
         assert row["shared_bytes"] <= row["shared_limit"]
         assert row["blocks_per_sm"] >= 1
         assert row["predicted_us"] >= prediction.LAUNCH_FLOOR_US
         if prediction.is_sweep(row["kernel"]):
             assert row["mufu_instructions"] > 0
             assert row["issue_cycles"] > 0
-            if row["dtype"] != "fp32" or (row["config"].startswith("tf32 fp32") and target.startswith("sm")):
+            if row["dtype"] != "fp32" or row["config"].startswith("tf32 fp32"):
                 assert row["tensor_core_instructions"] > 0
 
 
-def test_the_quick_audits_together_see_every_case():
-    everything = [(case.name, case.form, case.rows) for case in cases(65536)]
-    seen = [(case.name, case.form, case.rows) for target in GPUS for case in report.quick_cases(target, 65536)]
-    assert set(seen) == set(everything)
+def kernels():
+    """The names of all kernels, found in the source."""
+    files = Path(hscl_kernels.__file__).parent.rglob("*.py")
+    return {name for file in files for name in re.findall(r"^def (\w+_kernel)\(", file.read_text(), re.MULTILINE)}
+
+
+def test_the_quick_audit_sees_every_case():
+    """The ordinary step on every target; every other case on one, which is one that it concerns."""
+    ordinary, *others = cases(65536)
+    assert f"{ordinary.name} " == STEP
+    seen = report.dealt(others)
+    assert [case.variant for _, case in seen] == [case.variant for case in others]
+    assert {target for target, _ in seen} == set(GPUS)
+    assert all(target.startswith("sm") for target, case in seen if case.variant in ("tf32", "few rows"))
+    assert all(target.startswith("gfx") for target, case in seen if "2 GiB" in case.variant)
 
 
 RECORDED = """
@@ -95,9 +114,7 @@ def recorded():
 
 
 def test_every_kernel_is_launched_by_a_case(recorded):
-    files = Path(hscl_kernels.__file__).parent.rglob("*.py")
-    defined = {name for file in files for name in re.findall(r"^def (\w+_kernel)\(", file.read_text(), re.MULTILINE)}
-    assert set(recorded["kernels"]) == defined
+    assert set(recorded["kernels"]) == kernels()
 
 
 def test_no_size_is_compiled_anew(recorded):
@@ -187,6 +204,18 @@ def test_faults_are_found():
     assert "does not compile: NameError: slot" in report.faults([failed])[0]
 
 
+def test_what_is_known_to_spill_must_spill():
+    known = forward()._replace(target="gfx1100", constants={**forward().constants, "WIDTH": 256})
+    case = Case("hscl", "fp32", 4096, 256, lambda: None)
+    spilling = report.row(case, known, CODE._replace(spill_bytes=8))
+    assert report.faults([spilling]) == []
+    fits = report.row(case, known, CODE)
+    assert "sweep_forward_kernel gfx1100 fp32 256 does not spill" in report.faults([fits])[0]
+    assert report.faults([fits, spilling]) == []
+    half = report.row(ordinary(4096), known, CODE._replace(spill_bytes=8))
+    assert "spills 8 bytes" in report.faults([half])[0]
+
+
 def test_reports_are_printed():
     some = [report.row(ordinary(65536), forward(), code) for code in (CODE, Failed("no"))]
     assert "1842.0" in report.table(some[:1])
@@ -273,6 +302,16 @@ def test_amd_issues_vector_instructions():
     assert assembly.issued(loop) == 2
 
 
+@pytest.mark.parametrize(
+    "opcode",
+    ["v_mfma_f32_32x32x8_bf16", "v_wmma_f32_16x16x16_bf16"],
+)
+def test_matrix_instructions_of_both_of_amds_lines_are_known(opcode):
+    program = assembly.read_amdgcn(f"\t{opcode} v[0:7], v[8:15], v[16:23], v[0:7]\n\tv_dual_mul_f32 v0, v1, v2\n")
+    assert program.tensor_core == 1
+    assert len(program.instructions) == 2
+
+
 def test_a_program_without_a_loop_has_no_main_loop():
     assert assembly.main_loop(assembly.read_sass("        /*0070*/                   MUFU.EX2 R4, R4 ;")) == []
 
@@ -296,6 +335,32 @@ def test_launches_are_chosen_for_an_assumed_target():
         assert launch.target_of(cpu) == "sm_90"
         assert launch.card_of(cpu) == "assumed sm_90"
     assert before == (launch.processors(cpu), launch.compiler_options(cpu), launch.target_of(cpu))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "target"),
+    [
+        ("gfx90a:sramecc+:xnack-", "gfx90a"),
+        ("gfx942:sramecc+:xnack-", "gfx942"),
+        ("gfx950", "gfx950"),
+        ("gfx1100", "gfx1100"),
+        ("gfx1201", "gfx1201"),
+        # What the tables do not know: MI100, Radeon VII; RX 6800 XT, RX 7600, Ryzen AI Max; RX 9060 XT.
+        ("gfx908", "gfx90a"),
+        ("gfx906", "gfx90a"),
+        ("gfx1030", "gfx1100"),
+        ("gfx1102", "gfx1100"),
+        ("gfx1151", "gfx1100"),
+        ("gfx1200", "gfx1201"),
+    ],
+)
+def test_an_amd_device_has_its_own_target_or_the_nearest(monkeypatch, architecture, target):
+    import torch
+
+    monkeypatch.setattr(torch.version, "hip", "7.0")
+    properties = SimpleNamespace(gcnArchName=architecture)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
+    assert launch.target_of(torch.device("cuda", 0)) == target
 
 
 @pytest.mark.parametrize("rows", [2, 100, 2048, 65536, 2**20])

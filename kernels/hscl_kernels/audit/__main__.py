@@ -27,9 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("TRITON_INTERPRET=1 is set, so there is nothing to compile: unset it")
     from hscl_kernels.audit import report as reports  # only here: it imports Triton
 
-    choose = reports.quick_cases if options.quick else reports.every_case
+    choose = reports.quick_launches if options.quick else reports.every_launch
     if options.markdown:
-        choose = reports.table_cases
+        choose = reports.table_launches
     report = reports.run(options.target or list(GPUS), options.rows, choose=choose, workers=options.jobs)
     wrong = reports.faults(report)
     if options.json:

@@ -17,6 +17,7 @@ from torch.distributed import HashStore, ProcessGroup
 from hscl_kernels.contrast.op import hscl_loss, info_nce
 from hscl_kernels.draws.distribution import ViewDistribution
 from hscl_kernels.draws.op import draw_view_parameters
+from hscl_kernels.gpus import GPUS
 from hscl_kernels.prototypes.op import prototype_similarity
 from hscl_kernels.views.op import augment_views
 from hscl_kernels.views.parameters import ViewParameters
@@ -46,6 +47,13 @@ class Case(NamedTuple):
         """The case in words, such as ``hscl bf16 D128``."""
         size = f"{self.features} px" if self.variant.startswith(("rgb", "grey")) else f"D{self.features}"
         return f"{self.variant} {self.dtype} {size}"
+
+    @property
+    def targets(self) -> list[str]:
+        """The targets on which it may launch what no other case does."""
+        backends = {"tf32": "cuda", "few rows": "cuda", "past 2 GiB": "hip"}
+        own = [backend for words, backend in backends.items() if words in self.variant]
+        return [target for target, gpu in GPUS.items() if gpu.backend in (own or {"cuda", "hip"})]
 
 
 def cases(rows: int) -> list[Case]:

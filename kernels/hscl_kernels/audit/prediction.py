@@ -2,7 +2,7 @@
 
     predicted_us = LAUNCH_FLOOR_US + max(
         flops / peak rate of the unit that multiplies,
-        exponentials / (16 per clock and multiprocessor),
+        exponentials / (16 per clock and multiprocessor; on gfx11 and gfx12 32),
         bytes of all tensors, once / memory bandwidth,
         issue_cycles * tiles / (multiprocessors * clock),
     )
@@ -18,7 +18,7 @@ from typing import NamedTuple
 from hscl_kernels.audit.cases import Case
 from hscl_kernels.audit.compiling import Code
 from hscl_kernels.audit.recording import Launch
-from hscl_kernels.gpus import EX2_PER_CLOCK, GPUS, Gpu
+from hscl_kernels.gpus import GPUS, Gpu
 
 LAUNCH_FLOOR_US = 2.0  # assumed: to start and to drain one kernel of a CUDA graph
 # Counted in the source of views_kernel, per pixel of a view: the means once, the four neighbours and their places.
@@ -67,7 +67,7 @@ def predict(case: Case, launched: Launch, code: Code) -> Prediction:
     cycles = code.loop * launched.warps / gpu.issue if todo.tiles else None
     seconds = {
         "products": todo.flops / _peak(launched, case, gpu),
-        "exponentials": todo.exponentials / (EX2_PER_CLOCK * gpu.processors * clock),
+        "exponentials": todo.exponentials / (gpu.exponentials * gpu.processors * clock),
         "memory": launched.moved / (gpu.memory * 1e9),
         "issue": todo.tiles * (cycles or 0) / (gpu.processors * clock),
     }

@@ -7,6 +7,7 @@ specialises each launch as it would on the card. Its hook then keeps it from com
 from __future__ import annotations
 
 import inspect
+import json
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -40,6 +41,13 @@ class Launch(NamedTuple):
     stages: int
     programs: int
     moved: int
+
+    @property
+    def program(self) -> str:
+        """The form without its target and the compiler's options: what the compiler is given."""
+        form = json.loads(self.form)
+        parts = ("name", "signature", "constant_keys", "constant_vals", "attrs_keys", "attrs_vals")
+        return json.dumps([form[part] for part in parts])
 
 
 class PretendDriver:

@@ -10,11 +10,11 @@ from hscl_kernels.audit.cases import Case, cases
 from hscl_kernels.audit.compiling import Code, Failed, compile_all
 from hscl_kernels.audit.prediction import is_sweep, predict, resident, work
 from hscl_kernels.audit.recording import Launch, record
+from hscl_kernels.audit.spills import KNOWN, Spill, spill_of
 from hscl_kernels.gpus import GPUS
 
-Chooser = Callable[[str, int], list[Case]]  # from a target and N
+Chooser = Callable[[list[str], int], list[tuple[Case, Launch]]]  # from targets and N
 _PRINTED = ("hscl bf16 D128", "hscl fp32 D128")
-_ALWAYS = 1  # cases that the quick audit of every target begins with: the training step in bfloat16
 
 
 def run(
@@ -29,7 +29,7 @@ def run(
     rows
         N of the ordinary training step, for which times are predicted.
     choose
-        Which cases are audited: :func:`every_case` by default, :func:`quick_cases` or :func:`table_cases`.
+        Which launches are audited: :func:`every_launch` by default, :func:`quick_launches` or :func:`table_launches`.
     workers
         Processes that compile; by default one for each core.
 
@@ -37,15 +37,12 @@ def run(
     -------
     list of dict
         One row for each distinct form: kernel, target, config (in words), form (``single``, or ``sharded`` over
-        several GPUs), dtype, programs, registers, spill_bytes, shared_bytes, shared_limit, blocks_per_sm,
-        tensor_core_instructions, mufu_instructions, issue_cycles (of a tile; None outside the sweeps), flops, bytes,
-        predicted_us, bound (which of the predicted times is the largest), error (None if it compiles; else all that
-        comes from the code is None).
+        several GPUs), dtype, width (D, rounded up; None if the kernel does not depend on it), programs, registers,
+        spill_bytes, shared_bytes, shared_limit, blocks_per_sm, tensor_core_instructions, mufu_instructions,
+        issue_cycles (of a tile; None outside the sweeps), flops, bytes, predicted_us, bound (which of the predicted
+        times is the largest), error (None if it compiles; else all that comes from the code is None).
     """
-    launched: list[tuple[Case, Launch]] = []
-    for target in targets:
-        launched += launches((choose or every_case)(target, rows), target)
-    return compiled(launched, workers)
+    return compiled((choose or every_launch)(targets, rows), workers)
 
 
 def compiled(launched: list[tuple[Case, Launch]], workers: int | None = None) -> list[dict[str, Any]]:
@@ -63,20 +60,51 @@ def launches(some: list[Case], target: str) -> list[tuple[Case, Launch]]:
     return list(found.values())
 
 
-def every_case(target: str, rows: int) -> list[Case]:
-    """Return all cases."""
-    return cases(rows)
+def every_launch(targets: list[str], rows: int) -> list[tuple[Case, Launch]]:
+    """Return the launches of all cases on every target."""
+    return [one for target in targets for one in launches(cases(rows), target)]
 
 
-def quick_cases(target: str, rows: int) -> list[Case]:
-    """Return the ordinary step and a share of the other cases, which together the targets cover."""
-    every = cases(rows)
-    return [*every[:_ALWAYS], *every[_ALWAYS + list(GPUS).index(target) :: len(GPUS)]]
+def quick_launches(targets: list[str], rows: int) -> list[tuple[Case, Launch]]:
+    """Return the launches of the ordinary step, of what is known to spill, and of the cases that are :func:`dealt`.
+
+    Of the last, those whose program is compiled for any target by a case before are left out.
+    """
+    ordinary, *others = cases(rows)
+    found = [(ordinary, one) for target in GPUS for one in record(ordinary, target)]
+    found += known_spills(rows)
+    known = {one.program for _, one in found}
+    for target, case in dealt(others):
+        for one in record(case, target):
+            if one.program not in known:
+                known.add(one.program)
+                found.append((case, one))
+    return [(case, one) for case, one in found if one.target in targets]
 
 
-def table_cases(target: str, rows: int) -> list[Case]:
-    """Return the cases that :func:`markdown` prints."""
-    return [case for case in cases(rows) if case.form == "single" and case.rows == rows and case.name in _PRINTED]
+def known_spills(rows: int) -> list[tuple[Case, Launch]]:
+    """Return the first launch of everything that is known to spill."""
+    found: dict[Spill, tuple[Case, Launch]] = {}
+    for target in sorted({spill.target for spill in KNOWN}):
+        dtypes = {spill.dtype for spill in KNOWN if spill.target == target}
+        for case in cases(rows):
+            if case.dtype in dtypes:
+                for one in record(case, target):
+                    found.setdefault(spill_of(case, one), (case, one))
+    return [found[spill] for spill in sorted(KNOWN) if spill in found]
+
+
+def dealt(some: list[Case]) -> list[tuple[str, Case]]:
+    """Return cases, each with one of the targets that it concerns."""
+    return [
+        (concerned[place % len(concerned)], case) for place, case in enumerate(some) for concerned in [case.targets]
+    ]
+
+
+def table_launches(targets: list[str], rows: int) -> list[tuple[Case, Launch]]:
+    """Return the launches of the cases that :func:`markdown` prints."""
+    printed = [case for case in cases(rows) if case.form == "single" and case.rows == rows and case.name in _PRINTED]
+    return [one for target in targets for one in launches(printed, target)]
 
 
 def row(case: Case, launched: Launch, code: Code | Failed) -> dict[str, Any]:
@@ -90,6 +118,7 @@ def row(case: Case, launched: Launch, code: Code | Failed) -> dict[str, Any]:
         "config": f"{case.name} {_shape(launched)}",
         "form": case.form,
         "dtype": case.dtype,
+        "width": launched.constants.get("WIDTH"),
         "programs": launched.programs,
         "registers": known and known.registers,
         "spill_bytes": known and known.spill_bytes,
@@ -116,14 +145,23 @@ def _shape(launched: Launch) -> str:
 
 
 def faults(report: list[dict[str, Any]]) -> list[str]:
-    """Return the faults in a report: what does not compile, spills, needs too much or misses the tensor cores."""
+    """Return the faults in a report: what does not compile, spills, needs too much or misses the tensor cores.
+
+    What is known to spill is a fault if none of its forms does.
+    """
     wrong = []
+    compiled: set[Spill] = set()
+    spilling: set[Spill] = set()
     for row in report:
         name = f"{row['kernel']} for {row['target']} ({row['form']}, {row['config']})"
         if row["error"]:
             wrong.append(f"{name} does not compile: {row['error']}")
             continue
+        spill = Spill(row["kernel"], row["target"], row["dtype"], row["width"])
+        compiled.add(spill)
         if row["spill_bytes"]:
+            spilling.add(spill)
+        if row["spill_bytes"] and spill not in KNOWN:
             wrong.append(f"{name} spills {row['spill_bytes']} bytes")
         if row["shared_bytes"] > row["shared_limit"]:
             wrong.append(
@@ -133,6 +171,8 @@ def faults(report: list[dict[str, Any]]) -> list[str]:
             wrong.append(f"{name} does not fit a multiprocessor")
         if is_sweep(row["kernel"]) and row["dtype"] != "fp32" and not row["tensor_core_instructions"]:
             wrong.append(f"{name} has no tensor-core instruction")
+    for spill in sorted(compiled & KNOWN - spilling):
+        wrong.append(f"{' '.join(map(str, spill))} does not spill: take it off the list in audit/spills.py")
     return wrong
 
 

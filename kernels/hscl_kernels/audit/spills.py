@@ -1,0 +1,39 @@
+"""What is known to spill: no tile that was tried compiles without, and the tables have one that spills least.
+
+It is slower there, not wrong. All of it is float32 on RDNA, where a thread holds its operands over all features, at
+D = 256 one register each of the 256 that it may have.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from hscl_kernels.audit.cases import Case
+from hscl_kernels.audit.recording import Launch
+
+
+class Spill(NamedTuple):
+    """A kernel on a target, in a dtype and at a width of the features."""
+
+    kernel: str
+    target: str
+    dtype: str
+    width: int | None
+
+
+KNOWN = frozenset(
+    Spill(kernel, target, "fp32", width)
+    for target in ("gfx1100", "gfx1201")
+    for kernel, width in (
+        ("sweep_forward_kernel", 256),
+        ("sweep_forward_online_kernel", 256),
+        ("sweep_backward_kernel", 128),
+        ("sweep_backward_kernel", 256),
+        ("sweep_backward_online_kernel", 256),
+    )
+)
+
+
+def spill_of(case: Case, launched: Launch) -> Spill:
+    """Return what a launch would be listed as."""
+    return Spill(launched.kernel, launched.target, case.dtype, launched.constants.get("WIDTH"))
