@@ -96,8 +96,8 @@ _FORWARD = {
             "sm_100": dict.fromkeys(WIDTHS, Tile(64, 64, 8, 1)),
             "gfx90a": {64: Tile(64, 128, 8, 1), 128: Tile(64, 128, 8, 1), 256: Tile(64, 128, 4, 1)},
             "gfx942": {64: Tile(64, 128, 8, 1), 128: Tile(64, 128, 8, 1), 256: Tile(32, 32, 4, 1)},
-            "gfx950": dict.fromkeys(WIDTHS, Tile(64, 128, 8, 1)),
-            "gfx1100": {64: Tile(64, 128, 16, 1), 128: Tile(64, 128, 16, 1), 256: Tile(16, 16, 4, 1)},
+            "gfx950": {64: Tile(64, 128, 8, 1), 128: Tile(64, 128, 8, 1), 256: Tile(64, 128, 4, 1)},
+            "gfx1100": {64: Tile(64, 128, 16, 1), 128: Tile(64, 128, 16, 1), 256: Tile(64, 64, 16, 1)},
             "gfx1201": dict.fromkeys(WIDTHS, Tile(64, 128, 16, 1)),
         },
     ),
@@ -127,7 +127,7 @@ _BACKWARD = {
         {64: Tile(128, 32, 8, 2), 128: Tile(128, 32, 8, 2), 256: Tile(64, 64, 8, 1)},
         {
             "sm_90": {64: Tile(128, 64, 8, 2), 128: Tile(128, 64, 8, 2)},
-            "gfx90a": {128: Tile(64, 32, 8, 1), 256: Tile(64, 32, 8, 1)},
+            "gfx90a": {128: Tile(64, 32, 8, 1), 256: Tile(64, 32, 4, 1)},
             "gfx942": {64: Tile(64, 32, 8, 1), 128: Tile(64, 32, 8, 1), 256: Tile(32, 32, 4, 1)},
             "gfx950": {128: Tile(64, 32, 8, 1), 256: Tile(64, 32, 8, 1)},
             "gfx1100": {64: Tile(128, 32, 8, 1), 128: Tile(128, 32, 16, 1), 256: Tile(64, 16, 16, 1)},
@@ -211,9 +211,9 @@ def backward_tile(rows: int, width: int, dtype: torch.dtype, device: torch.devic
     return tuned or backward_entry(target_of(device), max(width, WIDTHS[0]), dtype.itemsize, online=online)
 
 
-def row_tile(width: int) -> Tile:
+def row_tile(width: int, device: torch.device) -> Tile:
     """Return the tile of the kernels that work on single rows."""
-    return Tile(max(16, 4096 // max(width, WIDTHS[0])), 1, 4, 1)
+    return Tile(max(16, 4096 // max(width, WIDTHS[0])), 1, 8 if target_of(device) in _RDNA else 4, 1)
 
 
 def view_tile(pixels: int) -> Tile:

@@ -84,7 +84,9 @@ RECORDED = """
 import json
 from hscl_kernels.audit import report
 from hscl_kernels.audit.cases import _hscl, cases
+from hscl_kernels.audit.compiling import Failed
 from hscl_kernels.audit.recording import record
+from hscl_kernels.gpus import GPUS
 
 sizes = [2, 15, 16, 17, 64, 128, 129, 2047, 2048, 65536, 2**20]
 forms = {}
@@ -102,6 +104,8 @@ print(json.dumps({
     "all_forms": len(launched),
     "programs": [one.programs for one in sharded],
     "tf32": [one.constants["PRECISION"] for case, one in launched if case.variant == "tf32" if "sweep" in one.kernel],
+    "table": [report.what_is_launched(report.row(case, one, Failed("not compiled")))
+              for case, one in report.table_launches(list(GPUS), 65536)],
     "amd": [one.constants["PRECISION"] for case in cases(64) if case.variant == "tf32"
             for one in record(case, "gfx942") if "sweep" in one.kernel],
 }))
@@ -128,6 +132,13 @@ def test_no_size_is_compiled_anew(recorded):
 def test_tf32_is_for_nvidia_only(recorded):
     assert set(recorded["tf32"]) == {"tf32"}
     assert set(recorded["amd"]) == {"ieee"}
+
+
+def test_the_table_in_the_readme_has_the_tiles_of_today(recorded):
+    """Its other columns come from the compiler: python -m hscl_kernels.audit --markdown."""
+    printed = (ROOT / "kernels" / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (forward|backward) \| ([^|]+) \| ([^|]+) \|", printed, re.MULTILINE)
+    assert [list(row) for row in rows] == recorded["table"]
 
 
 def test_recording_needs_kernels_that_compile():

@@ -33,7 +33,7 @@ def small_tiles(monkeypatch):
     monkeypatch.setattr(launch, "forward_tile", lambda *args, online: launch.Tile(16, 16, 4, 1))
     monkeypatch.setattr(launch, "backward_tile", lambda *args, online: launch.Tile(16, 16, 4, 1))
     monkeypatch.setattr(launch, "processors", lambda device: 1)
-    monkeypatch.setattr(launch, "row_tile", lambda width: launch.Tile(16, 1, 4, 1))
+    monkeypatch.setattr(launch, "row_tile", lambda width, device: launch.Tile(16, 1, 4, 1))
     monkeypatch.setattr(launch, "MOST_PARTS", 2)
 
 

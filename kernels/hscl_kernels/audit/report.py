@@ -102,9 +102,10 @@ def dealt(some: list[Case]) -> list[tuple[str, Case]]:
 
 
 def table_launches(targets: list[str], rows: int) -> list[tuple[Case, Launch]]:
-    """Return the launches of the cases that :func:`markdown` prints."""
+    """Return the launches that :func:`markdown` prints."""
     printed = [case for case in cases(rows) if case.form == "single" and case.rows == rows and case.name in _PRINTED]
-    return [one for target in targets for one in launches(printed, target)]
+    every = (pair for target in targets for pair in launches(printed, target))
+    return [(case, one) for case, one in every if is_sweep(one.kernel)]
 
 
 def row(case: Case, launched: Launch, code: Code | Failed) -> dict[str, Any]:
@@ -187,20 +188,24 @@ def table(report: list[dict[str, Any]]) -> str:
 
 
 def markdown(report: list[dict[str, Any]], rows: int) -> str:
-    """Return the sweeps of hscl_loss at D = 128 as a Markdown table; predicted times are in italics."""
-    head = f"| sweep | target | tile | registers | shared | blocks | issue | predicted, N = {rows:,} | bound |"
-    lines = [head, "|---" * 9 + "|"]
+    """Return a report of :func:`table_launches` as a Markdown table; predicted times are in italics."""
+    head = (
+        f"| sweep | target | tile | registers | spilled | shared | blocks | issue | predicted, N = {rows:,} | bound |"
+    )
+    lines = [head, "|---" * 10 + "|"]
     for row in report:
-        printed = [name for name in _PRINTED if row["config"].startswith(f"{name} ")]
-        if is_sweep(row["kernel"]) and row["form"] == "single" and printed:
-            cells = [
-                row["kernel"].split("_")[1],
-                f"{row['target']} ({GPUS[row['target']].card})",
-                row["config"].removeprefix("hscl ").replace(" D128", ""),
-                *(row[name] for name in ("registers", "shared_bytes", "blocks_per_sm")),
-                f"{row['issue_cycles']:,.0f}",
-                f"*{row['predicted_us'] / 1000:.2f} ms*",
-                row["bound"],
-            ]
-            lines.append("| " + " | ".join(map(str, cells)) + " |")
+        cells = [
+            *what_is_launched(row),
+            *(row[name] for name in ("registers", "spill_bytes", "shared_bytes", "blocks_per_sm")),
+            f"{row['issue_cycles']:,.0f}",
+            f"*{row['predicted_us'] / 1000:.2f} ms*",
+            row["bound"],
+        ]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
+
+
+def what_is_launched(row: dict[str, Any]) -> list[str]:
+    """Return the cells of the Markdown table that do not depend on the compiler: sweep, target and tile."""
+    tile = row["config"].removeprefix("hscl ").replace(" D128", "")
+    return [row["kernel"].split("_")[1], f"{row['target']} ({GPUS[row['target']].card})", tile]

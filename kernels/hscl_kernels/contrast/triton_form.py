@@ -196,7 +196,7 @@ def _shares(positives: Tensor, roles: Tensor) -> Tensor:
 def _row_ranges(units: Tensor, ids: Tensor, roles: Tensor) -> Tensor:
     """Return the ranges that ``row_quantities`` finds in the form of one GPU. One launch."""
     rows, features = units.shape
-    block = launch.row_tile(launch.width_of(features)).rows
+    block = launch.row_tile(launch.width_of(features), ids.device).rows
     blocks = triton.cdiv(rows, block)
     ranges = torch.empty(3, blocks, dtype=torch.int32, device=ids.device)
     options = launch.compiler_options(ids.device)
@@ -226,7 +226,7 @@ def sweep_forward(
         "WIDTH": width,
         "ROWS": tile.rows,
         "COLUMNS": tile.columns,
-        "RANGE": launch.row_tile(width).rows,
+        "RANGE": launch.row_tile(width, units.device).rows,
         "num_warps": tile.warps,
         "num_stages": tile.stages,
         **launch.compiler_options(units.device),
@@ -371,7 +371,7 @@ def _input_gradients(
     """
     rows, features = units.shape
     width = launch.width_of(features)
-    tile = launch.row_tile(width)
+    tile = launch.row_tile(width, units.device)
     per_program, programs = launch.part_plan(rows, tile)
     by_embeddings = torch.empty(rows, features, dtype=dtype, device=units.device)
     backward_kernels.input_gradients_kernel[(programs,)](

@@ -38,7 +38,7 @@ def row_quantities(
 ) -> RowQuantities:
     """Compute everything that depends on single rows, in one launch."""
     rows, features = embeddings.shape
-    tiles = launch.row_tile(launch.width_of(features))
+    tiles = launch.row_tile(launch.width_of(features), embeddings.device)
     programs = triton.cdiv(rows, tiles.rows)
     similar, weighted = (rows if prototypes is not None else 0), (rows if roles is not None else 0)
     device = embeddings.device
@@ -84,7 +84,7 @@ class PrototypeParts(NamedTuple):
     def empty(cls, units: Tensor, prototypes: Tensor) -> PrototypeParts:
         """Return parts that a kernel which goes over the rows of ``units [N, D]`` has yet to fill."""
         rows, features = units.shape
-        _, programs = launch.part_plan(rows, launch.row_tile(launch.width_of(features)))
+        _, programs = launch.part_plan(rows, launch.row_tile(launch.width_of(features), units.device))
         sums = torch.empty(programs, len(prototypes), features, dtype=torch.float32, device=units.device)
         return cls(prototypes.contiguous(), sums)
 
@@ -121,7 +121,7 @@ def similarity_backward(
     """Return dL/dz ``[N, D]`` and dL/dV ``[K, D]`` for the gradients ``[N]`` of the similarities. Two launches."""
     rows, features = units.shape
     width = launch.width_of(features)
-    tile = launch.row_tile(width)
+    tile = launch.row_tile(width, units.device)
     per_program, programs = launch.part_plan(rows, tile)
     parts = PrototypeParts.empty(units, prototypes)
     by_embeddings = torch.empty(rows, features, dtype=dtype, device=units.device)
