@@ -213,7 +213,7 @@ def backward_tile(rows: int, width: int, dtype: torch.dtype, device: torch.devic
 
 def row_tile(width: int, device: torch.device) -> Tile:
     """Return the tile of the kernels that work on single rows."""
-    return Tile(max(16, 4096 // max(width, WIDTHS[0])), 1, 8 if target_of(device) in _RDNA else 4, 1)
+    return Tile(max(16, 4096 // max(width, WIDTHS[0])), 1, 16 if target_of(device) in _RDNA else 4, 1)
 
 
 def view_tile(pixels: int) -> Tile:
