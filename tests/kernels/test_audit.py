@@ -223,7 +223,7 @@ def test_what_is_known_to_spill_must_spill():
     fits = report.row(case, known, CODE)
     assert "sweep_forward_kernel gfx1100 fp32 256 does not spill" in report.faults([fits])[0]
     assert report.faults([fits, spilling]) == []
-    half = report.row(ordinary(4096), known, CODE._replace(spill_bytes=8))
+    half = report.row(ordinary(4096, dtype="fp16"), known, CODE._replace(spill_bytes=8))
     assert "spills 8 bytes" in report.faults([half])[0]
 
 
