@@ -15,7 +15,7 @@ from hscl_kernels import launch
 from hscl_kernels.audit import assembly, prediction, report
 from hscl_kernels.audit.cases import Case, cases
 from hscl_kernels.audit.compiling import Code, Failed
-from hscl_kernels.audit.recording import Launch, record
+from hscl_kernels.audit.recording import Launch, is_sweep, record
 from hscl_kernels.audit.spills import KNOWN, Spill
 from hscl_kernels.gpus import GPUS
 from hscl_kernels.launch import Tile
@@ -56,7 +56,7 @@ def test_what_is_launched_compiles_without_spills():
         assert row["shared_bytes"] <= row["shared_limit"]
         assert row["blocks_per_sm"] >= 1
         assert row["predicted_us"] >= prediction.LAUNCH_FLOOR_US
-        if prediction.is_sweep(row["kernel"]):
+        if is_sweep(row["kernel"]):
             assert row["mufu_instructions"] > 0
             assert row["issue_cycles"] > 0
             if row["dtype"] != "fp32" or row["config"].startswith("tf32 fp32"):

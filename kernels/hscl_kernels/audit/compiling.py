@@ -17,13 +17,16 @@ from triton.backends import nvidia
 from triton.runtime import driver
 
 from hscl_kernels.audit.assembly import Program, issued, main_loop, read_amdgcn, read_sass
-from hscl_kernels.audit.recording import PretendDriver
+from hscl_kernels.audit.recording import PretendDriver, is_sweep
 
 _TOOLS = Path(nvidia.__file__).with_name("bin")
 
 
 class Code(NamedTuple):
-    """What the machine code of a form needs; ``loop`` are the instructions that a turn of its main loop issues."""
+    """What the machine code of a form needs; ``loop`` are the instructions that a turn of its main loop issues.
+
+    Instructions are read, which takes a third of a second, and counted in sweeps alone; of other kernels they are 0.
+    """
 
     registers: int
     spill_bytes: int
@@ -79,28 +82,28 @@ def compile_form(target: str, form: str) -> Code | Failed:
     except Exception as error:  # whatever the compiler raises: it is what the audit looks for
         return Failed(f"{type(error).__name__}: {error}")
     read = _read_amdgcn if target.startswith("gfx") else _read_cubin
-    return read(compiled.asm, compiled.metadata.shared)
+    return read(compiled.asm, compiled.metadata.shared, is_sweep(name))
 
 
-def _read_cubin(asm: dict[str, Any], shared: int) -> Code:
+def _read_cubin(asm: dict[str, Any], shared: int, sweep: bool) -> Code:
     """Read registers and stack with cuobjdump and instructions with nvdisasm, both from Triton's own wheel."""
     with tempfile.TemporaryDirectory() as folder:
         cubin = Path(folder) / "kernel.cubin"
         cubin.write_bytes(asm["cubin"])
         usage = _run(_TOOLS / "cuobjdump", "-res-usage", cubin)
         # -ndf skips the analysis of the data flow, which would only annotate jumps.
-        program = read_sass(_run(_TOOLS / "nvdisasm", "-c", "-ndf", cubin))
+        program = read_sass(_run(_TOOLS / "nvdisasm", "-c", "-ndf", cubin) if sweep else "")
     numbers = {name: int(value) for name, value in re.findall(r"(REG|STACK|LOCAL):(\d+)", usage)}
     # A stack without spills would be an array in local memory: as slow, so it counts.
     spilled = numbers["STACK"] + numbers["LOCAL"] + 4 * program.local_accesses
     return _code(program, numbers["REG"], spilled, shared)
 
 
-def _read_amdgcn(asm: dict[str, Any], shared: int) -> Code:
+def _read_amdgcn(asm: dict[str, Any], shared: int, sweep: bool) -> Code:
     text = asm["amdgcn"]
     numbers = {name: int(value) for name, value in re.findall(r"\.(\w+):\s+(\d+)", text)}
     spilled = max(4 * numbers["vgpr_spill_count"], numbers["private_segment_fixed_size"])
-    return _code(read_amdgcn(text), numbers["vgpr_count"], spilled, shared)
+    return _code(read_amdgcn(text if sweep else ""), numbers["vgpr_count"], spilled, shared)
 
 
 def _code(program: Program, registers: int, spilled: int, shared: int) -> Code:

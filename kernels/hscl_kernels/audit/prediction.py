@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from hscl_kernels.audit.cases import Case
 from hscl_kernels.audit.compiling import Code
-from hscl_kernels.audit.recording import Launch
+from hscl_kernels.audit.recording import Launch, is_sweep
 from hscl_kernels.gpus import GPUS, Gpu
 
 LAUNCH_FLOOR_US = 2.0  # assumed: to start and to drain one kernel of a CUDA graph
@@ -39,11 +39,6 @@ class Prediction(NamedTuple):
     issue_cycles: float | None
     microseconds: float
     bound: str
-
-
-def is_sweep(kernel: str) -> bool:
-    """Return whether a kernel forms tiles of the N x N matrix."""
-    return kernel.startswith("sweep_")
 
 
 def work(case: Case, launched: Launch) -> Work:

@@ -50,6 +50,11 @@ class Launch(NamedTuple):
         return json.dumps([form[part] for part in parts])
 
 
+def is_sweep(kernel: str) -> bool:
+    """Return whether a kernel forms tiles of the N x N matrix."""
+    return kernel.startswith("sweep_")
+
+
 class PretendDriver:
     """A Triton driver for a target that is not here: enough of one to specialise and to compile."""
 

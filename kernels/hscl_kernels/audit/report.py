@@ -8,8 +8,8 @@ from typing import Any
 
 from hscl_kernels.audit.cases import Case, cases
 from hscl_kernels.audit.compiling import Code, Failed, compile_all
-from hscl_kernels.audit.prediction import is_sweep, predict, resident, work
-from hscl_kernels.audit.recording import Launch, record
+from hscl_kernels.audit.prediction import predict, resident, work
+from hscl_kernels.audit.recording import Launch, is_sweep, record
 from hscl_kernels.audit.spills import KNOWN, Spill, spill_of
 from hscl_kernels.gpus import GPUS
 
@@ -38,9 +38,9 @@ def run(
     list of dict
         One row for each distinct form: kernel, target, config (in words), form (``single``, or ``sharded`` over
         several GPUs), dtype, width (D, rounded up; None if the kernel does not depend on it), programs, registers,
-        spill_bytes, shared_bytes, shared_limit, blocks_per_sm, tensor_core_instructions, mufu_instructions,
-        issue_cycles (of a tile; None outside the sweeps), flops, bytes, predicted_us, bound (which of the predicted
-        times is the largest), error (None if it compiles; else all that comes from the code is None).
+        spill_bytes, shared_bytes, shared_limit, blocks_per_sm, of the sweeps (else None) tensor_core_instructions,
+        mufu_instructions and issue_cycles of a tile, flops, bytes, predicted_us, bound (which of the predicted times
+        is the largest), error (None if it compiles; else all that comes from the code is None).
     """
     return compiled((choose or every_launch)(targets, rows), workers)
 
@@ -112,6 +112,7 @@ def row(case: Case, launched: Launch, code: Code | Failed) -> dict[str, Any]:
     """Return the report's row of one form."""
     gpu = GPUS[launched.target]
     known = code if isinstance(code, Code) else None
+    counted = known if is_sweep(launched.kernel) else None
     predicted = predict(case, launched, known) if known else None
     return {
         "kernel": launched.kernel,
@@ -126,8 +127,8 @@ def row(case: Case, launched: Launch, code: Code | Failed) -> dict[str, Any]:
         "shared_bytes": known and known.shared_bytes,
         "shared_limit": gpu.shared_block,
         "blocks_per_sm": known and resident(known, launched.warps, gpu),
-        "tensor_core_instructions": known and known.tensor_core,
-        "mufu_instructions": known and known.exponentials,
+        "tensor_core_instructions": counted and counted.tensor_core,
+        "mufu_instructions": counted and counted.exponentials,
         "issue_cycles": predicted and predicted.issue_cycles,
         "flops": work(case, launched).flops,
         "bytes": launched.moved,
