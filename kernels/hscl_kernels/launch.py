@@ -113,9 +113,9 @@ _FORWARD = {
         {target: {64: Tile(32, 32, 8, 1), 128: Tile(32, 32, 16, 1), 256: Tile(16, 32, 16, 1)} for target in _RDNA},
     ),
     (4, True): Table(
-        dict.fromkeys(WIDTHS, Tile(32, 32, 4, 1)),
+        dict.fromkeys(WIDTHS, Tile(32, 32, 8, 1)),
         {
-            "sm_120": dict.fromkeys(WIDTHS, Tile(32, 32, 8, 1)),
+            **{target: dict.fromkeys(WIDTHS, Tile(32, 32, 4, 1)) for target in ("gfx90a", "gfx942", "gfx950")},
             **{
                 target: {64: Tile(32, 32, 8, 1), 128: Tile(16, 32, 16, 1), 256: Tile(16, 32, 16, 1)} for target in _RDNA
             },
