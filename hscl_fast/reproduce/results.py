@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hscl_fast.counted import counted
 from hscl_fast.many_runs.files import RunFiles
 from hscl_fast.many_runs.means import Mean, mean_of
 from hscl_fast.reproduce.plan import Cell, EntryRun, Plan
@@ -81,7 +82,9 @@ def made_with(plan: Plan, figures: dict[str, Figures]) -> list[str]:
         return ["No run has finished."]
     networks = _list(_network(run, one) for run, one in done)
     steps = sorted({one["steps"] for _, one in done})
-    machines = _list(f"{', '.join(one['devices']) or one['cpu']}, {one['threads']} threads" for _, one in done)
+    machines = _list(
+        f"{', '.join(one['devices']) or one['cpu']}, {counted(one['threads'], 'thread')}" for _, one in done
+    )
     versions = _list(f"hscl-fast {one['hscl_fast']}, torch {one['torch']}" for _, one in done)
     commits = _list((one["commit"] or "unknown")[:9] for _, one in done)
     dates = sorted({one["date"] for _, one in done})
@@ -89,7 +92,7 @@ def made_with(plan: Plan, figures: dict[str, Figures]) -> list[str]:
     shown = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
     return [
         f"Network of HSCL and of the methods that share it: {networks}; {shown} steps.",
-        f"{len(done)} runs on {machines}; {versions}; commit {commits}; {when}.",
+        f"{counted(len(done), 'run')} on {machines}; {versions}; commit {commits}; {when}.",
     ]
 
 

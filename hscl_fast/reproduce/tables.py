@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from hscl_fast.counted import counted
 from hscl_fast.many_runs.means import Mean
 from hscl_fast.reproduce.plan import ALL_LABELLED, Plan
 from hscl_fast.reproduce.results import CellResult, Figures, made_with, results_of
@@ -98,6 +99,11 @@ def make_table(plan: Plan, figures: dict[str, Figures]) -> Table:
 
 def _changes(plan: Plan) -> list[str]:
     request, said = plan.request, []
+    if request.classes is not None and plan.scenario.classes is None:
+        said.append(f"As asked for, of the normal classes: {', '.join(map(str, request.classes))}.")
+    if request.known is not None and plan.scenario.known:
+        known = counted(request.known, "known anomaly class", "known anomaly classes")
+        said.append(f"As asked for, at most {known} for each normal class.")
     if request.stand_in is not None:
         said.append(f"The data set is {request.stand_in} in place of the paper's, so the figures do not compare.")
     elif request.budget.stand_ins:

@@ -1,5 +1,6 @@
 """``hscl reproduce`` as a user runs it, on digits."""
 
+import csv
 import json
 
 import numpy as np
@@ -15,6 +16,7 @@ from hscl_fast.many_runs.process import request_of
 from hscl_fast.reproduce import cost, local_backend, smoke_data
 from hscl_fast.reproduce.figures import t_sne
 from hscl_fast.reproduce.record import measured
+from hscl_fast.reproduce.scenarios import SCENARIOS
 
 
 class InProcess:
@@ -127,11 +129,23 @@ def test_wrong_options_are_refused(words, said, capsys):
 
 
 @pytest.mark.slow
-def test_a_table_in_processes_of_its_own(tmp_path):
-    """Forks of a process that has imported everything, as the smoke budget makes its runs."""
-    words = ("reproduce", "table2", "--methods", "hscl", "--budget", "smoke", "--jobs", "2", "--out", tmp_path)
-    stand_in = ("--data.name", "digits", "--data.root", tmp_path)  # so that no other data is made
-    done = hscl(*words, *stand_in)
+def test_every_kind_of_cell_of_every_table_and_figure(tmp_path):
+    """As a user runs it: each run is a fork of a process that has imported everything."""
+    done = hscl("reproduce", "all", "--budget", "smoke", "--out", tmp_path, timeout=1800)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "[3/3]" in done.stdout
-    assert (tmp_path / "table2/table.md").read_text().count("(1 of 90)") == 3
+    runs = len([*(tmp_path / "runs").glob("*.json")])
+    assert f"[{runs}/{runs}]" in done.stdout
+    for scenario in SCENARIOS.values():
+        with open(tmp_path / scenario.name / "table.csv", newline="") as file:
+            cells = [*csv.DictReader(file)]
+        assert not any(cell["missing"] for cell in cells)
+        filled = {(cell["row"], cell["column"]) for cell in cells if cell["runs"] == "1" and cell["auroc_mean"]}
+        first = scenario.rows[0]
+        assert {row for row, _ in filled} == {row.title for row in scenario.rows}
+        if scenario.kind == "table":
+            assert {column for row, column in filled if row == first.title} == {
+                column.key for column in scenario.columns if first.is_run_in(column)
+            }
+        else:
+            assert (tmp_path / scenario.name / "figure-elsa.png").stat().st_size > 10_000
+    assert runs == 46

@@ -49,6 +49,15 @@ def test_a_cell_has_the_mean_its_interval_and_the_paper_s_figure():
         assert words in text
 
 
+def test_the_caption_says_which_classes_were_asked_for():
+    plan = plan_of("table2", methods=("hscl",), classes=(0, 3), known=2)
+    text = markdown(make_table(plan, finished(plan, [0.8])))
+    assert "As asked for, of the normal classes: 0, 3." in text
+    assert "As asked for, at most 2 known anomaly classes for each normal class." in text
+    assert "1 runs" not in text
+    assert "1 thread;" in text
+
+
 def test_a_complete_cell_says_only_its_number_of_runs():
     plan = plan_of("table2", methods=("hscl",), splits=("released",))
     table = make_table(plan, finished(plan, [0.9] * 10))
