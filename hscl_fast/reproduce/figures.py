@@ -22,8 +22,8 @@ from hscl_fast.reproduce.results import CellResult, Figures, output_folder, resu
 from hscl_fast.reproduce.scenario import HSCL
 
 INK, FAINT, GRID = "#1f2937", "#9ca3af", "#e5e7eb"
-COLOURS = ("#2563eb", "#dc2626", "#059669", "#d97706", "#7c3aed", "#0891b2", "#92400e", "#65a30d", "#475569", "#0f172a")
-NORMAL_COLOUR = "#f9a8d4"  # light pink, as in the paper
+COLOURS = ("#2563eb", "#dc2626", "#059669", "#d97706", "#7c3aed", "#0891b2", "#92400e", "#65a30d", "#94a3b8")
+NORMAL_COLOUR = "#000000"  # the paper's light pink is lost among the many anomalies
 _PERPLEXITY, _SEED = 30.0, 0
 _ACROSS = 3  # panels
 _PIXELS_PER_INCH = 150
@@ -123,7 +123,10 @@ def _draw_panel(axes: Axes, title: str, embedded: Embedded) -> None:
         is_normal = number == embedded.normal_class
         colour = NORMAL_COLOUR if is_normal else COLOURS[others.index(number) % len(COLOURS)]
         name = embedded.class_names[number] + (" (normal)" if is_normal else "")
-        axes.scatter(some[:, 0], some[:, 1], s=2.5, color=colour, linewidths=0, label=name, rasterized=True)
+        size, layer = (5.0, 2) if is_normal else (2.0, 1)  # the few normal images on top
+        axes.scatter(
+            some[:, 0], some[:, 1], s=size, color=colour, linewidths=0, label=name, rasterized=True, zorder=layer
+        )
     auroc = "" if embedded.auroc is None else f": AUROC {embedded.auroc:.1f} %"
     axes.set_title(f"{title}{auroc}", fontsize=9, color=INK)
 
