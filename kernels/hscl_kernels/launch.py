@@ -155,7 +155,8 @@ _BACKWARD = {
 # these fit one.
 _FEW_ROWS = Tile(64, 64, 4, 3)
 _FORWARD_OF_FEW = {
-    **{target: {64: _FEW_ROWS, 128: _FEW_ROWS} for target in ("sm_80", "sm_86", "sm_89", "sm_120")},
+    **{target: {64: _FEW_ROWS, 128: Tile(64, 64, 4, 2)} for target in ("sm_80", "sm_86", "sm_89")},
+    "sm_120": {64: _FEW_ROWS, 128: _FEW_ROWS},
     "sm_90": {64: _FEW_ROWS, 128: Tile(64, 32, 4, 2)},
 }
 
