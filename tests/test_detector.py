@@ -222,7 +222,7 @@ def test_embeddings_are_unit_vectors_of_the_network(detector):
     assert embedded.shape == (5, 16)
     np.testing.assert_allclose(np.linalg.norm(embedded, axis=1), 1, atol=1e-5)
     prototypes = detector.network_.prototypes.detach().numpy()
-    prototypes /= np.linalg.norm(prototypes, axis=1, keepdims=True)
+    prototypes = prototypes / np.linalg.norm(prototypes, axis=1, keepdims=True)  # not in place: they are the network's
     paper = HSCLDetector.load(detector.run_dir)  # Eq. 9 is the cosine to the nearest prototype
     assert paper._fitted.scoring.name.startswith("paper+")
     each = paper._fitted.scoring.score_each(X[:5])["paper"]
