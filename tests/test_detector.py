@@ -199,10 +199,12 @@ def test_files_are_the_same_as_arrays(files, tmp_path):
 def test_decisions_follow_from_scores(detector):
     scores = detector.score_samples(X)
     assert scores.dtype == np.float64
-    np.testing.assert_array_equal(detector.decision_function(X), scores - detector.offset_)
-    expected = np.where(scores >= detector.offset_, 1, -1)
-    np.testing.assert_array_equal(detector.predict(X), expected)
-    assert {*expected.tolist()} == {1, -1}
+    halved = copy.deepcopy(detector)
+    halved.offset_ = float(np.median(scores))
+    for one in (detector, halved):
+        np.testing.assert_array_equal(one.decision_function(X), scores - one.offset_)
+        np.testing.assert_array_equal(one.predict(X), np.where(scores >= one.offset_, 1, -1))
+    assert {*halved.predict(X).tolist()} == {1, -1}
 
 
 def test_scores_are_those_of_hscl_predict(detector, run_dir, files):
