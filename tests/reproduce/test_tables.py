@@ -7,8 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
+from hscl_fast.config.methods import COMPARATORS
 from hscl_fast.many_runs.files import RunFiles
+from hscl_fast.reproduce import plan as planning
+from hscl_fast.reproduce.budgets import BUDGETS
 from hscl_fast.reproduce.plan import Request, make_plan
 from hscl_fast.reproduce.results import read_figures, results_of
 from hscl_fast.reproduce.run import run_plans
@@ -56,6 +60,38 @@ def test_the_caption_says_which_classes_were_asked_for():
     assert "As asked for, at most 2 known anomaly classes for each normal class." in text
     assert "1 runs" not in text
     assert "1 thread;" in text
+
+
+def test_the_documented_figures_are_those_of_the_record(monkeypatch):
+    """All of Table 2, Table 5 and Fig. 4 in docs/reproduce.md, as the commands there plan their runs."""
+    monkeypatch.setattr(planning, "_missing", lambda data, request: None)
+    text = (ROOT / "docs/reproduce.md").read_text(encoding="utf-8")
+    record = json.loads((ROOT / "benchmarks/results/reproduce.json").read_text(encoding="utf-8"))["runs"]
+    shown = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:2] == "| "]
+
+    def figures_of(scenario, classes, **changes):
+        made = make_plan(SCENARIOS[scenario], Request(Path("out"), BUDGETS["cpu"], classes=classes, **changes))
+        found = {}
+        for cell in made.cells:
+            for run in cell.runs:
+                if run.data == "cifar10":
+                    found.setdefault(cell.row.title, {})[run.normal_class, cell.column.key] = record[run.folder]
+        return {
+            title: [f"{100 * some[place]['auroc_mean']:.1f}" for place in sorted(some, key=lambda place: place[0])]
+            for title, some in found.items()
+        }
+
+    comparators = [name for name in COMPARATORS if not name.startswith("features")]
+    table2 = figures_of("table2", (0, 3), methods=("hscl", *comparators))
+    assert {(title, *values) for title, values in table2.items()} == {
+        tuple(row[:7]) for row in shown if len(row) == 9 and row[1][0].isdigit()
+    }
+    table5 = figures_of("table5", (0,))
+    assert {title: values[0] for title, values in table5.items()} == {
+        row[0]: row[1] for row in shown if row[0] in table5 and len(row) == 3
+    }
+    sweeps = [*figures_of("figure4-left", None).values(), *figures_of("figure4-right", (0,)).values()]
+    assert sweeps == [row[1:] for row in shown if row[0].startswith("ours")]
 
 
 def test_a_complete_cell_says_only_its_number_of_runs():
