@@ -173,9 +173,12 @@ def forward_entry(target: str, width: int, itemsize: int, *, online: bool, few: 
     return special.get(width, ordinary)
 
 
-def backward_entry(target: str, width: int, itemsize: int, *, online: bool) -> Tile:
-    """Return what :func:`forward_entry` returns, for the backward sweep."""
-    return _BACKWARD[itemsize, online].entry(target, width)
+def backward_entry(target: str, features: int, itemsize: int, *, online: bool) -> Tile:
+    """Return what :func:`forward_entry` returns, for the backward sweep of so many features."""
+    table, width = _BACKWARD[itemsize, online], max(width_of(features), WIDTHS[0])
+    if target == "sm_90" and features != width_of(features):  # the mask would not fit beside its own larger tile
+        return table.ordinary[width]
+    return table.entry(target, width)
 
 
 def entry_options(target: str) -> dict[str, int]:
@@ -206,10 +209,10 @@ def forward_tile(rows: int, width: int, dtype: torch.dtype, device: torch.device
     return tuned or forward_entry(target_of(device), max(width, WIDTHS[0]), dtype.itemsize, online=online, few=few)
 
 
-def backward_tile(rows: int, width: int, dtype: torch.dtype, device: torch.device, *, online: bool) -> Tile:
-    """Return what :func:`forward_tile` returns, for the backward sweep."""
-    tuned = tuned_tile("backward", rows, width, dtype.itemsize, device, online=online)
-    return tuned or backward_entry(target_of(device), max(width, WIDTHS[0]), dtype.itemsize, online=online)
+def backward_tile(rows: int, features: int, dtype: torch.dtype, device: torch.device, *, online: bool) -> Tile:
+    """Return what :func:`forward_tile` returns, for the backward sweep of so many features."""
+    tuned = tuned_tile("backward", rows, width_of(features), dtype.itemsize, device, online=online)
+    return tuned or backward_entry(target_of(device), features, dtype.itemsize, online=online)
 
 
 def row_tile(width: int, device: torch.device) -> Tile:

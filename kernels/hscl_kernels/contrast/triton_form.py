@@ -315,7 +315,7 @@ def sweep_backward(
     start, stop = (0, columns) if own is None else own
     rows = stop - start
     width = launch.width_of(features)
-    tile = launch.backward_tile(columns, width, units.dtype, units.device, online=is_online(temperature))
+    tile = launch.backward_tile(columns, features, units.dtype, units.device, online=is_online(temperature))
     splits, tiles = launch.row_owned_plan(rows, columns, tile, launch.processors(units.device))
     factor = torch.empty(1, dtype=torch.float32, device=units.device)
     ticket = torch.empty(1, dtype=torch.int32, device=units.device)
