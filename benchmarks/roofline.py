@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import torch
 from hscl_kernels.audit import cases, report
+from hscl_kernels.audit.cases import Case
+from hscl_kernels.audit.recording import Launch
 from hscl_kernels.gpus import GPUS
 from torch._subclasses import FakeTensorMode
 
@@ -38,7 +40,7 @@ ENCODER = "our encoder alone, forward and backward, eager"
 KERNELS = {  # the launches of our operations
     "augment_views": ("views_kernel",),
     "hscl_loss": ("unit_rows_kernel", "sweep_forward_kernel", "row_terms_kernel"),
-    "hscl_loss_backward": ("sweep_backward_kernel", "input_gradients_kernel", "prototype_gradients_kernel"),
+    "hscl_loss_backward": ("sweep_backward_kernel", "input_gradients_kernel"),
 }
 # Called by Inductor as they are, like convolutions and matrix products.
 _KEPT = ("adam", "_foreach_norm", "draw_view_parameters")
@@ -117,13 +119,17 @@ def _seconds(operator: Operator, target: str) -> float:
     return max(operator.flops / rate, operator.bytes / (gpu.memory * 1e9))
 
 
+def launched(target: str) -> list[tuple[Case, Launch]]:
+    """Return what our operations launch at this batch on a target."""
+    rows = VIEWS * ROTATIONS * IMAGES
+    step = [case for case in cases.cases(rows) if case.name in _AUDITED and case.form == "single"]
+    return report.launches(step, target)
+
+
 @functools.cache
 def _audited(target: str) -> dict[str, float]:
     """Predicted seconds of our kernels at this batch, by name."""
-    rows = VIEWS * ROTATIONS * IMAGES
-    step = [case for case in cases.cases(rows) if case.name in _AUDITED and case.form == "single"]
-    audited = report.compiled(report.launches(step, target))
-    return {row["kernel"]: row["predicted_us"] / 1e6 for row in audited}
+    return {row["kernel"]: row["predicted_us"] / 1e6 for row in report.compiled(launched(target))}
 
 
 def _count_ours(step: TrainingStep) -> Counted:
