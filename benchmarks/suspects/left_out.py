@@ -20,6 +20,7 @@ from hscl_fast.runs.feature_cache import cached_features
 from hscl_fast.runs.trained import load_scoring
 
 SINGLE = ("paper", "contrast", "knn", "mahalanobis", "regression")
+PIXELS = ("pixels", "paper+regression+pixels")  # not with cached features, beside which no pixels are kept
 SUMS = (
     "paper+regression",
     "knn+regression",
@@ -39,7 +40,9 @@ def of_scores(run: Path, truth: Path | None) -> list[Ranking]:
     """
     directory = RunDirectory(run)
     trained = directory.load_config()
-    config = replace(trained, evaluate=replace(trained.evaluate, scoring="+".join(SINGLE)))
+    ranked_by = (*SINGLE, *SUMS, *(PIXELS if trained.augment.cached_views is None else ()))
+    single = [name for name in ranked_by if "+" not in name]
+    config = replace(trained, evaluate=replace(trained.evaluate, scoring="+".join(single)))
     split = open_split(directory.recorded_data(config))
     images, roles = split.training.images, split.training.roles
     device = resolve_device(config.runtime.device)
@@ -53,5 +56,5 @@ def of_scores(run: Path, truth: Path | None) -> list[Ranking]:
     scoring.calibrate(known, normal=roles[roles != ABNORMAL] == NORMAL, anomalies=anomalies)
     _, hidden = truth_of(split, truth)
     each = left_out_scores(scoring, roles[roles != ABNORMAL] == UNLABELLED)
-    summed = {name: np.sum([each[part] for part in parse_scoring(name)], axis=0) for name in (*SINGLE, *SUMS)}
+    summed = {name: np.sum([each[part] for part in parse_scoring(name)], axis=0) for name in ranked_by}
     return [Ranking(name, hidden[np.argsort(normality, kind="stable")]) for name, normality in summed.items()]
