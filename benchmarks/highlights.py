@@ -64,19 +64,17 @@ ROWS = (
 
 
 def section(results: Results) -> str:
-    """Return the table, with the machine and the reason why a whole step gains nothing."""
+    """Return the table, with the reason why a whole step gains nothing."""
     body = []
     for row in ROWS:
         ours, peer = row.measure([benchmark["extra_info"] for benchmark in results[row.suite]["benchmarks"]])
         ratio = ours / peer if row.more else peer / ours
         cells = [f"{number(ours)} {row.unit}", f"{row.peer}: {number(peer)}", f"{ratio:.1f}x", f"`{row.suite}`"]
         body.append([row.what, *cells])
-    info = results["objective"]["machine_info"]
     share = step_table.share(results["training_step"]["benchmarks"][0]["extra_info"])
     return "\n\n".join(
         [
-            f"Medians, {info['cpu']['brand_raw']}, {info['threads']} threads, torch {info['versions']['torch']}; "
-            "`make bench SUITES=SUITE` measures a row again.",
+            "Medians; each suite's CPU is in docs/benchmarks.md, and `make bench SUITES=SUITE` measures it again.",
             table(["what", "hscl-fast", "peer", "ratio", "suite"], body),
             f"The encoder takes {1 - share:.1%} of that step on a CPU, so the faster parts do not show in it.",
         ]
