@@ -16,8 +16,8 @@ from hscl_fast.evaluation.scorable import is_scorable, require_scorable
 
 # The orders of preference, from the trials in docs/accuracy.md. Held-out anomalies are of the known kinds only, and a
 # sum of unlike scores depends least on which kinds these are, so sums come first. From scratch the first has a part of
-# the pixels, which know neither label nor network. Distances in a space learned from scratch find few anomalies
-# of other kinds, and would spoil a sum. Two scores are missing: the released one, which takes 40 passes per image, and
+# the pixels, which know neither label nor network. Distances in a space learned from scratch find few anomalies of
+# other kinds, and would spoil a sum. Two scores are missing: the released one, which takes 40 passes per image, and
 # regression by itself, which was fitted on the kinds that are held out and would win.
 FROM_SCRATCH = (
     "paper+regression+pixels",
