@@ -53,6 +53,24 @@ def assumed(target: str) -> Iterator[None]:
         _ASSUMED.reset(token)
 
 
+_TRACED: ContextVar[bool] = ContextVar("launches are traced", default=False)
+
+
+@contextmanager
+def traced() -> Iterator[None]:
+    """Make :func:`launcher` return what torch.compile can trace."""
+    token = _TRACED.set(True)
+    try:
+        yield
+    finally:
+        _TRACED.reset(token)
+
+
+def launcher(kernel: Any) -> Any:
+    """Return what launches a kernel, as ``launcher(kernel)[grid](...)``: itself, or what stands for it in a trace."""
+    return torch.library.wrap_triton(kernel) if _TRACED.get() else kernel
+
+
 class Tile(NamedTuple):
     """A kernel's tile, and the warps and pipeline stages it is compiled with.
 
@@ -190,9 +208,14 @@ def entry_options(target: str) -> dict[str, int]:
     return {} if target.startswith("gfx") else {"maxnreg": 255}
 
 
+def is_compiled(device: torch.device) -> bool:
+    """Return whether kernels are compiled for a device; on the CPU they are interpreted."""
+    return device.type == "cuda" or _ASSUMED.get() is not None
+
+
 def compiler_options(device: torch.device) -> dict[str, int]:
     """Return :func:`entry_options` of a device; the interpreter takes none."""
-    return entry_options(target_of(device)) if device.type == "cuda" or _ASSUMED.get() else {}
+    return entry_options(target_of(device)) if is_compiled(device) else {}
 
 
 def few_rows(rows: int, device: torch.device) -> bool:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch._functorch import config as functorch_config
+from torch._subclasses.functional_tensor import FunctionalTensorMode  # what torch.library.triton_op registers for
 from torch.library import CustomOpDef
+
+from hscl_kernels import launch
 
 IMPLEMENTATIONS: dict[str, Callable[..., Any]] = {}  # what each operation runs, by its qualified name
 
@@ -17,7 +21,8 @@ IMPLEMENTATIONS: dict[str, Callable[..., Any]] = {}  # what each operation runs,
 def operation(name: str, *, fake: Callable[..., Any]) -> Callable[[Callable[..., Any]], CustomOpDef]:
     """Return a decorator that registers a function as ``hscl_kernels::NAME``, which changes no argument.
 
-    It runs as :func:`on_device` says.
+    It runs as :func:`on_device` says. torch.compile sees through its Triton form, to the launches, where all sizes are
+    fixed; see :func:`launches_are_known`.
 
     Parameters
     ----------
@@ -33,10 +38,44 @@ def operation(name: str, *, fake: Callable[..., Any]) -> Callable[[Callable[...,
         guarded = on_device(function)
         registered = torch.library.custom_op(f"hscl_kernels::{name}", guarded, mutates_args=(), schema=schema)
         registered.register_fake(fake)
+        registered.register_torch_dispatch(FunctionalTensorMode, _seen_through(function))
         IMPLEMENTATIONS[f"hscl_kernels::{name}"] = guarded
         return registered
 
     return register
+
+
+def _seen_through(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what torch.compile does with an operation: it traces its launches, or leaves the operation whole."""
+
+    def trace(
+        mode: FunctionalTensorMode, overload: Any, types: Any, arguments: tuple[Any, ...], options: dict[str, Any]
+    ) -> Any:
+        given = (*arguments, *options.values())
+        if not launches_are_known(given):
+            return mode.__torch_dispatch__(overload, types, arguments, options)
+        device = next(value.device for value in given if isinstance(value, Tensor))
+        with mode, launch.traced(), without_autocast(device):
+            return function(*arguments, **options)
+
+    return trace
+
+
+def launches_are_known(given: Sequence[Any]) -> bool:
+    """Return whether an operation's arguments decide its launches, so that they can be a part of a compiled graph.
+
+    Tiles and grids follow from the sizes by loops on the host. Of sizes that vary (``SymInt``) they would make
+    constants, and every number of rows would be compiled anew. torch.export keeps operations whole, too.
+    """
+    if not functorch_config.decompose_custom_triton_ops:
+        return False
+    tensors = [value for value in given if isinstance(value, Tensor)]
+    numbers = [*given, *(size for tensor in tensors for size in (*tensor.shape, *tensor.stride()))]
+    return (
+        any(isinstance(value, str) and value == "triton" for value in given)
+        and all(launch.is_compiled(tensor.device) for tensor in tensors)
+        and not any(isinstance(number, torch.SymInt) for number in numbers)
+    )
 
 
 def on_device(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -13,6 +13,7 @@ import pytest
 from conftest import ROOT
 from hscl_kernels import launch
 from hscl_kernels.audit import assembly, prediction, report
+from hscl_kernels.audit import compiling as compiling_code
 from hscl_kernels.audit.cases import Case, cases
 from hscl_kernels.audit.compiling import Code, Failed
 from hscl_kernels.audit.recording import Launch, is_sweep, record
@@ -47,8 +48,10 @@ def test_what_is_launched_compiles_without_spills():
     assert {row["kernel"] for row in rows} == kernels()
     step = {"unit_rows_kernel", "sweep_forward_kernel", "row_terms_kernel", "sweep_backward_kernel"}
     for target in GPUS:
-        ordinary = {row["kernel"] for row in rows if row["target"] == target and row["config"].startswith(STEP)}
-        assert ordinary >= {*step, "input_gradients_kernel"}
+        ordinary = [row for row in rows if row["target"] == target and row["config"].startswith(STEP)]
+        for inlined in (False, True):
+            launched = {row["kernel"] for row in ordinary if row["config"].endswith(" inlined") == inlined}
+            assert launched >= {*step, "input_gradients_kernel"}
     spilling = {Spill(row["kernel"], row["target"], row["dtype"], row["width"]) for row in rows if row["spill_bytes"]}
     assert spilling == KNOWN
     for row in rows:
@@ -227,6 +230,7 @@ def test_faults_are_found():
     assert "300000 bytes of shared memory" in report.faults([{**good, "shared_bytes": 300000}])[0]
     assert "no tensor-core" in report.faults([{**good, "tensor_core_instructions": 0}])[0]
     assert "does not fit" in report.faults([{**good, "blocks_per_sm": 0}])[0]
+    assert "85 operations in float64" in report.faults([{**good, "float64_operations": 85}])[0]
     failed = report.row(ordinary(4096), forward(), Failed("NameError: slot"))
     assert failed["registers"] is None
     assert "does not compile: NameError: slot" in report.faults([failed])[0]
@@ -338,6 +342,18 @@ def test_matrix_instructions_of_both_of_amds_lines_are_known(opcode):
     program = assembly.read_amdgcn(f"\t{opcode} v[0:7], v[8:15], v[16:23], v[0:7]\n\tv_dual_mul_f32 v0, v1, v2\n")
     assert program.tensor_core == 1
     assert len(program.instructions) == 2
+
+
+def test_operations_in_float64_are_counted():
+    """All but the argument, which Inductor passes so, and its rounding to float32."""
+    text = """
+  tt.func public @kernel(%x: !tt.ptr<f32>, %scale: f64) {
+    %0 = arith.truncf %scale : f64 to f32
+    %1 = arith.extf %u : tensor<32xf32> to tensor<32xf64>
+    %2 = arith.mulf %1, %s : tensor<32xf64>
+    %3 = arith.mulf %0, %0 : f32
+"""
+    assert compiling_code._wide(text) == 2
 
 
 def test_a_program_without_a_loop_has_no_main_loop():

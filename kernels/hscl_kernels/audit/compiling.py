@@ -26,6 +26,7 @@ class Code(NamedTuple):
     """What the machine code of a form needs; ``loop`` are the instructions that a turn of its main loop issues.
 
     Instructions are read, which takes a third of a second, and counted in sweeps alone; of other kernels they are 0.
+    ``wide`` are the operations in float64, of Triton's own code, in any kernel.
     """
 
     registers: int
@@ -34,6 +35,7 @@ class Code(NamedTuple):
     tensor_core: int
     exponentials: int
     loop: int
+    wide: int = 0
 
 
 class Failed(NamedTuple):
@@ -82,7 +84,14 @@ def compile_form(target: str, form: str) -> Code | Failed:
     except Exception as error:  # whatever the compiler raises: it is what the audit looks for
         return Failed(f"{type(error).__name__}: {error}")
     read = _read_amdgcn if target.startswith("gfx") else _read_cubin
-    return read(compiled.asm, compiled.metadata.shared, is_sweep(name))
+    code = read(compiled.asm, compiled.metadata.shared, is_sweep(name))
+    return code._replace(wide=_wide(compiled.asm["ttir"]))
+
+
+def _wide(text: str) -> int:
+    """Count operations in float64; that an argument is one, and is made a float32, is none."""
+    lines = [line for line in text.splitlines() if re.search(r"\bf64\b|xf64>", line)]
+    return sum(not re.search(r"tt\.func|arith\.truncf", line) for line in lines)
 
 
 def _read_cubin(asm: dict[str, Any], shared: int, sweep: bool) -> Code:

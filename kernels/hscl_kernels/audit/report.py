@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from hscl_kernels.audit.spills import KNOWN, Spill, spill_of
 from hscl_kernels.gpus import GPUS
 
 Chooser = Callable[[list[str], int], list[tuple[Case, Launch]]]  # from targets and N
+_IN_FLOAT64 = ("draws_kernel",)  # for the same views on every device
 _PRINTED = ("hscl bf16 D128", "hscl fp32 D128")
 
 
@@ -36,11 +38,12 @@ def run(
     Returns
     -------
     list of dict
-        One row for each distinct form: kernel, target, config (in words), form (``single``, or ``sharded`` over
-        several GPUs), dtype, width (D, rounded up; None if the kernel does not depend on it), programs, registers,
-        spill_bytes, shared_bytes, shared_limit, blocks_per_sm, of the sweeps (else None) tensor_core_instructions,
-        mufu_instructions and issue_cycles of a tile, flops, bytes, predicted_us, bound (which of the predicted times
-        is the largest), error (None if it compiles; else all that comes from the code is None).
+        One row for each distinct form: kernel, target, config (in words, at the end ``inlined`` for what Inductor
+        launches), form (``single``, or ``sharded`` over several GPUs), dtype, width (D, rounded up; None if the
+        kernel does not depend on it), programs, registers, spill_bytes, shared_bytes, shared_limit, blocks_per_sm, of
+        the sweeps (else None) tensor_core_instructions, mufu_instructions and issue_cycles of a tile,
+        float64_operations, flops, bytes, predicted_us, bound (which of the predicted times is the largest), error
+        (None if it compiles; else all that comes from the code is None).
     """
     return compiled((choose or every_launch)(targets, rows), workers)
 
@@ -51,27 +54,30 @@ def compiled(launched: list[tuple[Case, Launch]], workers: int | None = None) ->
     return [row(case, one, code) for (case, one), code in zip(launched, codes, strict=True)]
 
 
-def launches(some: list[Case], target: str) -> list[tuple[Case, Launch]]:
+def launches(some: list[Case], target: str, *, inlined: bool = False) -> list[tuple[Case, Launch]]:
     """Return the launches of some cases on a target, each form once, with the first case that launches it."""
     found: dict[str, tuple[Case, Launch]] = {}
     for case in some:
-        for one in record(case, target):
+        for one in record(case, target, inlined=inlined):
             found.setdefault(one.form, (case, one))
     return list(found.values())
 
 
 def every_launch(targets: list[str], rows: int) -> list[tuple[Case, Launch]]:
-    """Return the launches of all cases on every target."""
-    return [one for target in targets for one in launches(cases(rows), target)]
+    """Return the launches of all cases on every target, in an eager step and inlined."""
+    both = itertools.product(targets, (False, True))
+    return [one for target, inlined in both for one in launches(cases(rows), target, inlined=inlined)]
 
 
 def quick_launches(targets: list[str], rows: int) -> list[tuple[Case, Launch]]:
     """Return the launches of the ordinary step, of what is known to spill, and of the cases that are :func:`dealt`.
 
-    Of the last, those whose program is compiled for any target by a case before are left out.
+    Of the last, those whose program is compiled for any target by a case before are left out, and of inlined launches
+    all but those of the ordinary step.
     """
     ordinary, *others = cases(rows)
-    found = [(ordinary, one) for target in GPUS for one in record(ordinary, target)]
+    both = itertools.product(GPUS, (False, True))
+    found = [(ordinary, one) for target, inlined in both for one in record(ordinary, target, inlined=inlined)]
     found += known_spills(rows)
     known = {one.program for _, one in found}
     for target, case in dealt(others):
@@ -104,7 +110,7 @@ def dealt(some: list[Case]) -> list[tuple[str, Case]]:
 def table_launches(targets: list[str], rows: int) -> list[tuple[Case, Launch]]:
     """Return the launches that :func:`markdown` prints."""
     printed = [case for case in cases(rows) if case.form == "single" and case.rows == rows and case.name in _PRINTED]
-    every = (pair for target in targets for pair in launches(printed, target))
+    every = ((case, one) for target in targets for case in printed for one in record(case, target))
     return [(case, one) for case, one in every if is_sweep(one.kernel)]
 
 
@@ -117,7 +123,7 @@ def row(case: Case, launched: Launch, code: Code | Failed) -> dict[str, Any]:
     return {
         "kernel": launched.kernel,
         "target": launched.target,
-        "config": f"{case.name} {_shape(launched)}",
+        "config": f"{case.name} {_shape(launched)}{' inlined' if launched.inlined else ''}",
         "form": case.form,
         "dtype": case.dtype,
         "width": launched.constants.get("WIDTH"),
@@ -129,6 +135,7 @@ def row(case: Case, launched: Launch, code: Code | Failed) -> dict[str, Any]:
         "blocks_per_sm": known and resident(known, launched.warps, gpu),
         "tensor_core_instructions": counted and counted.tensor_core,
         "mufu_instructions": counted and counted.exponentials,
+        "float64_operations": known and known.wide,
         "issue_cycles": predicted and predicted.issue_cycles,
         "flops": work(case, launched).flops,
         "bytes": launched.moved,
@@ -149,7 +156,7 @@ def _shape(launched: Launch) -> str:
 def faults(report: list[dict[str, Any]]) -> list[str]:
     """Return the faults in a report: what does not compile, spills, needs too much or misses the tensor cores.
 
-    What is known to spill is a fault if none of its forms does.
+    So is arithmetic in float64, and what is known to spill if none of its forms does.
     """
     wrong = []
     compiled: set[Spill] = set()
@@ -173,6 +180,8 @@ def faults(report: list[dict[str, Any]]) -> list[str]:
             wrong.append(f"{name} does not fit a multiprocessor")
         if is_sweep(row["kernel"]) and row["dtype"] != "fp32" and not row["tensor_core_instructions"]:
             wrong.append(f"{name} has no tensor-core instruction")
+        if row["float64_operations"] and row["kernel"] not in _IN_FLOAT64:
+            wrong.append(f"{name} has {row['float64_operations']} operations in float64")
     for spill in sorted(compiled & KNOWN - spilling):
         wrong.append(f"{' '.join(map(str, spill))} does not spill: take it off the list in audit/spills.py")
     return wrong

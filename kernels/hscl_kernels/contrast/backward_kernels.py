@@ -104,6 +104,8 @@ def sweep_backward_kernel(
     COLUMNS: tl.constexpr,
 ):
     """Compute sum_j G_ij u_j of ROWS rows over one split of the columns, in units of FIT."""
+    # Inductor passes numbers as float64, in which all that follows would be computed.
+    lambda_abnormal, gradient_scale = tl.cast(lambda_abnormal, tl.float32), tl.cast(gradient_scale, tl.float32)
     block, split = tl.program_id(0), tl.program_id(1)
     row = block * ROWS + tl.arange(0, ROWS)
     inside = row < rows
@@ -196,6 +198,8 @@ def input_gradients_kernel(
     PART_BLOCK: tl.constexpr,
 ):
     """Compute dL/dz = (I - u u^T) (dL/du) / ||z||, with dL/du from the sweep and from the nearest prototype."""
+    # Inductor passes numbers as float64, in which all that follows would be computed.
+    lambda_prototype, scale = tl.cast(lambda_prototype, tl.float32), tl.cast(scale, tl.float32)
     program = tl.program_id(0)
     feature = tl.arange(0, WIDTH)
     if prototypes is not None:

@@ -125,6 +125,8 @@ def sweep_backward_online_kernel(
 
     Weights go into the exponent: outside it, 0 could meet an infinity.
     """
+    # Inductor passes numbers as float64, in which all that follows would be computed.
+    lambda_abnormal, gradient_scale = tl.cast(lambda_abnormal, tl.float32), tl.cast(gradient_scale, tl.float32)
     block, split = tl.program_id(0), tl.program_id(1)
     row = block * ROWS + tl.arange(0, ROWS)
     inside = row < rows

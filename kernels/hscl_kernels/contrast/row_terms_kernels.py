@@ -111,6 +111,8 @@ def row_terms_kernel(
     BLOCK: tl.constexpr,
 ):
     """Compute rows' losses and gradient coefficients; the program that ends last adds the losses (Eq. 1, 4, 6, 8)."""
+    # Inductor passes numbers as float64, in which all that follows would be computed.
+    lambda_prototype, lambda_abnormal = tl.cast(lambda_prototype, tl.float32), tl.cast(lambda_abnormal, tl.float32)
     program = tl.program_id(0)
     row = program * BLOCK + tl.arange(0, BLOCK)
     inside = row < rows

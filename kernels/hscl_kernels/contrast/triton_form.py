@@ -86,10 +86,11 @@ def hscl_forward(
         shares = _shares(positives, roles)
     partials = sweep_forward(rows.units, instance_ids, shares, rows.ranges, online=online)
     row_state = torch.empty(6, len(rows.lengths), dtype=torch.float32, device=partials.device)
-    scalars = [torch.empty((), dtype=torch.float32, device=partials.device) for _ in range(5)]
+    # [1], not []: Inductor fills the latter, with a launch for each.
+    scalars = [torch.empty(1, dtype=torch.float32, device=partials.device) for _ in range(5)]
     lambdas = (lambda_prototype, lambda_abnormal)
     _row_terms(partials, rows, shares, anchors, None, row_state, scalars, lambdas, online=online)
-    *terms, largest_anchor = scalars
+    *terms, largest_anchor = (scalar.view(()) for scalar in scalars)
     return *terms, rows.weights, rows.units, rows.lengths, rows.nearest, row_state, largest_anchor
 
 
@@ -150,7 +151,7 @@ def own_log_sums(everyone: Rows, start: int, stop: int, *, online: bool) -> Tens
     log_sums = torch.empty(4, rows, dtype=torch.float32, device=partials.device)
     grid = (triton.cdiv(rows, launch.ROW_BLOCK), 2)
     options = launch.compiler_options(partials.device)
-    row_terms_kernels.log_sums_kernel[grid](
+    launch.launcher(row_terms_kernels.log_sums_kernel)[grid](
         partials, log_sums, rows, slots, ONLINE=online, BLOCK=launch.ROW_BLOCK, **options
     )
     return log_sums
@@ -200,7 +201,9 @@ def _row_ranges(units: Tensor, ids: Tensor, roles: Tensor) -> Tensor:
     blocks = triton.cdiv(rows, block)
     ranges = torch.empty(3, blocks, dtype=torch.int32, device=ids.device)
     options = launch.compiler_options(ids.device)
-    forward_kernels.row_ranges_kernel[(blocks,)](ids, roles, ranges, rows, BLOCK=block, num_warps=1, **options)
+    launch.launcher(forward_kernels.row_ranges_kernel)[(blocks,)](
+        ids, roles, ranges, rows, BLOCK=block, num_warps=1, **options
+    )
     return ranges
 
 
@@ -234,13 +237,13 @@ def sweep_forward(
     if online:
         splits, tiles = launch.row_owned_plan(rows, everyone, tile, processors)
         partials = torch.empty(4, splits, rows, dtype=torch.float32, device=units.device)
-        online_kernels.sweep_forward_online_kernel[(triton.cdiv(rows, tile.rows), splits)](
+        launch.launcher(online_kernels.sweep_forward_online_kernel)[(triton.cdiv(rows, tile.rows), splits)](
             units, ids, shares, ranges, partials, start, rows, everyone, tiles, **options
         )
         return partials
     plan = launch.forward_plan(rows, everyone, max(tile.rows, tile.columns), processors, triangular=own is None)
     partials = torch.empty(4, plan.slots, rows, dtype=torch.float32, device=units.device)
-    forward_kernels.sweep_forward_kernel[(plan.programs,)](
+    launch.launcher(forward_kernels.sweep_forward_kernel)[(plan.programs,)](
         units,
         ids,
         shares,
@@ -273,7 +276,7 @@ def _row_terms(
     """Launch ``row_terms_kernel``, which fills ``row_state`` and ``row_losses`` or the ``scalars``."""
     _, slots, count = partials.shape
     programs = triton.cdiv(count, launch.ROW_BLOCK)
-    row_terms_kernels.row_terms_kernel[(programs,)](
+    launch.launcher(row_terms_kernels.row_terms_kernel)[(programs,)](
         partials,
         rows.lengths,
         rows.similarity,
@@ -322,7 +325,7 @@ def sweep_backward(
     out = torch.empty(splits, rows, features, dtype=torch.float32, device=units.device)
     online = is_online(temperature)
     kernel = online_kernels.sweep_backward_online_kernel if online else backward_kernels.sweep_backward_kernel
-    kernel[(triton.cdiv(rows, tile.rows), splits)](
+    launch.launcher(kernel)[(triton.cdiv(rows, tile.rows), splits)](
         units,
         ids,
         roles,
@@ -374,7 +377,7 @@ def _input_gradients(
     tile = launch.row_tile(width, units.device)
     per_program, programs = launch.part_plan(rows, tile)
     by_embeddings = torch.empty(rows, features, dtype=dtype, device=units.device)
-    backward_kernels.input_gradients_kernel[(programs,)](
+    launch.launcher(backward_kernels.input_gradients_kernel)[(programs,)](
         sweep.unit_gradients,
         sweep.factor,
         slopes,

@@ -30,7 +30,7 @@ def draw_view_parameters(
     parameters = ViewParameters.empty(rows, indices.device)
     (area_low, area_high), ratios = distribution.crop_area, distribution.crop_ratio
     ratio_low, ratio_high = (math.log(ratio) for ratio in ratios)
-    draws_kernel[(triton.cdiv(rows, launch.DRAW_BLOCK),)](
+    launch.launcher(draws_kernel)[(triton.cdiv(rows, launch.DRAW_BLOCK),)](
         indices.contiguous(),
         seed,
         step,

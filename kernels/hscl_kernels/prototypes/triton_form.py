@@ -53,7 +53,7 @@ def row_quantities(
         ranges=torch.empty(3, 0 if instance_ids is None else programs, dtype=torch.int32, device=device),
         ticket=torch.empty(1, dtype=torch.int32, device=device),
     )
-    kernels.unit_rows_kernel[(programs,)](
+    launch.launcher(kernels.unit_rows_kernel)[(programs,)](
         embeddings,
         instance_ids,
         None if prototypes is None else prototypes.contiguous(),
@@ -94,7 +94,7 @@ def prototype_gradients(parts: PrototypeParts) -> Tensor:
     prototypes, sums = parts
     programs, count, features = sums.shape
     gradients = torch.empty(count, features, dtype=prototypes.dtype, device=sums.device)
-    kernels.prototype_gradients_kernel[(count,)](
+    launch.launcher(kernels.prototype_gradients_kernel)[(count,)](
         sums,
         prototypes,
         gradients,
@@ -125,7 +125,7 @@ def similarity_backward(
     per_program, programs = launch.part_plan(rows, tile)
     parts = PrototypeParts.empty(units, prototypes)
     by_embeddings = torch.empty(rows, features, dtype=dtype, device=units.device)
-    kernels.similarity_gradients_kernel[(programs,)](
+    launch.launcher(kernels.similarity_gradients_kernel)[(programs,)](
         gradients.contiguous(),
         index,
         units,

@@ -76,6 +76,8 @@ def unit_rows_kernel(
     BLOCK: tl.constexpr,
 ):
     """Compute u = z / max(||z||, 1e-12), m = max_k <u, v_k> (Eq. 9), w (Eq. 3, 5) and the block's part of L_SP."""
+    # Inductor passes numbers as float64, in which all that follows would be computed.
+    scale, weight_threshold = tl.cast(scale, tl.float32), tl.cast(weight_threshold, tl.float32)
     block = tl.program_id(0)
     row = block * BLOCK + tl.arange(0, BLOCK)
     feature = tl.arange(0, WIDTH)

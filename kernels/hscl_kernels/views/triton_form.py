@@ -18,7 +18,7 @@ def augment_views(
     rows = len(parameters.image)
     views = torch.empty(rows, height, width, channels, dtype=dtype, device=images.device)
     tile = launch.view_tile(height * width)
-    views_kernel[(rows,)](
+    launch.launcher(views_kernel)[(rows,)](
         images.contiguous(),
         *(_plain(field) for field in parameters),
         views,

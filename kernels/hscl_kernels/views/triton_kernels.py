@@ -61,6 +61,9 @@ def views_kernel(
     BLOCK: tl.constexpr,
 ):
     """Flip, turn, jitter, grey, crop and normalise: see ``augment_views``."""
+    # Inductor passes numbers as float64, in which all that follows would be computed.
+    scale0, scale1, scale2 = tl.cast(scale0, tl.float32), tl.cast(scale1, tl.float32), tl.cast(scale2, tl.float32)
+    offset0, offset1, offset2 = tl.cast(offset0, tl.float32), tl.cast(offset1, tl.float32), tl.cast(offset2, tl.float32)
     row = tl.program_id(0).to(tl.int64)
     source = tl.load(image + row).to(tl.int64)
     exists = (source >= 0) & (source < count)

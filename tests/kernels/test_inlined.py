@@ -1,0 +1,91 @@
+"""What torch.compile makes of the operations on a GPU: a compiled step launches their kernels by itself."""
+
+import json
+from pathlib import Path
+
+import pytest
+from test_audit import compiling, kernels
+
+WRITTEN = {
+    "unit_rows_kernel": {"units", "lengths"},
+    "row_ranges_kernel": {"ranges"},
+    "sweep_forward_kernel": {"partials"},
+    "sweep_forward_online_kernel": {"partials"},
+    "log_sums_kernel": {"log_sums"},
+    "row_terms_kernel": {"row_state"},
+    "sweep_backward_kernel": {"unit_gradients", "sweep_factor", "ticket"},
+    "sweep_backward_online_kernel": {"unit_gradients", "sweep_factor", "ticket"},
+    "input_gradients_kernel": {"embedding_gradients"},
+    "similarity_gradients_kernel": {"embedding_gradients", "prototype_parts"},
+    "prototype_gradients_kernel": {"gradients"},
+    "views_kernel": {"views"},
+    "draws_kernel": {"image", "flip", "rotation", "crop"},
+}
+# What they write beside that, depending on what is asked of them.
+MAY_BE_WRITTEN = {
+    "unit_rows_kernel": {"similarity", "index", "weights", "shares", "block_sums", "ranges", "ticket"},
+    "row_terms_kernel": {
+        *("row_losses", "program_parts", "ticket", "largest_anchor"),
+        *("total", "sample_to_sample", "sample_to_prototype", "normal_to_abnormal"),
+    },
+    "input_gradients_kernel": {"prototype_parts", "prototype_gradients", "ticket"},
+    "draws_kernel": {
+        *("jitter", "contrast_first", "hue", "saturation", "value", "contrast", "gray", "crop_first"),
+    },
+}
+OBJECTIVE = [
+    "unit_rows_kernel",
+    "sweep_forward_kernel",
+    "row_terms_kernel",
+    "sweep_backward_kernel",
+    "input_gradients_kernel",
+]
+
+
+@pytest.fixture(scope="module")
+def inductor():
+    """What the program prints; it takes half a minute."""
+    result = compiling(Path(__file__).with_name("inductor_launches.py"))
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+@pytest.mark.slow
+def test_a_trace_has_the_launches_of_every_operation(inductor):
+    for name, case in inductor["traced"].items():
+        assert case["kernels"] == case["eager"], name
+    assert {kernel for case in inductor["traced"].values() for kernel in case["kernels"]} == kernels()
+
+
+@pytest.mark.slow
+def test_only_outputs_are_written(inductor):
+    """What the compiler takes for written it may copy first, or write in another order."""
+    for case in inductor["traced"].values():
+        for kernel, written in case["written"]:
+            assert WRITTEN[kernel] <= set(written) <= WRITTEN[kernel] | MAY_BE_WRITTEN.get(kernel, set()), kernel
+
+
+@pytest.mark.slow
+def test_a_compiled_step_launches_nothing_else_for_them(inductor):
+    """No copies and no fills: Inductor would fill an empty scalar, with a launch for each."""
+    assert inductor["step"] == ["triton_poi_fused", *OBJECTIVE, "triton_poi_fused"]  # 2 * z, ours, 2 * dL/dz
+    assert inductor["views"] == ["draws_kernel", "views_kernel"]
+
+
+@pytest.mark.slow
+def test_the_audit_compiles_what_inductor_launches(inductor):
+    """With integers that are 1 or that 16 divides as constants and hints, and numbers in float64."""
+    assert inductor["forms"] == inductor["recorded_forms"]
+    assert len(inductor["forms"]) == len(OBJECTIVE)
+    assert inductor["forms"][0]["signature"]["scale"] == "fp64"
+
+
+@pytest.mark.slow
+def test_operations_stay_whole_where_launches_depend_on_what_is_not_known(inductor):
+    assert inductor["known"] == {
+        "fixed": True,
+        "cpu form": False,
+        "symbolic": False,  # each number of rows would be compiled anew
+        "export": False,  # a program for any machine
+        "interpreted": False,
+    }
