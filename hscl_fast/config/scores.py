@@ -10,12 +10,14 @@ from hscl_fast.spelling import did_you_mean
 ScoreName = Literal[
     "paper",
     "rotations",
+    "corners",
     "rotation_likelihood",
     "contrast",
     "released",
     "knn",
     "mahalanobis",
     "regression",
+    "corner_regression",
     "pixels",
 ]
 
@@ -45,12 +47,14 @@ class Needs:
 NEEDS: dict[ScoreName, Needs] = {
     "paper": Needs(prototypes=True),
     "rotations": Needs(prototypes=True),
+    "corners": Needs(prototypes=True),
     "rotation_likelihood": Needs(rotation_head=True),
     "contrast": Needs(prototypes=True, unlabelled=True),
     "released": Needs(prototypes=True, rotation_head=True, unlabelled=True),
     "knn": Needs(unlabelled=True),
     "mahalanobis": Needs(unlabelled=True),
     "regression": Needs(unlabelled=True, labels=True),
+    "corner_regression": Needs(unlabelled=True, labels=True),
     "pixels": Needs(unlabelled=True),
 }
 AUTO = "auto"  # chosen on held-out images

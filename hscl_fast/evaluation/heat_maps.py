@@ -49,10 +49,10 @@ def heat_maps(scorer: ImageScorer, images: ImageSequence, advance: Advance = ign
     The same goes for comparators and images of any size. For larger images the map of HSCL is the first-order estimate
     of the same in feature space. With the features ``f`` of a stage of the encoder at place ``p``, their mean ``m``
     over the image and the anomaly score ``a``, it is ``(f_p - m) . da/df_p``. Each stage's map is enlarged to the image
-    and divided by its standard deviation, and the maps are added. A score with several turns of the image is
-    differentiated through all of them.
+    and divided by its standard deviation, and the maps are added. A score with several turns of the image, or its
+    corners, is differentiated through all of them.
 
-    Crops, as of the score ``released``, are not looked at: a score of crops only is replaced by ``paper``.
+    Random crops, as of the score ``released``, are not looked at: a score of those only is replaced by ``paper``.
 
     Parameters
     ----------
@@ -145,9 +145,7 @@ def _of_batch(scoring: Scoring, images: Tensor, stages: dict[str, Tensor]) -> Te
         enlarged = functional.interpolate(effect, size=size, mode="bilinear", align_corners=False)[:, 0]
         spread = enlarged.std(dim=(1, 2), keepdim=True)
         total += enlarged / spread.clamp_min(torch.finfo(torch.float32).tiny)
-    turns = total.unflatten(0, (-1, len(images)))
-    upright = [torch.rot90(turned, -turn, (1, 2)) for turn, turned in enumerate(turns)]
-    return torch.stack(upright).sum(dim=0)
+    return scoring.views.placed(total.unflatten(0, (-1, len(images))))
 
 
 def _is_map(output: object, views: Tensor) -> bool:

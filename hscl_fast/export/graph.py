@@ -50,7 +50,7 @@ class DetectorGraph(nn.Module):
         mean, std = (torch.tensor(values)[:, None, None] for values in self.network.statistics)
         upright = (pixels / 255 - mean) / std
         views = [torch.rot90(upright, turn, (2, 3)) for turn in range(self.views.turns)]
-        if self.views.crops:
+        if self.views.corners or self.views.crops:
             views.append(self._crops(pixels))
         return torch.cat(views)
 

@@ -13,7 +13,7 @@ from hscl_fast.method.image_batches import Advance, ImageSequence, ignore, on_de
 from hscl_fast.method.network import Network
 from hscl_fast.method.scoring.views import ViewSet
 
-_UPRIGHT = ViewSet(turns=1, crops=False)
+_UPRIGHT = ViewSet(turns=1)
 
 
 @torch.inference_mode()

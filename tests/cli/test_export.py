@@ -17,6 +17,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from test_cli import refused, run
 
+from hscl_fast.config.scores import SCORE_NAMES
 from hscl_fast.errors import UsageError
 from hscl_fast.export import export_run as module
 from hscl_fast.export.export_run import export_run
@@ -26,7 +27,7 @@ from hscl_fast.runs.train_run import train_run
 
 pytestmark = pytest.mark.slow
 
-EVERY_SCORE = "paper+rotations+rotation_likelihood+contrast+released+knn+mahalanobis+regression+pixels"
+EVERY_SCORE = "+".join(SCORE_NAMES)
 FAST = {"optim": {"epochs": 1, "max_steps": 2, "batch_size": 32}}
 
 

@@ -1,5 +1,7 @@
 """Heat maps: they point at what was added to an image, for every kind of score and encoder."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from hscl_fast.evaluation.heat_overlay import overlay
 from hscl_fast.evaluation.report.heat import heat_of
 from hscl_fast.method.network import build_network
 from hscl_fast.method.scoring.scoring import Scoring
+from hscl_fast.method.scoring.views import CORNER_AREA, ViewSet
 from hscl_fast.runs.directory import RunDirectory
 from hscl_fast.runs.score_new import open_scoring
 from hscl_fast.runs.train_run import train_run
@@ -53,7 +56,11 @@ def test_a_report_does_not_wait_for_the_maps_of_a_score_of_many_views(rng):
 
 
 @pytest.mark.parametrize(
-    "name", ["paper", "rotations", "rotation_likelihood", "contrast+knn+mahalanobis+regression", "released"]
+    "name",
+    [
+        *("paper", "rotations", "rotation_likelihood", "contrast+knn+mahalanobis+regression", "released"),
+        "corners+corner_regression",
+    ],
 )
 def test_every_score_has_maps_of_its_images_alone(name, network, rng):
     images = images_for(network, rng, 12)
@@ -83,6 +90,20 @@ def test_turned_views_are_turned_back(network, rng):
     upright, found = heat_maps(scoring, images), heat_maps(scoring, turned)
     for own, other in zip(upright, found, strict=True):
         assert np.corrcoef(np.rot90(own).ravel(), other.ravel())[0, 1] > 0.99
+
+
+def test_maps_of_corners_are_placed_in_the_corners():
+    """What is in the middle of a crop lies in the middle of its part of the image."""
+    side, maps = 80, torch.zeros(4, 1, 80, 80)
+    for corner in range(4):
+        maps[corner, 0, 36:44, 36:44] = 1.0 + corner
+    (found,) = ViewSet(turns=0, corners=True).placed(maps)
+    half = math.sqrt(CORNER_AREA) * side / 2
+    for corner, (row, column) in enumerate(
+        [(half, half), (half, side - half), (side - half, half), (side - half,) * 2]
+    ):
+        assert found[int(row), int(column)] == pytest.approx(1.0 + corner)
+    assert found[0, 0] == found[40, 40] == 0
 
 
 def test_the_overlay_is_strongest_where_the_map_is(rng):

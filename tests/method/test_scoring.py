@@ -18,11 +18,14 @@ from hscl_fast.method.encode import EncodedImages
 from hscl_fast.method.network import build_network
 from hscl_fast.method.scoring.pixels import shrunk_pixels
 from hscl_fast.method.scoring.registry import SCORES
+from hscl_fast.method.scoring.regression import RegressionScore
+from hscl_fast.method.scoring.score import Training
 from hscl_fast.method.scoring.scoring import Scoring
-from hscl_fast.method.scoring.views import CROP_AREA, CROPS
+from hscl_fast.method.scoring.views import CORNER_AREA, CROP_AREA, CROPS, ViewSet
 
 ALL = "contrast+knn+mahalanobis+regression"
 OF_FEW_VIEWS = "+".join(name for name in SCORE_NAMES if name != "released")
+OF_FOUR_VIEWS = ("rotations", "rotation_likelihood", "corners", "corner_regression")
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +82,42 @@ def test_paper_is_the_nearest_prototype_of_one_view(model, images):
 def test_rotations_is_the_mean_over_four(model, images):
     each = [cosines(features(model, images, k).embeddings, model.prototypes).amax(dim=1) for k in range(4)]
     close(scorer(model, "rotations").score(images), torch.stack(each).mean(dim=0))
+
+
+@torch.no_grad()
+def in_corners(model, images):
+    """The embeddings ``[4, n, D]`` of the four corners, each enlarged to the whole image."""
+    x, side, found = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255, CORNER_AREA**0.5, []
+    for down, right in ((-1, -1), (-1, 1), (1, -1), (1, 1)):
+        theta = torch.tensor([[side, 0, (1 - side) * right], [0, side, (1 - side) * down]]).expand(len(x), 2, 3)
+        grid = torch.nn.functional.affine_grid(theta, x.shape, align_corners=False)
+        crop = torch.nn.functional.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
+        found.append(model((crop - 0.5) / 0.5).embeddings)
+    return torch.stack(found)
+
+
+def test_corners_is_the_mean_over_four_crops(model, images):
+    each = [cosines(embeddings, model.prototypes).amax(dim=1) for embeddings in in_corners(model, images)]
+    close(scorer(model, "corners").score(images), torch.stack(each).mean(dim=0))
+
+
+def test_a_crop_lies_in_its_corner(images):
+    """The mean of a ramp over a crop is the ramp at the crop's middle."""
+    rows, columns = np.meshgrid(np.arange(40), np.arange(40), indexing="ij")
+    ramps = np.stack((rows, columns, rows), axis=2)[None].astype(np.uint8)
+    parameters = ViewSet(turns=0, corners=True).parameters(torch.from_numpy(ramps), AugmentConfig())
+    views = augment_views(torch.from_numpy(ramps), parameters, mean=(0.0,) * 3, std=(1.0,) * 3) * 255
+    near, far = 20 * CORNER_AREA**0.5 - 0.5, 39.5 - 20 * CORNER_AREA**0.5
+    expected = [[near, near], [near, far], [far, near], [far, far]]
+    np.testing.assert_allclose(views.mean(dim=(2, 3))[:, :2], expected, atol=0.05)
+
+
+def test_corner_regression_is_a_regression_on_the_mean_features_of_the_corners(model, images, training):
+    normalize = torch.nn.functional.normalize
+    known, new = (normalize(in_corners(model, some), dim=2).mean(dim=0) for some in (training, images))
+    own = RegressionScore(model)
+    own.constants = own.learn(Training(known[:-3], torch.arange(8) < 3, known[-3:]))
+    close(calibrated(model, "corner_regression", training).score(images), own.score(new))
 
 
 def test_rotation_likelihood_is_the_mean_log_probability_of_the_turn(model, images):
@@ -200,7 +239,16 @@ def test_a_score_that_is_the_same_for_all_training_images_adds_finitely(model, i
 
 
 @pytest.mark.parametrize(
-    ("scoring", "passes"), [("paper", 1), (ALL, 1), ("contrast+rotations", 4), ("released", 40), ("knn+released", 41)]
+    ("scoring", "passes"),
+    [
+        ("paper", 1),
+        (ALL, 1),
+        ("contrast+rotations", 4),
+        ("released", 40),
+        ("knn+released", 41),
+        ("corners+corner_regression", 4),
+        ("paper+rotations+corners", 8),
+    ],
 )
 def test_each_view_passes_the_network_once(model, images, training, monkeypatch, scoring, passes):
     rows = []
@@ -219,7 +267,7 @@ def test_the_views_of_a_score_alone_are_those_in_a_sum(model, images, training):
     each = together.score_each(images)
     for name in each:
         alone = together.narrowed(name)
-        assert (alone.name, alone.passes) == (name, SCORES[name].views.value)
+        assert (alone.name, alone.passes) == (name, 4 if name in OF_FOUR_VIEWS else 1)
         np.testing.assert_allclose(alone.score(images), each[name], rtol=1e-4, atol=1e-4)
         np.testing.assert_array_equal(alone.summed(each), each[name])
     pair = together.narrowed("knn+contrast")

@@ -23,12 +23,13 @@ class EvaluateConfig:
         Which checkpoint is evaluated: ``last`` or ``best`` (on held-out labelled images).
     scoring
         Normality score: ``auto`` (chosen by the AUROC on held-out labelled images), ``paper`` (Eq. 9), ``rotations``
-        (the mean of Eq. 9 over four rotations), ``rotation_likelihood`` (log-probabilities of the rotation classifier),
-        ``contrast`` (Eq. 9 minus half the similarity to the mean labelled anomaly), ``released`` (that of the released
-        code, with 10 crops x 4 rotations and rotation logits) or, on features, ``knn`` (cosine to the
-        nearest training images), ``mahalanobis`` (distance from them) or ``regression`` (on the labels), or ``pixels``
-        (an isolation forest on the images themselves). Several joined by ``+``, such as ``contrast+knn``, are
-        standardised on the training images and added.
+        (the mean of Eq. 9 over four rotations), ``corners`` (over four crops, one in each corner),
+        ``rotation_likelihood`` (log-probabilities of the rotation classifier), ``contrast`` (Eq. 9 minus half the
+        similarity to the mean labelled anomaly), ``released`` (that of the released code, with 10 crops x 4 rotations
+        and rotation logits) or, on features, ``knn`` (cosine to the nearest training images), ``mahalanobis`` (distance
+        from them), ``regression`` (on the labels) or ``corner_regression`` (the same on the mean features of the four
+        crops), or ``pixels`` (an isolation forest on the images themselves). Several joined by ``+``, such as
+        ``contrast+knn``, are standardised on the training images and added.
     batch_size
         Images per batch while scoring.
     threshold

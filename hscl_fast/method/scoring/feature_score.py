@@ -7,6 +7,7 @@ from hscl_kernels import unit
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hscl_fast.method.network import Features
 from hscl_fast.method.scoring.score import Score
 from hscl_fast.method.scoring.views import Outputs
 
@@ -20,8 +21,11 @@ class FeatureScore(Score):
 
     def evidence(self, outputs: Outputs) -> Tensor:
         """Return the unit features."""
-        turns = outputs.turns
-        return unit((turns.encoder if self.network.starts_trained else turns.embeddings)[0])
+        return self.directions(outputs.turns)[0]
+
+    def directions(self, features: Features) -> Tensor:
+        """Return the unit features ``[..., F]`` of views."""
+        return unit(features.encoder if self.network.starts_trained else features.embeddings)
 
     @property
     def width(self) -> int:

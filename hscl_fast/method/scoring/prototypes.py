@@ -1,4 +1,4 @@
-"""The paper's scores: similarity to the nearest prototype (Eq. 9), of one view or averaged over four turns."""
+"""Similarity to the nearest prototype (Eq. 9), of one view or averaged over four turns or over the corners."""
 
 from __future__ import annotations
 
@@ -32,6 +32,25 @@ class RotationScore(Score):
         """Return Eq. 9 of every turn, ``[B, 4]``."""
         prototypes = self.network.prototypes.float()
         return torch.stack([prototype_similarity(turn, prototypes)[0] for turn in outputs.turns.embeddings], dim=1)
+
+    def score(self, evidence: Tensor) -> Tensor:
+        """Return the mean."""
+        return evidence.mean(dim=1)
+
+
+class CornerScore(Score):
+    """The mean of Eq. 9 over four crops of an image, one in each corner.
+
+    Training compares crops. The whole image is none, and one crop says less than several.
+    """
+
+    views = Views.CORNERS
+
+    def evidence(self, outputs: Outputs) -> Tensor:
+        """Return Eq. 9 of every crop, ``[B, 4]``."""
+        assert outputs.corners is not None
+        prototypes = self.network.prototypes.float()
+        return torch.stack([prototype_similarity(crop, prototypes)[0] for crop in outputs.corners.embeddings], dim=1)
 
     def score(self, evidence: Tensor) -> Tensor:
         """Return the mean."""

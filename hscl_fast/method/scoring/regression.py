@@ -1,4 +1,4 @@
-"""A logistic regression on the labelled images."""
+"""A logistic regression on the labelled images, whole or in their corners."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from hscl_fast.method.scoring.feature_score import FeatureScore, as_array
 from hscl_fast.method.scoring.score import Shape, Training
+from hscl_fast.method.scoring.views import Outputs, Views
 
 INVERSE_PENALTY = 1e-3  # few labels and many features: the penalty has to be strong
 # Of a feature, as a share of 1 / sqrt(F): one that is almost always 0 would outweigh all others where it is not.
@@ -43,3 +44,14 @@ class RegressionScore(FeatureScore):
     def score(self, evidence: Tensor) -> Tensor:
         """Return the logit."""
         return evidence @ self.constants["weight"] + self.constants["bias"]
+
+
+class CornerRegressionScore(RegressionScore):
+    """The same on the mean unit features of four crops of an image, one in each corner."""
+
+    views = Views.CORNERS
+
+    def evidence(self, outputs: Outputs) -> Tensor:
+        """Return the mean, ``[B, F]``."""
+        assert outputs.corners is not None
+        return self.directions(outputs.corners).mean(dim=0)

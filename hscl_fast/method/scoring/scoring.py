@@ -185,7 +185,7 @@ class Scoring:
         return other
 
     def without_crops(self) -> Scoring:
-        """Return the scoring by the scores that look at whole images; by ``paper`` if all of them look at crops."""
+        """Return the scoring by the scores that look at no random crops; by ``paper`` if all of them do."""
         names = [name for name, score in self._scores.items() if score.views is not Views.CROPS]
         if not names:
             return Scoring("paper", self.network, self.execution, self.batch_size, self.augment)
