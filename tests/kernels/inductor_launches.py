@@ -128,6 +128,13 @@ def step(embeddings: Tensor, prototypes: Tensor, ids: Tensor, roles: Tensor) -> 
     return loss[0], 2 * by_embeddings, by_prototypes
 
 
+def small_step(embeddings: Tensor, prototypes: Tensor, ids: Tensor, roles: Tensor) -> tuple[Tensor, ...]:
+    """The total and its gradients times the total, all of it by operations of ours."""
+    options, given = (0.5, 1.0, 1.0), (embeddings, prototypes, ids, roles)
+    loss = _hscl_loss(*given, None, *options, 0.4, "triton")
+    return loss[0], *_hscl_loss_backward(loss[0], None, None, None, *given, *loss[5:], *options, "triton")
+
+
 def views(indices: Tensor, seed: Tensor, number: Tensor, images: Tensor) -> tuple[Tensor]:
     """Views of a batch of images."""
     own = ViewDistribution()
@@ -206,11 +213,14 @@ def main() -> None:
 
     rows = (empty(ROWS, 128, dtype=torch.bfloat16), empty(1, 128, dtype=torch.float32), empty(ROWS), empty(ROWS))
     code = generated(step, *rows)
+    single = torch.float32
+    small = generated(small_step, empty(70, 32, dtype=single), empty(3, 32, dtype=single), empty(70), empty(70))
     images = empty(256, 32, 32, 3, dtype=torch.uint8)
     printed = {
         "traced": {case.variant: traced(case) for case in some_cases()},
         "step": launched(code),
         "views": launched(generated(views, empty(256), empty(), empty(), images)),
+        "small": {"code": small, "forms": forms(small)},
         "forms": forms(code),
         "recorded_forms": recorded_forms(),
         "known": kept_whole(),

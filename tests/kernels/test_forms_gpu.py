@@ -69,3 +69,24 @@ def test_nothing_waits_for_the_device():
         step()
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_compiled_step_that_launches_the_kernels_itself_gives_what_an_eager_one_does(dtype):
+    """Its numbers pass through float64, and integers that are 1 are constants; neither may change a result by much."""
+    batch = on_gpu(1024, 128, prototypes=3)
+
+    def step(z, v):
+        similarity = prototype_similarity(z, v)[0].sum()
+        return hscl_loss(z, v, batch.ids, batch.roles).total + info_nce(z, batch.ids) + similarity
+
+    results = []
+    for function in (step, torch.compile(step, fullgraph=True)):
+        z = batch.embeddings.to(dtype).requires_grad_()
+        v = batch.prototypes.float().requires_grad_()
+        total = function(z, v)
+        total.backward()
+        results.append((total.detach(), z.grad, v.grad))
+    for eager, compiled in zip(*results, strict=True):
+        bound = 4 * torch.finfo(dtype).eps * float(eager.abs().max())
+        torch.testing.assert_close(compiled, eager, rtol=1e-3, atol=bound)

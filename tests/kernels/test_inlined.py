@@ -1,10 +1,19 @@
 """What torch.compile makes of the operations on a GPU: a compiled step launches their kernels by itself."""
 
 import json
+import re
+import textwrap
 from pathlib import Path
 
 import pytest
+import torch
+from forms import make_batch
+from hscl_kernels import hscl_loss
+from hscl_kernels.contrast import backward_kernels, forward_kernels, row_terms_kernels
+from hscl_kernels.prototypes import triton_kernels as prototype_kernels
 from test_audit import compiling, kernels
+
+MODULES = (forward_kernels, backward_kernels, row_terms_kernels, prototype_kernels)
 
 WRITTEN = {
     "unit_rows_kernel": {"units", "lengths"},
@@ -89,3 +98,55 @@ def test_operations_stay_whole_where_launches_depend_on_what_is_not_known(induct
         "export": False,  # a program for any machine
         "interpreted": False,
     }
+
+
+class Interpreted:
+    """Stands for a kernel of the generated code: runs it in the interpreter with the arguments it is given there."""
+
+    def __init__(self, name, form):
+        self.kernel = next(vars(module)[name] for module in MODULES if name in vars(module))
+        self.names, self.constants = [*form["signature"]], form["constants"]
+
+    def run(self, *given, stream):
+        *arguments, x, y, z = given
+        passed = [name for name in self.names if not name.isupper()]
+        named = dict(zip(passed, arguments, strict=True)) | {
+            name: value for name, value in self.constants.items() if name.isupper() or value is None
+        }
+        self.kernel[x, y, z](**named)
+
+
+def unwritten(size, stride, dtype):
+    """Memory in which what is read before it is written shows."""
+    return torch.empty_strided(size, stride, dtype=dtype).fill_(float("nan") if dtype.is_floating_point else 7)
+
+
+@pytest.mark.slow
+def test_the_code_that_inductor_would_run_computes_the_objective(inductor):
+    """Its buffers, which it reuses, its order and its arguments, with the kernels in the interpreter."""
+    small = inductor["small"]
+    names = dict.fromkeys(re.findall(r"^(\w+_kernel)_(\d+) = async_compile", small["code"], re.MULTILINE))
+    assert [name for name, _ in names] == OBJECTIVE
+    known = {
+        **{
+            f"{name}_{place}": Interpreted(name, form)
+            for (name, place), form in zip(names, small["forms"], strict=True)
+        },
+        "torch": torch,
+        "empty_strided_cuda": unwritten,
+        "reinterpret_tensor": torch.ops.inductor._reinterpret_tensor,
+        "copy_if_misaligned": lambda tensor: tensor,
+        "get_raw_stream": lambda device: None,
+        **dict.fromkeys(("assert_size_stride", "assert_size_stride_grouped"), lambda *_: None),
+    }
+    (body,) = re.findall(r"^    def call\(self, args\):\n(.*?)^\S", small["code"], re.MULTILINE | re.DOTALL)
+    body = body.replace("with torch.cuda._DeviceGuard(0):", "if True:").replace("torch.cuda.set_device(0)", "pass")
+    exec("def call(args):\n" + textwrap.indent(textwrap.dedent(body.split("\n    def ")[0]), "    "), known)
+
+    batch = make_batch(70, 32)
+    z, v = batch.embeddings.double().requires_grad_(), batch.prototypes.double().requires_grad_()
+    total = hscl_loss(z, v, batch.ids, batch.roles, backend="reference").total
+    expected = (total, *(total * gradient for gradient in torch.autograd.grad(total, (z, v))))
+    found = known["call"]([z.detach().float(), v.detach().float(), batch.ids, batch.roles])
+    for ours, exact in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours.double(), exact, rtol=1e-5, atol=1e-6 * float(exact.detach().abs().max()))
