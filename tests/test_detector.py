@@ -29,6 +29,7 @@ from hscl_fast.detector import FIELDS
 from hscl_fast.errors import UsageError
 from hscl_fast.export import export_run as export_run_module
 from hscl_fast.export.export_run import export_run
+from hscl_fast.method.scoring.scoring import Scoring
 from hscl_fast.runs.evaluate_run import evaluate_run
 from hscl_fast.runs.predict_run import predict_run
 from hscl_fast.runs.train_run import train_run
@@ -225,10 +226,9 @@ def test_embeddings_are_unit_vectors_of_the_network(detector):
     np.testing.assert_allclose(np.linalg.norm(embedded, axis=1), 1, atol=1e-5)
     prototypes = detector.network_.prototypes.detach().numpy()
     prototypes = prototypes / np.linalg.norm(prototypes, axis=1, keepdims=True)  # not in place: they are the network's
-    paper = HSCLDetector.load(detector.run_dir)  # Eq. 9 is the cosine to the nearest prototype
-    assert paper._fitted.scoring.name.startswith("paper+")
-    each = paper._fitted.scoring.score_each(X[:5])["paper"]
-    np.testing.assert_allclose(each, (embedded @ prototypes.T).max(axis=1), atol=1e-3)
+    own = HSCLDetector.load(detector.run_dir)._fitted.scoring
+    paper = Scoring("paper", own.network, own.execution, 5, own.augment)  # Eq. 9: the cosine to the nearest prototype
+    np.testing.assert_allclose(paper.score(X[:5]), (embedded @ prototypes.T).max(axis=1), atol=1e-3)
 
 
 def test_the_run_directory_can_be_kept_and_is_a_run(detector, run_dir):

@@ -48,7 +48,7 @@ def test_training_writes_the_ranking(run: RunDirectory) -> None:
     assert sorted(row["path"] for row in rows) == escaped
     assert all(0 <= float(row["weight"]) <= 1 and 0 < float(row["uncertainty"]) <= 1 for row in rows)
     summary = json.loads(run.summary.read_text())["suspects"]
-    assert summary["ranking"].startswith("paper+regression+pixels, learned without the image")
+    assert summary["ranking"].startswith("corners+corner_regression+pixels, learned without the image")
     assert (summary["unlabelled"], summary["hidden_anomalies"], summary["average_precision"]) == (
         UNLABELLED,
         None,
@@ -77,7 +77,7 @@ def test_top_limits_the_page_and_not_the_table(run: RunDirectory) -> None:
 def test_the_command_lists_them(run: RunDirectory) -> None:
     done = hscl("suspects", run.path, "--top", "8")
     assert done.returncode == 0, done.stderr
-    assert "paper+regression+pixels, learned without the image" in done.stdout
+    assert "corners+corner_regression+pixels, learned without the image" in done.stdout
     assert "all 8 images" in done.stdout
     assert "\x1b[31m" not in done.stdout
     assert "two\\nlines" in done.stdout
