@@ -44,7 +44,7 @@ def heat_maps(scorer: ImageScorer, images: ImageSequence, advance: Advance = ign
     r"""Return for every image how much each of its places raises the anomaly score.
 
     For images of up to 64 pixels it is the mean, over the windows of 3/8 of the side that cover a place, of what the
-    score loses when the window is painted with the image's mean colour (100 passes).
+    score loses when the window is painted with the image's mean colour (100 times the passes of the score).
 
     The same goes for comparators and images of any size. For larger images the map of HSCL is the first-order estimate
     of the same in feature space. With the features ``f`` of a stage of the encoder at place ``p``, their mean ``m``
