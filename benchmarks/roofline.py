@@ -39,7 +39,7 @@ RELEASED, OURS, COMPILED = "released, float32, eager", "ours, bfloat16, eager", 
 ENCODER = "our encoder alone, forward and backward, eager"
 KERNELS = {  # the launches of our operations
     "augment_views": ("views_kernel",),
-    "hscl_loss": ("unit_rows_kernel", "sweep_forward_kernel", "row_terms_kernel"),
+    "hscl_loss": ("unit_rows_kernel", "sweep_forward_to_losses_kernel"),
     "hscl_loss_backward": ("sweep_backward_kernel", "input_gradients_kernel"),
 }
 # Called by Inductor as they are, like convolutions and matrix products.

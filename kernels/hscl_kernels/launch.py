@@ -169,13 +169,12 @@ _BACKWARD = {
         {target: {64: Tile(16, 32, 16, 1), 128: Tile(16, 32, 16, 1)} for target in _RDNA},
     ),
 }
-# In half precision, for batches whose ordinary tiles would leave some multiprocessors with nothing to do: two blocks of
-# these fit one.
-_FEW_ROWS = Tile(64, 64, 4, 3)
+# In half precision, for batches whose ordinary tiles would leave some multiprocessors with nothing to do: of these, two
+# blocks fit one of NVIDIA's. The kernel that sweeps few rows also computes their terms, for which not all tiles leave
+# registers enough.
 _FORWARD_OF_FEW = {
-    **{target: {64: _FEW_ROWS, 128: Tile(64, 64, 4, 2)} for target in ("sm_80", "sm_86", "sm_89")},
-    "sm_120": {64: _FEW_ROWS, 128: _FEW_ROWS},
-    "sm_90": {64: _FEW_ROWS, 128: Tile(64, 32, 4, 2)},
+    **{target: dict.fromkeys((64, 128), Tile(64, 32, 4, 2)) for target in ("sm_80", "sm_86", "sm_89", "sm_90")},
+    "sm_120": dict.fromkeys((64, 128), Tile(64, 64, 4, 3)),
 }
 
 
@@ -223,6 +222,21 @@ def few_rows(rows: int, device: torch.device) -> bool:
     multiprocessors = processors(device)
     plan = forward_plan(rows, rows, _ORDINARY_SIDE, multiprocessors, triangular=True)
     return plan.programs < _PROGRAMS * multiprocessors
+
+
+def hands_over(device: torch.device) -> bool:
+    """Return whether the program that draws the last ticket sees what all threads of the others have stored.
+
+    On CDNA it may not: a barrier there does not wait until the stores of other waves are complete, so that the thread
+    that draws for a program can be ahead of them. What one program leaves for another then takes a launch of its own,
+    unless that thread has stored it.
+    """
+    return not target_of(device).startswith("gfx9")
+
+
+def forward_ends_with_terms(rows: int, device: torch.device) -> bool:
+    """Return whether the programs of the forward sweep go on to the terms of the rows."""
+    return few_rows(rows, device) and hands_over(device)
 
 
 def forward_tile(rows: int, width: int, dtype: torch.dtype, device: torch.device, *, online: bool) -> Tile:

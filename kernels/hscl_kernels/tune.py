@@ -111,7 +111,10 @@ def tune(
 
 
 def _sweeps(rows: int, features: int, dtype: torch.dtype, device: torch.device) -> dict[str, Callable[[], object]]:
-    """Return functions that launch the forward and the backward sweep of ``hscl_loss``, and nothing else."""
+    """Return functions that launch the forward and the backward sweep of ``hscl_loss``.
+
+    Nothing else is launched but, before a sweep of few rows, what makes its tickets 0 again.
+    """
     z = torch.randn(rows, features, device=device, dtype=dtype)
     prototypes = torch.randn(1, features, device=device)
     ids = torch.arange(rows, device=device) % (rows // 2)
@@ -127,8 +130,19 @@ def _sweeps(rows: int, features: int, dtype: torch.dtype, device: torch.device) 
     saved = triton_form.hscl_forward(z, prototypes, ids, roles, None, _TEMPERATURE, 1.0, 1.0, _WEIGHT_THRESHOLD)[5:]
     units, _, _, row_state, largest = saved
     one = torch.ones((), device=device)
+    scalars = [torch.empty(1, device=device) for _ in range(5)]
+    terms = triton_form.Terms(own, own.shares, None, None, torch.empty_like(row_state), scalars, (1.0, 1.0))
+
+    def forward() -> None:
+        """Launch the sweep that batches of so many rows get."""
+        if launch.forward_ends_with_terms(rows, device):
+            own.tickets.zero_()
+            triton_form.sweep_forward_to_losses(ids, terms)
+        else:
+            triton_form.sweep_forward(own.units, ids, own.shares, own.ranges, online=False)
+
     return {
-        "forward": lambda: triton_form.sweep_forward(own.units, ids, own.shares, own.ranges, online=False),
+        "forward": forward,
         "backward": lambda: triton_form.sweep_backward(
             units,
             ids,

@@ -34,7 +34,7 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from triton.runtime import driver
 
 TARGET = "sm_90"
-ROWS = 2048
+FEW, MANY = 2048, 8192  # rows: on an H100, those of one forward launch fewer, and others
 
 
 @contextmanager
@@ -69,13 +69,15 @@ def some_cases() -> list[cases.Case]:
     """Cases that launch every kernel."""
     online = {"temperature": cases.ONLINE}
     return [
-        cases._hscl("hscl", "bf16", 64, 64),
+        cases._hscl("few rows", "bf16", 64, 64),
+        cases._hscl("many rows", "bf16", MANY, 64),
         cases._hscl("hscl online", "bf16", 64, 64, **online),
         cases._hscl("sharded", "bf16", 64, 64, sharded=True),
         cases._hscl("sharded online", "bf16", 64, 64, sharded=True, **online),
         cases._hscl("multinomial", "bf16", 64, 64, estimator="multinomial"),
         cases._hscl("many prototypes", "bf16", 64, 64, prototypes=256),
-        cases._info_nce("info_nce", "bf16", 64, 64),
+        cases._info_nce("info_nce", "bf16", MANY, 64),
+        cases._info_nce("info_nce of few rows", "bf16", 64, 64),
         cases._similarity("similarity", "bf16", 64, 64),
         cases._augment("rgb", "bf16", 64, 32),
         cases._draw(64, 4),
@@ -163,10 +165,10 @@ def forms(code: str) -> list[dict[str, Any]]:
     ]
 
 
-def recorded_forms() -> list[dict[str, Any]]:
+def recorded_forms(rows: int) -> list[dict[str, Any]]:
     """How the audit says that Inductor specialises them."""
     found = []
-    for one in record(cases._hscl("hscl", "bf16", ROWS, 128), TARGET, inlined=True):
+    for one in record(cases._hscl("hscl", "bf16", rows, 128), TARGET, inlined=True):
         form = json.loads(one.form)
         names = [*form["signature"]]
         values = (value["constexpr"] if isinstance(value, dict) else value for value in form["constant_vals"])
@@ -211,18 +213,24 @@ def main() -> None:
         with fake:
             return torch.empty(shape, dtype=dtype, device="cuda")
 
-    rows = (empty(ROWS, 128, dtype=torch.bfloat16), empty(1, 128, dtype=torch.float32), empty(ROWS), empty(ROWS))
-    code = generated(step, *rows)
+    def of_step(rows: int) -> str:
+        half, single = empty(rows, 128, dtype=torch.bfloat16), empty(1, 128, dtype=torch.float32)
+        return generated(step, half, single, empty(rows), empty(rows))
+
+    codes = {"few": of_step(FEW), "many": of_step(MANY)}
     single = torch.float32
-    small = generated(small_step, empty(70, 32, dtype=single), empty(3, 32, dtype=single), empty(70), empty(70))
+    small_rows = (empty(70, 32, dtype=single), empty(3, 32, dtype=single), empty(70), empty(70))
+    small = {"few": generated(small_step, *small_rows)}
+    with mock.patch.object(launch, "few_rows", return_value=False):
+        small["many"] = generated(small_step, *small_rows)
     images = empty(256, 32, 32, 3, dtype=torch.uint8)
     printed = {
         "traced": {case.variant: traced(case) for case in some_cases()},
-        "step": launched(code),
+        "step": {rows: launched(code) for rows, code in codes.items()},
         "views": launched(generated(views, empty(256), empty(), empty(), images)),
-        "small": {"code": small, "forms": forms(small)},
-        "forms": forms(code),
-        "recorded_forms": recorded_forms(),
+        "small": {rows: {"code": code, "forms": forms(code)} for rows, code in small.items()},
+        "forms": {rows: forms(code) for rows, code in codes.items()},
+        "recorded_forms": {"few": recorded_forms(FEW), "many": recorded_forms(MANY)},
         "known": kept_whole(),
     }
     print(json.dumps(printed))

@@ -166,10 +166,26 @@ def test_the_objective_keeps_the_budget(backend, dtype, case):
     assert_within_budget(objective(dtype, **CASES[case]), backend, dtype, DEVICES[backend])
 
 
+@pytest.fixture
+def many_rows(monkeypatch):
+    """Launch what is launched for many rows: the batches here are of few."""
+    monkeypatch.setattr(launch, "few_rows", lambda rows, device: False)
+
+
 @needs_triton
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.usefixtures("many_rows")
+def test_the_objective_keeps_the_budget_as_of_many_rows(case):
+    problem = objective(torch.float32, **CASES[case])
+    assert_within_budget(problem, "triton", torch.float32, DEVICES["triton"])
+
+
+@needs_triton
+@pytest.mark.parametrize("few", [True, False])
 @pytest.mark.parametrize("processors", [2, 4, 132])
 @pytest.mark.parametrize(("forward", "backward"), [((16, 16), (32, 16)), ((32, 16), (16, 32))])
-def test_any_cut_of_the_sweep_keeps_the_budget(monkeypatch, processors, forward, backward):
+def test_any_cut_of_the_sweep_keeps_the_budget(monkeypatch, processors, forward, backward, few):
+    monkeypatch.setattr(launch, "few_rows", lambda rows, device: few)
     monkeypatch.setattr(launch, "processors", lambda device: processors)
     monkeypatch.setattr(launch, "forward_tile", lambda *args, online: launch.Tile(*forward, 4, 1))
     monkeypatch.setattr(launch, "backward_tile", lambda *args, online: launch.Tile(*backward, 4, 1))
@@ -239,6 +255,14 @@ def contrast(dtype, *, change=None, temperature=0.5, reduction="mean", **shape):
 def test_info_nce_keeps_the_budget(backend, dtype, case):
     problem = contrast(dtype, reduction="none", **CONTRASTS[case])
     assert_within_budget(problem, backend, dtype, DEVICES[backend])
+
+
+@needs_triton
+@pytest.mark.parametrize("case", CONTRASTS)
+@pytest.mark.usefixtures("many_rows")
+def test_info_nce_keeps_the_budget_as_of_many_rows(case):
+    problem = contrast(torch.float32, reduction="none", **CONTRASTS[case])
+    assert_within_budget(problem, "triton", torch.float32, DEVICES["triton"])
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])

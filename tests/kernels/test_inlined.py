@@ -9,17 +9,18 @@ import pytest
 import torch
 from forms import make_batch
 from hscl_kernels import hscl_loss
-from hscl_kernels.contrast import backward_kernels, forward_kernels, row_terms_kernels
+from hscl_kernels.contrast import backward_kernels, few_rows_kernels, forward_kernels, row_terms_kernels
 from hscl_kernels.prototypes import triton_kernels as prototype_kernels
 from test_audit import compiling, kernels
 
-MODULES = (forward_kernels, backward_kernels, row_terms_kernels, prototype_kernels)
+MODULES = (few_rows_kernels, forward_kernels, backward_kernels, row_terms_kernels, prototype_kernels)
 
 WRITTEN = {
     "unit_rows_kernel": {"units", "lengths"},
     "row_ranges_kernel": {"ranges"},
     "sweep_forward_kernel": {"partials"},
     "sweep_forward_online_kernel": {"partials"},
+    "sweep_forward_to_losses_kernel": {"partials", "row_state", "tickets"},
     "log_sums_kernel": {"log_sums"},
     "row_terms_kernel": {"row_state"},
     "sweep_backward_kernel": {"unit_gradients", "sweep_factor", "ticket"},
@@ -30,25 +31,28 @@ WRITTEN = {
     "views_kernel": {"views"},
     "draws_kernel": {"image", "flip", "rotation", "crop"},
 }
+LOSSES = {
+    *("row_losses", "loss_parts", "largest_anchor"),
+    *("total", "sample_to_sample", "sample_to_prototype", "normal_to_abnormal"),
+}
 # What they write beside that, depending on what is asked of them.
 MAY_BE_WRITTEN = {
-    "unit_rows_kernel": {"similarity", "index", "weights", "shares", "block_sums", "ranges", "ticket"},
-    "row_terms_kernel": {
-        *("row_losses", "program_parts", "ticket", "largest_anchor"),
-        *("total", "sample_to_sample", "sample_to_prototype", "normal_to_abnormal"),
-    },
+    "unit_rows_kernel": {"similarity", "index", "weights", "shares", "block_sums", "ranges", "tickets"},
+    "row_terms_kernel": LOSSES | {"tickets"},
+    "sweep_forward_to_losses_kernel": LOSSES,
     "input_gradients_kernel": {"prototype_parts", "prototype_gradients", "ticket"},
     "draws_kernel": {
         *("jitter", "contrast_first", "hue", "saturation", "value", "contrast", "gray", "crop_first"),
     },
 }
-OBJECTIVE = [
-    "unit_rows_kernel",
-    "sweep_forward_kernel",
-    "row_terms_kernel",
-    "sweep_backward_kernel",
-    "input_gradients_kernel",
-]
+OBJECTIVE = {
+    "few": ["unit_rows_kernel", "sweep_forward_to_losses_kernel", "sweep_backward_kernel", "input_gradients_kernel"],
+    "many": [
+        *("unit_rows_kernel", "sweep_forward_kernel", "row_terms_kernel"),
+        *("sweep_backward_kernel", "input_gradients_kernel"),
+    ],
+}
+of_few_and_many_rows = pytest.mark.parametrize("rows", OBJECTIVE)
 
 
 @pytest.fixture(scope="module")
@@ -75,18 +79,26 @@ def test_only_outputs_are_written(inductor):
 
 
 @pytest.mark.slow
-def test_a_compiled_step_launches_nothing_else_for_them(inductor):
+@of_few_and_many_rows
+def test_a_compiled_step_launches_nothing_else_for_them(inductor, rows):
     """No copies and no fills: Inductor would fill an empty scalar, with a launch for each."""
-    assert inductor["step"] == ["triton_poi_fused", *OBJECTIVE, "triton_poi_fused"]  # 2 * z, ours, 2 * dL/dz
+    # 2 * z, ours, 2 * dL/dz
+    assert inductor["step"][rows] == ["triton_poi_fused", *OBJECTIVE[rows], "triton_poi_fused"]
+
+
+@pytest.mark.slow
+def test_compiled_views_launch_nothing_else(inductor):
     assert inductor["views"] == ["draws_kernel", "views_kernel"]
 
 
 @pytest.mark.slow
-def test_the_audit_compiles_what_inductor_launches(inductor):
+@of_few_and_many_rows
+def test_the_audit_compiles_what_inductor_launches(inductor, rows):
     """With integers that are 1 or that 16 divides as constants and hints, and numbers in float64."""
-    assert inductor["forms"] == inductor["recorded_forms"]
-    assert len(inductor["forms"]) == len(OBJECTIVE)
-    assert inductor["forms"][0]["signature"]["scale"] == "fp64"
+    forms = inductor["forms"][rows]
+    assert forms == inductor["recorded_forms"][rows]
+    assert len(forms) == len(OBJECTIVE[rows])
+    assert forms[0]["signature"]["scale"] == "fp64"
 
 
 @pytest.mark.slow
@@ -122,11 +134,12 @@ def unwritten(size, stride, dtype):
 
 
 @pytest.mark.slow
-def test_the_code_that_inductor_would_run_computes_the_objective(inductor):
+@of_few_and_many_rows
+def test_the_code_that_inductor_would_run_computes_the_objective(inductor, rows):
     """Its buffers, which it reuses, its order and its arguments, with the kernels in the interpreter."""
-    small = inductor["small"]
+    small = inductor["small"][rows]
     names = dict.fromkeys(re.findall(r"^(\w+_kernel)_(\d+) = async_compile", small["code"], re.MULTILINE))
-    assert [name for name, _ in names] == OBJECTIVE
+    assert [name for name, _ in names] == OBJECTIVE[rows]
     known = {
         **{
             f"{name}_{place}": Interpreted(name, form)

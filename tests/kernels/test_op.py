@@ -11,7 +11,14 @@ import torch._inductor.config
 from conftest import ROOT
 from forms import make_batch
 from hscl_kernels import backends, hscl_loss, info_nce, launch, prototype_similarity, registration
-from hscl_kernels.contrast import backward_kernels, forward_kernels, online_kernels, row_terms_kernels, sharded
+from hscl_kernels.contrast import (
+    backward_kernels,
+    few_rows_kernels,
+    forward_kernels,
+    online_kernels,
+    row_terms_kernels,
+    sharded,
+)
 from hscl_kernels.contrast import op as contrast_op
 from hscl_kernels.contrast import triton_form as contrast_form
 from hscl_kernels.prototypes import op as prototypes_op
@@ -22,7 +29,7 @@ from torch._dynamo.testing import CompileCounter
 from torch.library import CustomOpDef
 from torch.utils._python_dispatch import TorchDispatchMode
 
-KERNELS = (forward_kernels, row_terms_kernels, backward_kernels, online_kernels, prototype_kernels)
+KERNELS = (forward_kernels, few_rows_kernels, row_terms_kernels, backward_kernels, online_kernels, prototype_kernels)
 BACKENDS = ["cpu", "triton"]
 OPS = torch.ops.hscl_kernels
 
@@ -268,15 +275,20 @@ def launches(monkeypatch):
 
 
 @pytest.mark.parametrize("prototypes", [3, launch.FEW_PROTOTYPES + 1])
-def test_three_launches_forward_two_backward_and_nothing_else(launches, prototypes):
-    """With many prototypes there is a third, in which each has a program of its own."""
+@pytest.mark.parametrize(
+    ("few", "forward"),
+    [(True, ["sweep_forward_to_losses_kernel"]), (False, ["sweep_forward_kernel", "row_terms_kernel"])],
+)
+def test_two_launches_forward_and_backward_and_nothing_else(monkeypatch, launches, prototypes, few, forward):
+    """Of many rows the terms have a launch of their own, as have the gradients of many prototypes."""
+    monkeypatch.setattr(launch, "few_rows", lambda rows, device: few)
     z, v, ids, roles, _ = inputs(dtype=torch.float16, prototypes=prototypes)
     upstream = (torch.ones(()), None, None, None)
     saved = contrast_form.hscl_forward(z, v, ids, roles, None, 0.5, 1.0, 0.5, 0.4)[5:]
     contrast_form.hscl_backward(upstream, v, ids, roles, *saved, 0.5, 1.0, 0.5, torch.float16)
-    assert launches[:3] == ["unit_rows_kernel", "sweep_forward_kernel", "row_terms_kernel"]
-    assert launches[3:5] == ["sweep_backward_kernel", "input_gradients_kernel"]
-    assert launches[5:] == ["prototype_gradients_kernel"] * (prototypes > launch.FEW_PROTOTYPES)
+    backward = ["sweep_backward_kernel", "input_gradients_kernel"]
+    backward += ["prototype_gradients_kernel"] * (prototypes > launch.FEW_PROTOTYPES)
+    assert launches == ["unit_rows_kernel", *forward, *backward]
 
 
 def test_no_operator_of_torch_runs_around_the_launches(monkeypatch):
@@ -293,7 +305,9 @@ def test_no_operator_of_torch_runs_around_the_launches(monkeypatch):
             upstream[0].item()
 
 
-def test_every_output_is_written(monkeypatch):
+@pytest.mark.parametrize("few", [True, False])
+def test_every_output_is_written(monkeypatch, few):
+    monkeypatch.setattr(launch, "few_rows", lambda rows, device: few)
     z, v, ids, roles, _ = inputs(90)
 
     def everything():

@@ -24,6 +24,7 @@ from hscl_kernels.views.parameters import ViewParameters
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 ONLINE = 0.02  # a temperature at which sums are kept as log sums
+FEW = 2048  # rows
 VIEWS_PER_IMAGE = 8
 MOST_ADDRESSED = 2**31  # bytes that AMD's buffer instructions reach
 
@@ -51,15 +52,20 @@ class Case(NamedTuple):
     @property
     def targets(self) -> list[str]:
         """The targets on which it may launch what no other case does."""
-        backends = {"tf32": "cuda", "few rows": "cuda", "past 2 GiB": "hip"}
+        backends = {"tf32": "cuda", "past 2 GiB": "hip"}
         own = [backend for words, backend in backends.items() if words in self.variant]
         return [target for target, gpu in GPUS.items() if gpu.backend in (own or {"cuda", "hip"})]
 
 
 def cases(rows: int) -> list[Case]:
-    """Return all cases, the ordinary training step at ``rows`` rows first."""
+    """Return all cases, the ordinary training step at ``rows`` rows first, then that of few rows."""
+    ordinary, *steps = _steps(rows)
+    few, *small = _few_rows()
     return [
-        *_steps(rows),
+        ordinary,
+        few,
+        *steps,
+        *small,
         *_other_losses(rows),
         *_sharded(rows),
         *_hostile(rows),
@@ -80,6 +86,18 @@ def _steps(rows: int) -> list[Case]:
             for dtype in ("bf16", "fp32")
             for width in (128, 64, 256)
         ),
+    ]
+
+
+def _few_rows() -> list[Case]:
+    """Return losses of the paper's batch, whose sweep has tiles of its own and computes the terms of the rows, too."""
+    return [
+        *(_hscl("few rows", dtype, FEW, width) for dtype in ("bf16", "fp32") for width in (128, 64, 256)),
+        _hscl("few rows", "fp16", FEW, 128),
+        _hscl("few rows, tf32", "fp32", FEW, 128),
+        _info_nce("few rows, info_nce", "bf16", FEW, 128),
+        _hscl("few rows, multinomial", "bf16", FEW, 128, estimator="multinomial"),
+        _hscl("few rows", "bf16", FEW, 128, sharded=True),
     ]
 
 
@@ -111,8 +129,6 @@ def _hostile(rows: int) -> list[Case]:
         *(_hscl("hscl", "bf16", rows, features) for features in (8, 100)),
         _hscl("hscl", "fp16", 1, 1),
         *(_hscl("hscl", "bf16", some, 128, prototypes=2) for some in (2, 17, 128, 2047, 2048)),
-        _hscl("few rows", "bf16", 2048, 64),  # which have tiles of their own
-        _hscl("few rows", "bf16", 2048, 128, sharded=True),
         _hscl("many prototypes", "bf16", rows, 128, prototypes=256),
         _hscl("32-bit ids", "bf16", rows, 128, integers=torch.int32),
         _hscl("at odd addresses", "bf16", 2047, 100, offset=1),
@@ -185,7 +201,7 @@ def _hscl(
         )
         torch.stack([getattr(loss, term) for term in terms]).sum().backward()
 
-    if variant == "tf32":
+    if "tf32" in variant:
         call = functools.partial(_allowing_tf32, call)
     return Case(variant, dtype, rows, features, call, "sharded" if sharded else "single")
 

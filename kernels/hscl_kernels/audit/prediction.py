@@ -46,7 +46,8 @@ def work(case: Case, launched: Launch) -> Work:
     matrix = case.rows * case.features
     if is_sweep(launched.kernel):
         forward = launched.kernel.startswith("sweep_forward")
-        pairs = case.rows * case.rows / (2 if launched.constants.get("TRIANGULAR") else 1)
+        symmetric = launched.constants.get("TRIANGULAR") or launched.kernel == "sweep_forward_to_losses_kernel"
+        pairs = case.rows * case.rows / (2 if symmetric else 1)
         tiles = pairs / (launched.constants["ROWS"] * launched.constants["COLUMNS"])
         return Work((2 if forward else 4) * pairs * case.features, pairs, tiles)
     if launched.kernel == "views_kernel":

@@ -70,14 +70,14 @@ def every_launch(targets: list[str], rows: int) -> list[tuple[Case, Launch]]:
 
 
 def quick_launches(targets: list[str], rows: int) -> list[tuple[Case, Launch]]:
-    """Return the launches of the ordinary step, of what is known to spill, and of the cases that are :func:`dealt`.
+    """Return the launches of the ordinary steps, of what is known to spill, and of the cases that are :func:`dealt`.
 
     Of the last, those whose program is compiled for any target by a case before are left out, and of inlined launches
-    all but those of the ordinary step.
+    all but those of the ordinary steps, of many rows and of few.
     """
-    ordinary, *others = cases(rows)
-    both = itertools.product(GPUS, (False, True))
-    found = [(ordinary, one) for target, inlined in both for one in record(ordinary, target, inlined=inlined)]
+    steps, others = cases(rows)[:2], cases(rows)[2:]
+    every = itertools.product(steps, GPUS, (False, True))
+    found = [(step, one) for step, target, inlined in every for one in record(step, target, inlined=inlined)]
     found += known_spills(rows)
     known = {one.program for _, one in found}
     for target, case in dealt(others):

@@ -23,7 +23,14 @@ class Spill(NamedTuple):
 
 KNOWN = frozenset(
     {
-        Spill("sweep_forward_kernel", "gfx1100", "bf16", 256),
+        *(
+            Spill(kernel, "gfx1100", dtype, 256)
+            for kernel, dtype in (
+                ("sweep_forward_kernel", "bf16"),
+                ("sweep_forward_to_losses_kernel", "bf16"),
+                ("sweep_forward_to_losses_kernel", "fp32"),
+            )
+        ),
         *(
             Spill(kernel, target, "fp32", width)
             for target in ("gfx1100", "gfx1201")

@@ -80,23 +80,31 @@ def row_ranges_kernel(
     store_ranges(ranges, block, tl.num_programs(0), ids, roles, row, inside)
 
 
-@triton.jit(
-    do_not_specialize=["first_column", "rows", "columns", "supers", "slots", "tiles"],
-    do_not_specialize_on_alignment=["ids"],
-)
-def sweep_forward_kernel(
-    units,  # [N, D] scaled units
-    ids,  # [N] integer
-    shares,  # [N] float32: c, or -1 for an abnormal row; None without the normal-to-abnormal term
-    ranges,  # [3, blocks] int32, of every RANGE rows
-    partials,  # [4, slots, n] float32 out: sums over all, positives, c, abnormal
-    first_column,  # the n rows whose sums are wanted begin here
-    rows,  # N
-    columns,  # n
-    supers,  # super-tiles along the N rows
-    slots,  # supers, TRIANGULAR: supers + 1
-    tiles,  # tiles of the longer side along a super-tile
-    TRIANGULAR: tl.constexpr,  # n = N: only tiles on and above the diagonal, each for both of its sides
+@triton.jit
+def upper_place(program, supers):
+    """Return row and column of a program's super-tile on or above the diagonal."""
+    # Rows r and supers - 1 - r of the triangle together have supers + 1 super-tiles.
+    pair, place = program // (supers + 1), program % (supers + 1)
+    upper = place < supers - pair
+    return tl.where(upper, pair, supers - 1 - pair), tl.where(upper, pair + place, place - 1)
+
+
+@triton.jit
+def sweep_super_tile(
+    units,
+    ids,
+    shares,
+    ranges,
+    partials,
+    super_row,
+    super_column,
+    first_column,
+    rows,
+    columns,
+    supers,
+    slots,
+    tiles,
+    TRIANGULAR: tl.constexpr,
     PRECISION: tl.constexpr,
     FEATURES: tl.constexpr,
     WIDTH: tl.constexpr,
@@ -104,7 +112,7 @@ def sweep_forward_kernel(
     COLUMNS: tl.constexpr,
     RANGE: tl.constexpr,
 ):
-    """Compute partial column sums (TRIANGULAR: also row sums) of one super-tile of e_ij = exp(s_ij / tau).
+    """Compute the partial column sums of one super-tile, TRIANGULAR: also its row sums. See ``sweep_forward_kernel``.
 
     The wanted rows are columns here. Tiles of them are held, and the N rows go past. Column sums stay in registers, a
     number for every element of the tile, and are added up once at the end; row sums, which cost a few exchanges within
@@ -112,15 +120,6 @@ def sweep_forward_kernel(
     this kernel, and so does the number of instructions.
     """
     SIDE: tl.constexpr = ROWS if ROWS > COLUMNS else COLUMNS
-    program = tl.program_id(0)
-    if TRIANGULAR:
-        # Rows r and supers - 1 - r of the triangle together have supers + 1 super-tiles.
-        pair, place = program // (supers + 1), program % (supers + 1)
-        upper = place < supers - pair
-        super_row = tl.where(upper, pair, supers - 1 - pair)
-        super_column = tl.where(upper, pair + place, place - 1)
-    else:
-        super_row, super_column = program % supers, program // supers
     first_row_tile, first_column_tile = super_row * tiles * (SIDE // ROWS), super_column * tiles * (SIDE // COLUMNS)
     last_row_tile = tl.minimum(first_row_tile + tiles * (SIDE // ROWS), tl.cdiv(rows, ROWS))
     last_column_tile = tl.minimum(first_column_tile + tiles * (SIDE // COLUMNS), tl.cdiv(columns, COLUMNS))
@@ -210,3 +209,57 @@ def sweep_forward_kernel(
             tl.store(column_slot + 3 * quantity + column, abnormal_sums, mask=wanted)
         if TRIANGULAR:
             tl.debug_barrier()  # the next tile of columns adds to row sums that other threads have written
+
+
+@triton.jit(
+    do_not_specialize=["first_column", "rows", "columns", "supers", "slots", "tiles"],
+    do_not_specialize_on_alignment=["ids"],
+)
+def sweep_forward_kernel(
+    units,  # [N, D] scaled units
+    ids,  # [N] integer
+    shares,  # [N] float32: c, or -1 for an abnormal row; None without the normal-to-abnormal term
+    ranges,  # [3, blocks] int32, of every RANGE rows
+    partials,  # [4, slots, n] float32 out: sums over all, positives, c, abnormal
+    first_column,  # the n rows whose sums are wanted begin here
+    rows,  # N
+    columns,  # n
+    supers,  # super-tiles along the N rows
+    slots,  # supers, TRIANGULAR: supers + 1
+    tiles,  # tiles of the longer side along a super-tile
+    TRIANGULAR: tl.constexpr,  # n = N: only tiles on and above the diagonal, each for both of its sides
+    PRECISION: tl.constexpr,
+    FEATURES: tl.constexpr,
+    WIDTH: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    RANGE: tl.constexpr,
+):
+    """Compute partial column sums (TRIANGULAR: also row sums) of one super-tile of e_ij = exp(s_ij / tau)."""
+    program = tl.program_id(0)
+    if TRIANGULAR:
+        super_row, super_column = upper_place(program, supers)
+    else:
+        super_row, super_column = program % supers, program // supers
+    sweep_super_tile(
+        units,
+        ids,
+        shares,
+        ranges,
+        partials,
+        super_row,
+        super_column,
+        first_column,
+        rows,
+        columns,
+        supers,
+        slots,
+        tiles,
+        TRIANGULAR,
+        PRECISION,
+        FEATURES,
+        WIDTH,
+        ROWS,
+        COLUMNS,
+        RANGE,
+    )

@@ -84,37 +84,38 @@ def _block_sum(block_sums, quantity, blocks, BLOCK: tl.constexpr):
     return total
 
 
-@triton.jit(do_not_specialize=["rows", "slots", "blocks"], do_not_specialize_on_alignment=["anchors"])
-def row_terms_kernel(
-    partials,  # [4, slots, N] float32
-    lengths,  # [N] float32
-    similarity,  # [N] float32: m
-    weights,  # [N] float32: w
-    shares,  # [N] float32: c up to a factor (with anchors: as is), -1 for an abnormal row; None for row losses alone
-    anchors,  # [N] float32: a where anchors were drawn, else None
-    block_sums,  # [BLOCK_SUMS, blocks] float32
-    row_losses,  # [N] float32 out, without shares
-    row_state,  # [6, N] float32 out: alpha, beta, p, r (ONLINE: their log2), the c that r is for, dL_SP/dm
-    program_parts,  # [3, programs] float32 out: sums of both losses, largest anchor
-    total,
-    sample_to_sample,
-    sample_to_prototype,
-    normal_to_abnormal,
-    largest_anchor,  # [1] each, float32 out, None without shares
-    ticket,  # [1] int32, 0
+@triton.jit
+def _mass(block_sums, blocks, BLOCK: tl.constexpr):
+    """Return the sum of the weights, 1 where it is 0."""
+    mass = _block_sum(block_sums, 0, blocks, BLOCK)
+    return tl.where(mass > 0, mass, tl.where(mass == 0, 1.0, mass))  # NaN stays
+
+
+@triton.jit
+def terms_of_rows(
+    partials,
+    shares,
+    lengths,
+    similarity,
+    weights,
+    anchors,
+    block_sums,
+    row_losses,
+    row_state,
+    loss_parts,
+    block,
+    row_blocks,
     rows,
     slots,
     blocks,
-    lambda_prototype,
-    lambda_abnormal,
     ONLINE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Compute rows' losses and gradient coefficients; the program that ends last adds the losses (Eq. 1, 4, 6, 8)."""
-    # Inductor passes numbers as float64, in which all that follows would be computed.
-    lambda_prototype, lambda_abnormal = tl.cast(lambda_prototype, tl.float32), tl.cast(lambda_abnormal, tl.float32)
-    program = tl.program_id(0)
-    row = program * BLOCK + tl.arange(0, BLOCK)
+    """Compute losses and gradient coefficients of BLOCK rows, and what they add to the losses (Eq. 1, 4, 6, 8).
+
+    As ``row_terms_kernel``, whose pointers these are; ``block`` of ``row_blocks`` is these rows.
+    """
+    row = block * BLOCK + tl.arange(0, BLOCK)
     inside = row < rows
     NOTHING: tl.constexpr = float("-inf") if ONLINE else 0.0
 
@@ -132,12 +133,10 @@ def row_terms_kernel(
         length = tl.load(lengths + row, mask=inside, other=0.0)
         tl.store(row_losses + row, loss + 0.0 * length, mask=inside)  # a single row's NaN shows in no other row
     else:
-        mass = _block_sum(block_sums, 0, blocks, BLOCK)
+        mass = _mass(block_sums, blocks, BLOCK)
         kept = _block_sum(block_sums, 1, blocks, BLOCK)
         eligible = _block_sum(block_sums, 2, blocks, BLOCK)
-        abnormal_rows = _block_sum(block_sums, 3, blocks, BLOCK)
-        mass = tl.where(mass > 0, mass, tl.where(mass == 0, 1.0, mass))  # NaN stays
-        abnormal_rows = tl.maximum(abnormal_rows, 1.0)
+        abnormal_rows = tl.maximum(_block_sum(block_sums, 3, blocks, BLOCK), 1.0)
         share = tl.load(shares + row, mask=inside, other=0.0)
         c = tl.maximum(share, 0.0)
         if anchors is not None:
@@ -173,27 +172,114 @@ def row_terms_kernel(
         slope = -2.0 * w * w * (1.0 - m) / mass + tl.where(share < 0.0, 2.0 * tl.maximum(m, 0.0) / abnormal_rows, 0.0)
         tl.store(row_state + 5 * rows + row, slope, mask=inside)
 
-        programs = tl.num_programs(0)
-        tl.store(program_parts + program, tl.sum(tl.where(inside, loss, 0.0), 0))
-        tl.store(program_parts + programs + program, tl.sum(contrast, 0))
-        tl.store(program_parts + 2 * programs + program, tl.max(anchor, 0))
+        tl.store(loss_parts + block, tl.sum(tl.where(inside, loss, 0.0), 0))
+        tl.store(loss_parts + row_blocks + block, tl.sum(contrast, 0))
+        tl.store(loss_parts + 2 * row_blocks + block, tl.max(anchor, 0))
+
+
+@triton.jit
+def add_losses(
+    loss_parts,
+    block_sums,
+    total,
+    sample_to_sample,
+    sample_to_prototype,
+    normal_to_abnormal,
+    largest_anchor,
+    row_blocks,
+    rows,
+    blocks,
+    lambda_prototype,
+    lambda_abnormal,
+    BLOCK: tl.constexpr,
+):
+    """Add up what ``terms_of_rows`` has left in ``loss_parts``: the losses of the batch."""
+    # Inductor passes numbers as float64, in which all that follows would be computed.
+    lambda_prototype, lambda_abnormal = tl.cast(lambda_prototype, tl.float32), tl.cast(lambda_abnormal, tl.float32)
+    mass = _mass(block_sums, blocks, BLOCK)
+    abnormal_rows = tl.maximum(_block_sum(block_sums, 3, blocks, BLOCK), 1.0)
+    ss, na, highest = 0.0, 0.0, 0.0
+    for first in range(0, row_blocks, BLOCK):
+        part = first + tl.arange(0, BLOCK)
+        some = part < row_blocks
+        ss += tl.sum(tl.load(loss_parts + part, mask=some, other=0.0, cache_modifier=".cg"), 0)
+        na += tl.sum(tl.load(loss_parts + row_blocks + part, mask=some, other=0.0, cache_modifier=".cg"), 0)
+        peak = tl.load(loss_parts + 2 * row_blocks + part, mask=some, other=0.0, cache_modifier=".cg")
+        highest = tl.maximum(highest, tl.max(peak, 0))
+    ss = ss / rows
+    sp = _block_sum(block_sums, 4, blocks, BLOCK) / mass
+    sp += _block_sum(block_sums, 5, blocks, BLOCK) / abnormal_rows
+    ss += 0.0 * sp  # which is NaN if a row or a prototype is not finite, whatever the row's role
+    na += 0.0 * sp
+    tl.store(total, ss + lambda_prototype * sp + lambda_abnormal * na)
+    tl.store(sample_to_sample, ss)
+    tl.store(sample_to_prototype, sp)
+    tl.store(normal_to_abnormal, na)
+    tl.store(largest_anchor, highest)
+
+
+@triton.jit(do_not_specialize=["rows", "slots", "blocks"], do_not_specialize_on_alignment=["anchors"])
+def row_terms_kernel(
+    partials,  # [4, slots, N] float32
+    shares,  # [N] float32: c up to a factor (with anchors: as is), -1 for an abnormal row; None for row losses alone
+    lengths,  # [N] float32
+    similarity,  # [N] float32: m
+    weights,  # [N] float32: w
+    anchors,  # [N] float32: a where anchors were drawn, else None
+    block_sums,  # [BLOCK_SUMS, blocks] float32
+    row_losses,  # [N] float32 out, without shares
+    row_state,  # [6, N] float32 out: alpha, beta, p, r (ONLINE: their log2), the c that r is for, dL_SP/dm
+    loss_parts,  # [3, programs] float32 out: sums of both losses, largest anchor
+    total,
+    sample_to_sample,
+    sample_to_prototype,
+    normal_to_abnormal,
+    largest_anchor,  # [1] each, float32 out, None without shares
+    tickets,  # int32: the first is 0
+    rows,
+    slots,
+    blocks,
+    lambda_prototype,
+    lambda_abnormal,
+    ONLINE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Compute rows' losses and gradient coefficients; the program that ends last adds the losses."""
+    program, programs = tl.program_id(0), tl.num_programs(0)
+    terms_of_rows(
+        partials,
+        shares,
+        lengths,
+        similarity,
+        weights,
+        anchors,
+        block_sums,
+        row_losses,
+        row_state,
+        loss_parts,
+        program,
+        programs,
+        rows,
+        slots,
+        blocks,
+        ONLINE,
+        BLOCK,
+    )
+    if shares is not None:
         tl.debug_barrier()
-        if tl.atomic_add(ticket, 1, sem="acq_rel") == programs - 1:
-            ss, na, highest = 0.0, 0.0, 0.0
-            for first in range(0, programs, BLOCK):
-                part = first + tl.arange(0, BLOCK)
-                some = part < programs
-                ss += tl.sum(tl.load(program_parts + part, mask=some, other=0.0, cache_modifier=".cg"), 0)
-                na += tl.sum(tl.load(program_parts + programs + part, mask=some, other=0.0, cache_modifier=".cg"), 0)
-                peak = tl.load(program_parts + 2 * programs + part, mask=some, other=0.0, cache_modifier=".cg")
-                highest = tl.maximum(highest, tl.max(peak, 0))
-            ss = ss / rows
-            sp = _block_sum(block_sums, 4, blocks, BLOCK) / mass
-            sp += _block_sum(block_sums, 5, blocks, BLOCK) / abnormal_rows
-            ss += 0.0 * sp  # which is NaN if a row or a prototype is not finite, whatever the row's role
-            na += 0.0 * sp
-            tl.store(total, ss + lambda_prototype * sp + lambda_abnormal * na)
-            tl.store(sample_to_sample, ss)
-            tl.store(sample_to_prototype, sp)
-            tl.store(normal_to_abnormal, na)
-            tl.store(largest_anchor, highest)
+        if tl.atomic_add(tickets, 1, sem="acq_rel") == programs - 1:
+            add_losses(
+                loss_parts,
+                block_sums,
+                total,
+                sample_to_sample,
+                sample_to_prototype,
+                normal_to_abnormal,
+                largest_anchor,
+                programs,
+                rows,
+                blocks,
+                lambda_prototype,
+                lambda_abnormal,
+                BLOCK,
+            )

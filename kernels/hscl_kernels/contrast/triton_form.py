@@ -1,4 +1,7 @@
-"""InfoNCE and the HSCL objective in Triton: three launches forward, two backward (three with many prototypes)."""
+"""InfoNCE and the HSCL objective in Triton.
+
+Three launches forward, of few rows two; two backward, with many prototypes three. On CDNA three and three.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,13 @@ import triton
 from torch import Tensor
 
 from hscl_kernels import launch
-from hscl_kernels.contrast import backward_kernels, forward_kernels, online_kernels, row_terms_kernels
+from hscl_kernels.contrast import (
+    backward_kernels,
+    few_rows_kernels,
+    forward_kernels,
+    online_kernels,
+    row_terms_kernels,
+)
 from hscl_kernels.contrast.cpu_sweep import Rows
 from hscl_kernels.contrast.reference import anchors_and_positives
 from hscl_kernels.contrast.temperature import gradient_scale, is_online, unit_scale
@@ -25,10 +34,10 @@ def info_nce_forward(
     instance_ids = instance_ids.contiguous()
     online = is_online(temperature)
     rows = row_quantities(embeddings, None, None, instance_ids=instance_ids, scale=unit_scale(temperature))
-    partials = sweep_forward(rows.units, instance_ids, None, rows.ranges, online=online)
     row_losses = torch.empty_like(rows.lengths)
     row_state = torch.zeros(6, len(row_losses), dtype=torch.float32, device=row_losses.device)
-    _row_terms(partials, rows, None, None, row_losses, row_state, None, (0.0, 0.0), online=online)
+    terms = Terms(rows, None, None, row_losses, row_state, None, (0.0, 0.0))
+    _sweep_and_terms(instance_ids, terms, online=online)
     return row_losses, rows.units, rows.lengths, row_state
 
 
@@ -67,7 +76,7 @@ def hscl_forward(
 ) -> tuple[Tensor, ...]:
     """Return total, its three terms and weights, and for the backward: units, lengths, index and ``row_state``.
 
-    Three launches for the estimator ``expectation``; ``multinomial`` (``uniforms`` given) draws with torch in between.
+    The estimator ``multinomial`` (``uniforms`` given) draws with torch between the launches.
     """
     online = is_online(temperature)
     instance_ids, roles = instance_ids.contiguous(), roles.contiguous()
@@ -84,14 +93,13 @@ def hscl_forward(
     if uniforms is not None:
         anchors, positives = anchors_and_positives(rows.weights, weight_threshold, uniforms)
         shares = _shares(positives, roles)
-    partials = sweep_forward(rows.units, instance_ids, shares, rows.ranges, online=online)
-    row_state = torch.empty(6, len(rows.lengths), dtype=torch.float32, device=partials.device)
+    row_state = torch.empty(6, len(rows.lengths), dtype=torch.float32, device=rows.lengths.device)
     # [1], not []: Inductor fills the latter, with a launch for each.
-    scalars = [torch.empty(1, dtype=torch.float32, device=partials.device) for _ in range(5)]
-    lambdas = (lambda_prototype, lambda_abnormal)
-    _row_terms(partials, rows, shares, anchors, None, row_state, scalars, lambdas, online=online)
-    *terms, largest_anchor = (scalar.view(()) for scalar in scalars)
-    return *terms, rows.weights, rows.units, rows.lengths, rows.nearest, row_state, largest_anchor
+    scalars = [torch.empty(1, dtype=torch.float32, device=row_state.device) for _ in range(5)]
+    terms = Terms(rows, shares, anchors, None, row_state, scalars, (lambda_prototype, lambda_abnormal))
+    _sweep_and_terms(instance_ids, terms, online=online)
+    *losses, largest_anchor = (scalar.view(()) for scalar in scalars)
+    return *losses, rows.weights, rows.units, rows.lengths, rows.nearest, row_state, largest_anchor
 
 
 def hscl_backward(
@@ -123,7 +131,7 @@ def hscl_backward(
     )
     parts = PrototypeParts.empty(units, prototypes)
     by_prototypes = torch.empty(prototypes.shape, dtype=prototypes.dtype, device=prototypes.device)
-    few = len(prototypes) <= launch.FEW_PROTOTYPES
+    few = len(prototypes) <= launch.FEW_PROTOTYPES and launch.hands_over(units.device)
     by_embeddings = _input_gradients(
         sweep,
         units,
@@ -261,38 +269,91 @@ def sweep_forward(
     return partials
 
 
-def _row_terms(
-    partials: Tensor,
-    rows: RowQuantities,
-    shares: Tensor | None,
-    anchors: Tensor | None,
-    row_losses: Tensor | None,
-    row_state: Tensor,
-    scalars: list[Tensor] | None,
-    lambdas: tuple[float, float],
-    *,
-    online: bool,
-) -> None:
-    """Launch ``row_terms_kernel``, which fills ``row_state`` and ``row_losses`` or the ``scalars``."""
+class Terms(NamedTuple):
+    """What the terms of the rows are computed from beside the sums of the sweep, and where they go.
+
+    ``row_state`` and ``row_losses`` or the ``scalars`` are filled. ``lambdas`` are those of the prototypes and of the
+    abnormal rows.
+    """
+
+    rows: RowQuantities
+    shares: Tensor | None
+    anchors: Tensor | None
+    row_losses: Tensor | None
+    row_state: Tensor
+    scalars: list[Tensor] | None
+    lambdas: tuple[float, float]
+
+    def tensors(self, row_blocks: int) -> tuple[Tensor | None, ...]:
+        """Return the kernels' arguments from ``lengths`` to ``tickets``, without the shares."""
+        rows = self.rows
+        return (
+            rows.lengths,
+            rows.similarity,
+            rows.weights,
+            self.anchors,
+            rows.block_sums,
+            self.row_losses,
+            self.row_state,
+            torch.empty(3, row_blocks, dtype=torch.float32, device=self.row_state.device),
+            *([None] * 5 if self.scalars is None else self.scalars),
+            rows.tickets,
+        )
+
+
+def _sweep_and_terms(ids: Tensor, terms: Terms, *, online: bool) -> None:
+    """Launch the forward sweep and what fills ``terms``: mostly one launch for few rows, else two."""
+    units, ranges = terms.rows.units, terms.rows.ranges
+    if not online and launch.forward_ends_with_terms(len(units), units.device):
+        sweep_forward_to_losses(ids, terms)
+    else:
+        row_terms(sweep_forward(units, ids, terms.shares, ranges, online=online), terms, online=online)
+
+
+def sweep_forward_to_losses(ids: Tensor, terms: Terms) -> None:
+    """Launch the forward sweep whose programs go on to the terms of the rows."""
+    units = terms.rows.units
+    rows, features = units.shape
+    width = launch.width_of(features)
+    tile = launch.forward_tile(rows, width, units.dtype, units.device, online=False)
+    side = max(tile.rows, tile.columns)
+    plan = launch.forward_plan(rows, rows, side, launch.processors(units.device), triangular=True)
+    launch.launcher(few_rows_kernels.sweep_forward_to_losses_kernel)[(plan.programs,)](
+        units,
+        ids,
+        terms.shares,
+        terms.rows.ranges,
+        torch.empty(4, plan.slots, rows, dtype=torch.float32, device=units.device),
+        *terms.tensors(triton.cdiv(rows, side)),
+        rows,
+        plan.supers,
+        plan.tiles,
+        terms.rows.block_sums.shape[1],
+        *terms.lambdas,
+        PRECISION=launch.dot_precision(units.dtype),
+        FEATURES=features,
+        WIDTH=width,
+        ROWS=tile.rows,
+        COLUMNS=tile.columns,
+        RANGE=launch.row_tile(width, units.device).rows,
+        num_warps=tile.warps,
+        num_stages=tile.stages,
+        **launch.compiler_options(units.device),
+    )
+
+
+def row_terms(partials: Tensor, terms: Terms, *, online: bool) -> None:
+    """Launch ``row_terms_kernel`` for the ``partials`` of a sweep."""
     _, slots, count = partials.shape
     programs = triton.cdiv(count, launch.ROW_BLOCK)
     launch.launcher(row_terms_kernels.row_terms_kernel)[(programs,)](
         partials,
-        rows.lengths,
-        rows.similarity,
-        rows.weights,
-        shares,
-        anchors,
-        rows.block_sums,
-        row_losses,
-        row_state,
-        torch.empty(3, programs, dtype=torch.float32, device=partials.device),
-        *([None] * 5 if scalars is None else scalars),
-        rows.ticket,
+        terms.shares,
+        *terms.tensors(programs),
         count,
         slots,
-        rows.block_sums.shape[1],
-        *lambdas,
+        terms.rows.block_sums.shape[1],
+        *terms.lambdas,
         ONLINE=online,
         BLOCK=launch.ROW_BLOCK,
         num_warps=4,

@@ -23,7 +23,7 @@ class RowQuantities(NamedTuple):
     shares: Tensor
     block_sums: Tensor
     ranges: Tensor
-    ticket: Tensor
+    tickets: Tensor
 
 
 def row_quantities(
@@ -51,7 +51,7 @@ def row_quantities(
         shares=torch.empty(weighted, dtype=torch.float32, device=device),
         block_sums=torch.empty(kernels.BLOCK_SUMS, programs if weighted else 0, dtype=torch.float32, device=device),
         ranges=torch.empty(3, 0 if instance_ids is None else programs, dtype=torch.int32, device=device),
-        ticket=torch.empty(1, dtype=torch.int32, device=device),
+        tickets=torch.empty(1 + (0 if instance_ids is None else rows), dtype=torch.int32, device=device),
     )
     launch.launcher(kernels.unit_rows_kernel)[(programs,)](
         embeddings,

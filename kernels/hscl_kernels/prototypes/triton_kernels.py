@@ -63,7 +63,7 @@ def unit_rows_kernel(
     shares,  # [N] float32 out: w where w > w_delta, else 0; -1 for an abnormal row
     block_sums,  # [BLOCK_SUMS, programs] float32 out
     ranges,  # [3, programs] int32 out
-    ticket,  # [1] int32 out: 0, for the last launch
+    tickets,  # [1 + N] int32 out: 0, for the programs of later launches to count themselves
     rows,
     prototype_count,
     row_stride,
@@ -93,6 +93,9 @@ def unit_rows_kernel(
         # The sweep reads 32 bits. Ids that do not fit must show, not be mistaken for others.
         u = tl.where((id == id.to(tl.int32))[:, None], u, float("nan"))
         store_ranges(ranges, block, tl.num_programs(0), ids, roles, row, inside)
+        tl.store(tickets + 1 + offset, tl.zeros([BLOCK], tl.int32), mask=inside)
+        if block == 0:
+            tl.store(tickets, 0)
     tl.store(
         units + offset[:, None] * FEATURES + feature[None, :], (u * scale).to(units.dtype.element_ty), mask=present
     )
@@ -133,8 +136,6 @@ def unit_rows_kernel(
             tl.store(block_sums + 3 * programs + block, tl.sum(abnormal.to(tl.float32), 0))
             tl.store(block_sums + 4 * programs + block, tl.sum(pulled * pulled, 0))
             tl.store(block_sums + 5 * programs + block, tl.sum(pushed * pushed, 0))
-            if block == 0:
-                tl.store(ticket, 0)
 
 
 @triton.jit
