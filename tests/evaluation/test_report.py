@@ -276,4 +276,4 @@ def test_the_configuration_names_what_differs_from_the_recipe() -> None:
     html = render(**arguments(config=to_dict(load_recipe("cpu", optim={"max_steps": 41}))))
     assert "As the recipe <code>cpu</code>, but:" in html
     rows = re.findall(r"<code>--(\S+)</code></th><td[^>]*><code>(\S+)</code></td><td[^>]*><code>(\S+)</code>", html)
-    assert rows == [("optim.max_steps", "41", "8000")]
+    assert rows == [("optim.max_steps", "41", "4000")]
