@@ -94,7 +94,7 @@ def test_a_table_end_to_end(folder, capsys, monkeypatch):
     (made,) = results(folder)["runs"]
     assert (made["trial"], made["data"], made["normal_class"], made["seed"]) == ("cpu", "digits", 0, 0)
     assert 0 <= made["auroc_mean"] <= 1
-    assert made["views"] == 2 * 8 * 2  # steps x images x two views
+    assert made["views"] == 2 * 8 * 2 * 2  # steps x images x two views x two turns
     assert made["training_flops"] == 3 * made["views"] * made["view_flops"]
     assert 0 < made["train_seconds"] < made["total_seconds"]
     assert made["peers"].keys() == {"isolation_forest", "one_class_svm", "logistic_regression"}
