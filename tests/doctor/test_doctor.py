@@ -92,7 +92,7 @@ def test_an_estimate(few_checks, capsys):
     for name in ("parameters", "seconds_per_step", "steps_measured", "training_images", "total_seconds"):
         assert found[name] > 0, name
     assert found["extra_bytes"] is None or found["extra_bytes"] > 0
-    assert (found["batch_size"], found["rows"], found["image_size"], found["total_steps"]) == (8, 16, 8, 7)
+    assert (found["batch_size"], found["rows"], found["image_size"], found["total_steps"]) == (8, 32, 8, 7)
     assert found["total_seconds"] == pytest.approx(7 * found["seconds_per_step"])
     assert found["loader"].startswith("resident")
 

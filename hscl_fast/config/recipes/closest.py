@@ -31,7 +31,7 @@ def closest_recipe(config: Mapping[str, Mapping[str, Any]]) -> tuple[str, list[D
     --------
     >>> from hscl_fast.config.recipes import load_recipe
     >>> closest_recipe(to_dict(load_recipe("cpu", optim={"max_steps": 40})))
-    ('cpu', [('optim.max_steps', 40, 8000)])
+    ('cpu', [('optim.max_steps', 40, 4000)])
     """
     found = {name: differences(config, _plain(name)) for name in RECIPES}
     best = min(found, key=lambda name: len(found[name]))
