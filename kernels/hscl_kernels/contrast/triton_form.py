@@ -5,7 +5,7 @@ Three launches forward, of few rows two; two backward, with many prototypes thre
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import triton
@@ -215,6 +215,23 @@ def _row_ranges(units: Tensor, ids: Tensor, roles: Tensor) -> Tensor:
     return ranges
 
 
+def _forward_options(units: Tensor, tile: launch.Tile) -> dict[str, Any]:
+    """Return what every forward sweep is compiled with."""
+    features = units.shape[1]
+    width = launch.width_of(features)
+    return {
+        "PRECISION": launch.dot_precision(units.dtype),
+        "FEATURES": features,
+        "WIDTH": width,
+        "ROWS": tile.rows,
+        "COLUMNS": tile.columns,
+        "RANGE": launch.row_tile(width, units.device).rows,
+        "num_warps": tile.warps,
+        "num_stages": tile.stages,
+        **launch.compiler_options(units.device),
+    }
+
+
 def sweep_forward(
     units: Tensor,
     ids: Tensor,
@@ -231,17 +248,7 @@ def sweep_forward(
     width = launch.width_of(features)
     tile = launch.forward_tile(everyone, width, units.dtype, units.device, online=online)
     processors = launch.processors(units.device)
-    options = {
-        "PRECISION": launch.dot_precision(units.dtype),
-        "FEATURES": features,
-        "WIDTH": width,
-        "ROWS": tile.rows,
-        "COLUMNS": tile.columns,
-        "RANGE": launch.row_tile(width, units.device).rows,
-        "num_warps": tile.warps,
-        "num_stages": tile.stages,
-        **launch.compiler_options(units.device),
-    }
+    options = _forward_options(units, tile)
     if online:
         splits, tiles = launch.row_owned_plan(rows, everyone, tile, processors)
         partials = torch.empty(4, splits, rows, dtype=torch.float32, device=units.device)
@@ -330,15 +337,7 @@ def sweep_forward_to_losses(ids: Tensor, terms: Terms) -> None:
         plan.tiles,
         terms.rows.block_sums.shape[1],
         *terms.lambdas,
-        PRECISION=launch.dot_precision(units.dtype),
-        FEATURES=features,
-        WIDTH=width,
-        ROWS=tile.rows,
-        COLUMNS=tile.columns,
-        RANGE=launch.row_tile(width, units.device).rows,
-        num_warps=tile.warps,
-        num_stages=tile.stages,
-        **launch.compiler_options(units.device),
+        **_forward_options(units, tile),
     )
 
 
